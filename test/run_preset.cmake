@@ -1,0 +1,15 @@
+# Builds one preset and runs its tests, as a test of another build.
+# cmake -DPRESET=asan -DCPUS=2 -P run_preset.cmake, in the root of the tree.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}: ended with ${status}; the reason stands above")
+  endif()
+endfunction()
+
+if(NOT EXISTS build/${PRESET}/build.ninja)
+  run(${CMAKE_COMMAND} --preset ${PRESET})
+endif()
+run(${CMAKE_COMMAND} --build --preset ${PRESET} -j ${CPUS})
+run(${CMAKE_CTEST_COMMAND} --preset ${PRESET} -j ${CPUS})
