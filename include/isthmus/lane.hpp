@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "isthmus/channel.hpp"
+#include "isthmus/endpoint.hpp"
+#include "isthmus/error.hpp"
+#include "isthmus/frame.hpp"
+
+namespace isthmus {
+
+struct AttachOptions {
+  /// How long a worker may take to answer. A daemon that is not there is noticed sooner where that is possible.
+  std::chrono::milliseconds timeout{2000};
+};
+
+struct SlabStatistics {
+  std::uint64_t bytes_in_use = 0;     ///< as asked for by allocate()
+  std::uint64_t bytes_claimed = 0;    ///< in extents that this lane holds
+  std::uint64_t bytes_claimable = 0;  ///< in extents of the region that nobody holds
+};
+
+/// One process's connection to its worker. Detaches when destroyed and the last Frame is gone. Move-only; any thread
+/// may call any method, except that Lane itself must not be moved or destroyed meanwhile.
+class Lane {
+ public:
+  /// Finds the region that the endpoint names (see isthmus/endpoint.hpp), claims a lane and waits for its worker.
+  ///
+  /// Errors: invalid_argument (bad URI, bad size), not_found (no daemon, no device, more than one device and no name),
+  /// permission_denied, version_mismatch, exhausted (all lanes taken), timed_out (no worker came), unsupported.
+  [[nodiscard]] static Result<Lane> attach(std::string_view endpoint, const AttachOptions& options = {});
+
+  Lane(Lane&&) noexcept = default;
+  Lane& operator=(Lane&&) noexcept = default;
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+  ~Lane();
+
+  /// The calling thread's channel, opened at first use and given back when the thread ends. The pointer is valid in
+  /// this thread while the lane lives.
+  /// Errors: exhausted (256 channels open, or no slab memory for one), wrong_thread (after fork), closed, peer_died.
+  [[nodiscard]] Result<Channel*> channel();
+
+  /// Payload memory of at least 1 byte. Errors: invalid_argument (0 bytes), exhausted, wrong_thread (after fork).
+  [[nodiscard]] Result<Frame> allocate(std::size_t bytes);
+
+  /// Whether the worker still serves this lane; the error says why not.
+  [[nodiscard]] Result<void> check();
+
+  [[nodiscard]] const std::string& region_name() const noexcept;
+  [[nodiscard]] std::uint32_t index() const noexcept;
+  [[nodiscard]] SlabStatistics slab_statistics() const;
+
+ private:
+  explicit Lane(std::shared_ptr<LaneState> state) noexcept;
+
+  std::shared_ptr<LaneState> state_;
+};
+
+}  // namespace isthmus

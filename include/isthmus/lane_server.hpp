@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "isthmus/error.hpp"
+#include "isthmus/service.hpp"
+
+namespace isthmus {
+
+struct LaneServerOptions {
+  std::uint32_t lane_count = 1;    ///< as the daemon formatted the region
+  std::uint64_t base_address = 0;  ///< where to map the region if possible; 0: anywhere
+  int control_fd = -1;             ///< readable or hung up: stop waiting and serving; -1: none
+  int kick_fd = -1;                ///< eventfd that clients ring (one kernel); -1: look at intervals (ivshmem-plain)
+};
+
+/// How a lane ended.
+struct LaneEnd {
+  bool orderly = false;  ///< the client released it, or its death was proven
+  std::string reason;    ///< one line for the log; the client was told the same
+};
+
+/// A worker's end of a region: waits until a client claims a lane, then serves that lane until it is over.
+///
+/// The guest is hostile: whatever it writes into the region, the worst that happens is that the lane ends with a reason.
+/// Methods are called by one thread; serve() starts one more for each channel.
+class LaneServer {
+ public:
+  /// Maps the region. The descriptors in the options are borrowed and must outlive the object. Errors:
+  /// invalid_argument (size), permission_denied, protocol_violation (no region), system.
+  [[nodiscard]] static Result<LaneServer> open(int region_fd, const LaneServerOptions& options);
+
+  LaneServer(LaneServer&&) noexcept;
+  LaneServer& operator=(LaneServer&&) noexcept;
+  LaneServer(const LaneServer&) = delete;
+  LaneServer& operator=(const LaneServer&) = delete;
+  ~LaneServer();
+
+  /// Blocks until a client has claimed a lane, and says which. Meanwhile it returns the extents of lanes whose clients
+  /// and workers are both gone. Only one process of a region may wait at a time. Errors: closed (control_fd),
+  /// protocol_violation (the region's header was destroyed).
+  [[nodiscard]] Result<std::uint32_t> wait_for_claim();
+
+  /// Serves the lane that wait_for_claim() returned until it is over. The host's state of the lane is `closing` then;
+  /// whoever reaps the worker closes it (close_lane).
+  [[nodiscard]] LaneEnd serve(Service& service);
+
+ private:
+  struct Impl;
+  explicit LaneServer(std::unique_ptr<Impl> impl) noexcept;
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace isthmus

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "isthmus/error.hpp"
+#include "isthmus/reference.hpp"
+
+namespace isthmus {
+
+/// Status of a reply to a request that no service handled.
+inline constexpr std::int32_t status_unhandled = INT32_MIN;
+
+/// A request on the worker's side, valid while Service::handle runs. The body is a private copy, which the guest cannot
+/// change any more; what references name is shared memory, which it can: parse nothing there.
+class Request {
+ public:
+  [[nodiscard]] virtual std::uint16_t api() const noexcept = 0;
+  [[nodiscard]] virtual std::uint16_t opcode() const noexcept = 0;
+  [[nodiscard]] virtual std::span<const std::byte> body() const noexcept = 0;
+  /// Whether the client waits; a post takes no reply.
+  [[nodiscard]] virtual bool wants_reply() const noexcept = 0;
+
+  /// The bytes that a reference names, or nothing when it lies outside the lane's windows.
+  [[nodiscard]] virtual std::optional<std::span<std::byte>> resolve(Reference reference) const noexcept = 0;
+
+  /// Answers a call, once; the reply's body is the two pieces joined, at most abi::max_body bytes. Ignored for a post.
+  /// Errors: invalid_argument (too long; second answer), closed (the lane is over).
+  virtual Result<void> reply(std::int32_t status, std::span<const std::byte> body = {},
+                             std::span<const std::byte> trailing = {}) = 0;
+
+ protected:
+  ~Request() = default;
+};
+
+/// What a worker does with requests. One object serves all channels of a lane: handle() is called by many threads at
+/// the same time, one for each channel, in the channel's order. A call that it leaves unanswered is answered with
+/// status_unhandled.
+class Service {
+ public:
+  Service() = default;
+  virtual ~Service() = default;
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+  Service(Service&&) = delete;
+  Service& operator=(Service&&) = delete;
+
+  virtual void handle(Request& request) = 0;
+};
+
+}  // namespace isthmus

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "src/transport/claim.hpp"
+#include "src/transport/daemon_protocol.hpp"
+#include "src/transport/lane_state.hpp"
+#include "src/transport/text.hpp"
+#include "src/transport/unique_fd.hpp"
+
+namespace isthmus {
+namespace {
+
+/// The connection to the daemon: it ends when the worker or the daemon does, and says why.
+class ShmLink final : public Link {
+ public:
+  ShmLink(UniqueFd socket, UniqueFd kick) noexcept : socket_(std::move(socket)), kick_(std::move(kick)) {}
+
+  void kick() noexcept override {
+    const std::uint64_t one = 1;
+    // A full counter cannot happen before 2^64 kicks; a lost kick is caught by the worker's own timer.
+    static_cast<void>(!write(kick_.get(), &one, sizeof one));
+  }
+
+  Result<void> check_host() override {
+    wire::LaneClosed closed;
+    const ssize_t got = recv(socket_.get(), &closed, sizeof closed, MSG_DONTWAIT | MSG_PEEK);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+      return {};
+    }
+    if (got == static_cast<ssize_t>(sizeof closed) && closed.magic == wire::hello_magic) {
+      return fail(Errc::peer_died, text("the host closed the lane: ", copy_text(closed.text)));
+    }
+    return fail(Errc::peer_died, "the host closed the lane: isthmusd ended");
+  }
+
+  bool shares_kernel() const noexcept override { return true; }
+
+  void forget_in_child() noexcept override { socket_.reset(); }
+
+ private:
+  UniqueFd socket_;
+  UniqueFd kick_;
+};
+
+// Where sockets of daemons may lie, in the order of preference.
+std::vector<std::string> runtime_folders() {
+  // NOLINTBEGIN(concurrency-mt-unsafe): read once at attach; a program that changes its environment meanwhile is on
+  // its own
+  if (const char* chosen = std::getenv("ISTHMUS_RUNTIME_DIR"); chosen != nullptr && *chosen != '\0') {
+    return {chosen};
+  }
+  std::vector<std::string> folders;
+  if (const char* user = std::getenv("XDG_RUNTIME_DIR"); user != nullptr && *user != '\0') {
+    folders.push_back(text(std::string_view(user), "/isthmus"));
+  }
+  // NOLINTEND(concurrency-mt-unsafe)
+  folders.emplace_back("/run/isthmus");
+  return folders;
+}
+
+Result<UniqueFd> connect_to(const std::string& path, const std::string& name) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return fail(Errc::invalid_argument, text("socket path ", path, ": ", path.size(), " characters; ",
+                                             sizeof address.sun_path - 1, " are possible; set ISTHMUS_RUNTIME_DIR"));
+  }
+  std::memcpy(static_cast<char*>(address.sun_path), path.data(), path.size());
+  UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the sockets interface
+  if (fd && connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    return fd;
+  }
+  const int error = errno;
+  if (error == EACCES || error == EPERM) {
+    return fail(Errc::permission_denied, text("endpoint shm:", name, ": no permission for ", path,
+                                              "; ask for access to the socket (mode and group in the daemon's "
+                                              "configuration)"));
+  }
+  if (error == ENOENT || error == ECONNREFUSED) {
+    return fail(Errc::not_found, text("endpoint shm:", name, ": nobody listens at ", path,
+                                      "; is isthmusd running, with a [[shm]] of that name?"));
+  }
+  return fail(Errc::system, text("endpoint shm:", name, ": ", path, ": ", errno_text(error)));
+}
+
+Result<UniqueFd> connect_to_daemon(const std::string& name) {
+  Result<UniqueFd> outcome = fail(Errc::not_found, "");
+  for (const std::string& folder : runtime_folders()) {
+    outcome = connect_to(text(folder, "/", name, ".sock"), name);
+    if (outcome || outcome.error().code != Errc::not_found) {
+      break;
+    }
+  }
+  return outcome;
+}
+
+struct Descriptors {
+  UniqueFd region;
+  UniqueFd kick;
+};
+
+Result<Descriptors> receive_welcome(int socket, const std::string& name, std::chrono::milliseconds timeout) {
+  pollfd readable{.fd = socket, .events = POLLIN, .revents = 0};
+  const int ready = poll(&readable, 1, static_cast<int>(timeout.count()));
+  if (ready <= 0) {
+    return fail(Errc::timed_out,
+                text("endpoint shm:", name, ": isthmusd did not answer within ", timeout.count(), " ms"));
+  }
+  wire::DaemonWelcome welcome;
+  iovec part{.iov_base = &welcome, .iov_len = sizeof welcome};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> ancillary{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = ancillary.data();
+  message.msg_controllen = ancillary.size();
+  const ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+
+  std::vector<UniqueFd> received;
+  for (cmsghdr* part_header = got >= 0 ? CMSG_FIRSTHDR(&message) : nullptr; part_header != nullptr;
+       part_header = CMSG_NXTHDR(&message, part_header)) {
+    if (part_header->cmsg_level == SOL_SOCKET && part_header->cmsg_type == SCM_RIGHTS) {
+      std::array<int, 2> fds{-1, -1};
+      const std::size_t bytes = std::min(part_header->cmsg_len - CMSG_LEN(0), sizeof fds);
+      std::memcpy(fds.data(), CMSG_DATA(part_header), bytes);
+      for (const int fd : fds) {
+        if (fd >= 0) {
+          received.emplace_back(fd);
+        }
+      }
+    }
+  }
+  if (got != static_cast<ssize_t>(sizeof welcome) || welcome.magic != wire::hello_magic) {
+    return fail(Errc::version_mismatch,
+                text("endpoint shm:", name, ": whoever listens there is no isthmusd, or it ended just now"));
+  }
+  switch (welcome.verdict) {
+    case wire::Welcome::accepted:
+      break;
+    case wire::Welcome::version_mismatch:
+      return fail(Errc::version_mismatch, text("endpoint shm:", name, ": ", copy_text(welcome.text)));
+    case wire::Welcome::busy:
+      return fail(Errc::exhausted, text("endpoint shm:", name, ": ", copy_text(welcome.text)));
+    case wire::Welcome::failed:
+    default:
+      return fail(Errc::system, text("endpoint shm:", name, ": ", copy_text(welcome.text)));
+  }
+  if (received.size() != 2) {
+    return fail(Errc::protocol_violation,
+                text("endpoint shm:", name, ": the daemon sent ", received.size(), " descriptors instead of 2"));
+  }
+  return Descriptors{.region = std::move(received[0]), .kick = std::move(received[1])};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<LaneState>> attach_shm(const Endpoint& endpoint, const AttachOptions& options) {
+  auto socket = connect_to_daemon(endpoint.name);
+  if (!socket) {
+    return std::unexpected(std::move(socket.error()));
+  }
+  const wire::ClientHello hello{.abi = abi::abi_version};
+  if (send(socket->get(), &hello, sizeof hello, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof hello)) {
+    return fail(Errc::peer_died, text("endpoint shm:", endpoint.name, ": isthmusd hung up: ", errno_text(errno)));
+  }
+  auto descriptors = receive_welcome(socket->get(), endpoint.name, options.timeout);
+  if (!descriptors) {
+    return std::unexpected(std::move(descriptors.error()));
+  }
+  const std::string what = text("endpoint shm:", endpoint.name);
+  struct stat status{};
+  if (fstat(descriptors->region.get(), &status) != 0) {
+    return fail(Errc::system, text(what, ": ", errno_text(errno)));
+  }
+  auto region = Region::open_as_client(descriptors->region.get(), static_cast<std::uint64_t>(status.st_size), what);
+  if (!region) {
+    return std::unexpected(std::move(region.error()));
+  }
+  if (auto claimed = claim_lane(*region, 0); !claimed) {
+    return std::unexpected(std::move(claimed.error()));
+  }
+  auto link = std::make_unique<ShmLink>(std::move(*socket), std::move(descriptors->kick));
+  return LaneState::begin(std::move(*region), 0, std::move(link), options.timeout);
+}
+
+}  // namespace isthmus

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/transport/claim.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "src/transport/text.hpp"
+
+namespace isthmus {
+namespace {
+
+using abi::ClaimState;
+
+constexpr std::uint32_t word(ClaimState state) { return static_cast<std::uint32_t>(state); }
+
+// Field 22 of /proc/self/stat (proc(5)); the second field, the name, may contain anything but ends with the last ')'.
+std::uint64_t own_start_time() {
+  std::ifstream file("/proc/self/stat");
+  std::string line;
+  std::getline(file, line);
+  std::size_t at = line.rfind(')');
+  for (int field = 2; field < 22 && at != std::string::npos; ++field) {
+    at = line.find(' ', at + 1);
+  }
+  std::uint64_t ticks = 0;
+  if (at != std::string::npos) {
+    std::from_chars(line.data() + at + 1, line.data() + line.size(), ticks);
+  }
+  return ticks;
+}
+
+void write_record(abi::ClaimRecord& record) {
+  const auto boot = boot_id();
+  record.boot_id[0].store_relaxed(boot[0]);
+  record.boot_id[1].store_relaxed(boot[1]);
+  record.pid.store_relaxed(static_cast<std::uint64_t>(getpid()));
+  record.start_time.store_relaxed(own_start_time());
+}
+
+bool try_claim(abi::LaneClientPage& page) {
+  if (!page.claim.word.replace(word(ClaimState::free), word(ClaimState::claiming))) {
+    return false;
+  }
+  write_record(page.record);
+  page.claim.word.store_release(word(ClaimState::claimed));  // L1: the record comes before
+  return true;
+}
+
+struct flock lane_byte(std::uint32_t lane) {
+  struct flock range{};
+  range.l_type = F_WRLCK;
+  range.l_whence = SEEK_SET;
+  range.l_start = lane;
+  range.l_len = 1;
+  return range;
+}
+
+// Whether somebody holds the lane's byte; nothing when the file cannot tell.
+std::optional<bool> is_locked(int lock_file, std::uint32_t lane) {
+  struct flock range = lane_byte(lane);
+  if (fcntl(lock_file, F_OFD_GETLK, &range) != 0) {
+    return std::nullopt;
+  }
+  return range.l_type != F_UNLCK;
+}
+
+bool from_this_boot(const abi::ClaimRecord& record) {
+  const auto boot = boot_id();
+  return record.boot_id[0].load_relaxed().equals(boot[0]) && record.boot_id[1].load_relaxed().equals(boot[1]);
+}
+
+}  // namespace
+
+std::array<std::uint64_t, 2> boot_id() noexcept {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string line;
+  std::getline(file, line);
+  std::array<std::uint64_t, 2> id{};
+  std::size_t digits = 0;
+  for (const char c : line) {
+    const int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (value >= 0 && digits < 32) {
+      id.at(digits / 16) = id.at(digits / 16) << 4 | static_cast<std::uint64_t>(value);
+      ++digits;
+    }
+  }
+  return id;
+}
+
+Result<void> claim_lane(const Region& region, std::uint32_t lane) {
+  if (!try_claim(region.lane(lane).client)) {
+    return fail(Errc::busy, text("region ", region.name(), ": lane ", lane, " is claimed already"));
+  }
+  return {};
+}
+
+std::uint32_t mark_dead_lanes(const Region& region, int lock_file) {
+  std::uint32_t marked = 0;
+  for (std::uint32_t lane = 0; lane < region.geometry().lane_count; ++lane) {
+    abi::LaneClientPage& page = region.lane(lane).client;
+    const Untrusted<std::uint32_t> state = page.claim.word.load_acquire();  // L1
+    // The lock is looked at after the state: a lane that was claimed then, and whose byte nobody holds now, has lost
+    // its owner. The exchange fails when it changed hands in between.
+    if (state.equals(word(ClaimState::claimed))) {
+      const bool dead = !from_this_boot(page.record) || is_locked(lock_file, lane) == false;
+      marked += dead && page.claim.word.replace(word(ClaimState::claimed), word(ClaimState::dead)) ? 1 : 0;
+    } else if (state.equals(word(ClaimState::claiming)) && is_locked(lock_file, lane) == false) {
+      marked += page.claim.word.replace(word(ClaimState::claiming), word(ClaimState::dead)) ? 1 : 0;
+    }
+  }
+  return marked;
+}
+
+bool lanes_await_cleaning(const Region& region) {
+  for (std::uint32_t lane = 0; lane < region.geometry().lane_count; ++lane) {
+    const Untrusted<std::uint32_t> state = region.lane(lane).client.claim.word.load_relaxed();
+    if (state.equals(word(ClaimState::released)) || state.equals(word(ClaimState::dead))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Result<std::uint32_t> claim_any_lane(const Region& region, int lock_file) {
+  mark_dead_lanes(region, lock_file);
+  for (std::uint32_t lane = 0; lane < region.geometry().lane_count; ++lane) {
+    struct flock range = lane_byte(lane);
+    if (fcntl(lock_file, F_OFD_SETLK, &range) != 0) {
+      if (errno == EAGAIN || errno == EACCES) {
+        continue;  // its owner lives
+      }
+      return fail(Errc::unsupported,
+                  text("region ", region.name(), ": its file takes no locks: ", errno_text(errno)));
+    }
+    if (try_claim(region.lane(lane).client)) {
+      return lane;
+    }
+    range.l_type = F_UNLCK;
+    fcntl(lock_file, F_OFD_SETLK, &range);
+  }
+  return fail(Errc::exhausted, text("region ", region.name(), ": all ", region.geometry().lane_count,
+                                    " lanes are taken; end a client, or raise `lanes` in the daemon's configuration"));
+}
+
+}  // namespace isthmus

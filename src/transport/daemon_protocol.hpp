@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <type_traits>
+
+/// \file
+/// What client, daemon and worker tell each other over Unix sockets (SOCK_SEQPACKET: one message is one datagram). No
+/// call travels here. Whoever receives checks length, magic and every value.
+
+namespace isthmus::wire {
+
+inline constexpr std::uint32_t hello_magic = 0x4d48'5449;  // "ITHM"
+inline constexpr std::uint32_t protocol_version = 0;
+inline constexpr std::size_t text_size = 200;
+
+/// Client to daemon, once, first.
+struct ClientHello {
+  std::uint32_t magic = hello_magic;
+  std::uint32_t version = protocol_version;
+  std::uint32_t abi = 0;
+  std::uint32_t reserved = 0;
+};
+
+enum class Welcome : std::uint32_t {
+  accepted = 0,          ///< two descriptors come along (SCM_RIGHTS): the region, the lane's eventfd
+  version_mismatch = 1,  ///< the text says which versions
+  busy = 2,              ///< max_clients reached
+  failed = 3,            ///< the text says why
+};
+
+/// Daemon to client: the answer to ClientHello.
+struct DaemonWelcome {
+  std::uint32_t magic = hello_magic;
+  std::uint32_t version = protocol_version;
+  Welcome verdict = Welcome::failed;
+  std::uint32_t reserved = 0;
+  std::array<char, text_size> text{};  ///< for people; NUL-terminated
+};
+
+/// Daemon to client: the lane is over; the socket closes after it.
+struct LaneClosed {
+  std::uint32_t magic = hello_magic;
+  std::uint32_t reserved = 0;
+  std::array<char, text_size> text{};
+};
+
+enum class Report : std::uint32_t {
+  ready = 1,  ///< the worker has mapped the region and waits for a claim; lane is 0
+  taken = 2,  ///< the worker serves that lane from now on
+  ended = 3,  ///< the lane is over, the text says why; the worker exits next
+  note = 4,   ///< a line for the daemon's log
+};
+
+/// Worker to daemon. The daemon treats it like a guest's word.
+struct WorkerReport {
+  std::uint32_t magic = hello_magic;
+  Report report = Report::note;
+  std::uint32_t lane = 0;
+  std::uint32_t orderly = 0;  ///< ended: 1 when the client released the lane or its death was proven
+  std::array<char, text_size> text{};
+};
+
+static_assert(std::is_trivially_copyable_v<ClientHello> && std::is_trivially_copyable_v<DaemonWelcome> &&
+              std::is_trivially_copyable_v<LaneClosed> && std::is_trivially_copyable_v<WorkerReport>);
+
+/// Descriptors that a worker is born with.
+inline constexpr int worker_region_fd = 3;   ///< the region's file
+inline constexpr int worker_control_fd = 4;  ///< socket to the daemon; its end means: exit
+inline constexpr int worker_kick_fd = 5;     ///< eventfd that the client rings; shm: only
+
+}  // namespace isthmus::wire

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <climits>
+#include <cstdint>
+#include <ctime>
+
+namespace isthmus {
+
+enum class FutexScope : std::uint8_t {
+  process = FUTEX_PRIVATE_FLAG,
+  machine = 0,  ///< the word is in memory that several processes map
+};
+
+/// Blocks while the word holds `expected`, for at most `timeout`; may wake for no reason.
+inline void futex_wait(std::uint32_t* word, std::uint32_t expected, std::chrono::nanoseconds timeout,
+                       FutexScope scope) noexcept {
+  const auto nanoseconds = std::max<std::chrono::nanoseconds::rep>(timeout.count(), 0);
+  const timespec relative{.tv_sec = nanoseconds / 1'000'000'000, .tv_nsec = nanoseconds % 1'000'000'000};
+  syscall(SYS_futex, word, FUTEX_WAIT | static_cast<int>(scope), expected, &relative, nullptr, 0);
+}
+
+/// Wakes everybody who waits on the word.
+inline void futex_wake(std::uint32_t* word, FutexScope scope) noexcept {
+  syscall(SYS_futex, word, FUTEX_WAKE | static_cast<int>(scope), INT_MAX, nullptr, nullptr, 0);
+}
+
+}  // namespace isthmus

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isthmus/lane.hpp"
+
+#include <utility>
+
+#include "src/transport/lane_state.hpp"
+#include "src/transport/text.hpp"
+
+namespace isthmus {
+
+Lane::Lane(std::shared_ptr<LaneState> state) noexcept : state_(std::move(state)) {}
+Lane::~Lane() = default;
+
+Result<Lane> Lane::attach(std::string_view endpoint, const AttachOptions& options) {
+  const auto parsed = Endpoint::parse(endpoint);
+  if (!parsed) {
+    return std::unexpected(parsed.error());
+  }
+  auto state = parsed->kind == Endpoint::Kind::shm ? attach_shm(*parsed, options) : attach_ivshmem(*parsed, options);
+  if (!state) {
+    return std::unexpected(std::move(state.error()));
+  }
+  return Lane(std::move(*state));
+}
+
+Result<Channel*> Lane::channel() { return state_->channel(); }
+
+Result<Frame> Lane::allocate(std::size_t bytes) {
+  if (!state_->is_owner_process()) {
+    return std::unexpected(state_->check().error());
+  }
+  const auto offset = state_->slab().allocate(bytes);
+  if (!offset) {
+    return std::unexpected(offset.error());
+  }
+  return Frame(state_, std::span(state_->region().data(*offset), bytes), Reference::make(0, *offset, bytes));
+}
+
+Result<void> Lane::check() { return state_->check(); }
+const std::string& Lane::region_name() const noexcept { return state_->region().name(); }
+std::uint32_t Lane::index() const noexcept { return state_->index(); }
+SlabStatistics Lane::slab_statistics() const { return state_->slab().statistics(); }
+
+Frame::Frame(std::shared_ptr<LaneState> lane, std::span<std::byte> bytes, Reference reference) noexcept
+    : lane_(std::move(lane)), bytes_(bytes), reference_(reference) {}
+
+Frame::Frame(Frame&& other) noexcept
+    : lane_(std::move(other.lane_)),
+      bytes_(std::exchange(other.bytes_, {})),
+      reference_(std::exchange(other.reference_, {})) {}
+
+Frame& Frame::operator=(Frame&& other) noexcept {
+  std::swap(lane_, other.lane_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(reference_, other.reference_);
+  return *this;
+}
+
+Frame::~Frame() {
+  if (lane_ != nullptr && lane_->is_owner_process()) {
+    lane_->slab().free(reference_.offset(), bytes_.size());
+  }
+}
+
+}  // namespace isthmus

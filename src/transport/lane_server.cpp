@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isthmus/lane_server.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "src/transport/region.hpp"
+#include "src/transport/text.hpp"
+#include "src/transport/twin.hpp"
+#include "src/transport/unique_fd.hpp"
+
+namespace isthmus {
+namespace {
+
+using abi::ChannelState;
+using abi::ClaimState;
+using abi::HostState;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t any64 = std::numeric_limits<std::uint64_t>::max();
+
+constexpr std::uint32_t word(ClaimState state) { return static_cast<std::uint32_t>(state); }
+constexpr std::uint32_t word(HostState state) { return static_cast<std::uint32_t>(state); }
+constexpr std::uint32_t word(ChannelState state) { return static_cast<std::uint32_t>(state); }
+
+// The heartbeat, and the bound after which destroyed regions and missed kicks are noticed.
+constexpr std::chrono::milliseconds heartbeat_interval{500};
+// Looking at intervals (ivshmem-plain): often while channels were busy lately, rarely when they were not.
+constexpr std::chrono::microseconds shortest_interval{50};
+constexpr std::chrono::milliseconds longest_interval_serving{5};
+constexpr std::chrono::milliseconds longest_interval_waiting{20};
+
+}  // namespace
+
+struct LaneServer::Impl {
+  Impl(Region mapped, const LaneServerOptions& chosen, UniqueFd wake) noexcept
+      : region(std::move(mapped)), options(chosen), own_wake(std::move(wake)) {}
+
+  enum class Woken : std::uint8_t { yes, told_to_stop };
+
+  // Blocks until a kick, a violation seen by a twin, or the interval's end.
+  [[nodiscard]] Woken wait(std::chrono::nanoseconds interval) const noexcept;
+  void clean_lanes() const;
+  void clean_lane(std::uint32_t index) const;
+  [[nodiscard]] std::optional<std::uint32_t> find_claim() const;
+  [[nodiscard]] std::optional<LaneEnd> verdict();
+  [[nodiscard]] std::optional<LaneEnd> follow_directory(Service& service);
+  [[nodiscard]] bool relay_pending();
+  void close(const LaneEnd& end);
+
+  [[nodiscard]] abi::LaneControl& control() const noexcept { return region.lane(lane); }
+  [[nodiscard]] bool polls() const noexcept { return options.kick_fd < 0; }
+
+  Region region;
+  LaneServerOptions options;
+  UniqueFd own_wake;  // eventfd: a twin has something to say
+  std::uint32_t lane = 0;
+  std::uint32_t first_lap = 0;
+  std::array<std::unique_ptr<Twin>, abi::max_channels> twins;
+  std::mutex mutex;                      // guards violation_seen
+  std::optional<std::string> violation_seen;
+};
+
+LaneServer::LaneServer(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+LaneServer::LaneServer(LaneServer&&) noexcept = default;
+LaneServer& LaneServer::operator=(LaneServer&&) noexcept = default;
+LaneServer::~LaneServer() = default;
+
+Result<LaneServer> LaneServer::open(int region_fd, const LaneServerOptions& options) {
+  auto region = Region::open_as_host(region_fd, options.lane_count, options.base_address, "region");
+  if (!region) {
+    return std::unexpected(std::move(region.error()));
+  }
+  UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake) {
+    return fail(Errc::system, text("eventfd: ", errno_text(errno)));
+  }
+  return LaneServer(std::make_unique<Impl>(std::move(*region), options, std::move(wake)));
+}
+
+LaneServer::Impl::Woken LaneServer::Impl::wait(std::chrono::nanoseconds interval) const noexcept {
+  std::array<pollfd, 3> fds{{{.fd = options.control_fd, .events = POLLIN, .revents = 0},
+                             {.fd = options.kick_fd, .events = POLLIN, .revents = 0},
+                             {.fd = own_wake.get(), .events = POLLIN, .revents = 0}}};
+  const timespec timeout{.tv_sec = interval.count() / 1'000'000'000, .tv_nsec = interval.count() % 1'000'000'000};
+  if (ppoll(fds.data(), fds.size(), &timeout, nullptr) > 0) {
+    if (fds[0].revents != 0) {
+      return Woken::told_to_stop;
+    }
+    for (std::size_t i = 1; i < fds.size(); ++i) {
+      if (fds.at(i).revents != 0) {
+        std::uint64_t count = 0;
+        static_cast<void>(!read(fds.at(i).fd, &count, sizeof count));
+      }
+    }
+  }
+  return Woken::yes;
+}
+
+void LaneServer::Impl::clean_lane(std::uint32_t index) const {
+  abi::LaneControl& dead = region.lane(index);
+  for (auto& owner : region.owners()) {
+    if (owner.load_relaxed().bits(0xffff) == index + 1) {
+      owner.store_relaxed(0);
+    }
+  }
+  for (auto& entry : dead.client.directory) {
+    entry.store_relaxed(0);
+  }
+  for (auto& bits : dead.client.pending) {
+    bits.store_relaxed(0);
+  }
+  for (auto& state : dead.host.channels) {
+    state.store_relaxed(word(ChannelState::free));
+  }
+  const std::uint64_t epoch = *dead.host.epoch.word.load_relaxed().at_most(any64);
+  dead.host.epoch.word.store_relaxed(epoch + 1);
+  dead.host.state.word.store_release(word(HostState::free));
+  dead.client.claim.word.store_release(word(ClaimState::free));
+}
+
+void LaneServer::Impl::clean_lanes() const {
+  for (std::uint32_t index = 0; index < region.geometry().lane_count; ++index) {
+    const abi::LaneControl& candidate = region.lane(index);
+    const Untrusted<std::uint32_t> claim = candidate.client.claim.word.load_acquire();
+    const Untrusted<std::uint32_t> state = candidate.host.state.word.load_acquire();
+    const bool abandoned = claim.equals(word(ClaimState::released)) || claim.equals(word(ClaimState::dead));
+    const bool unserved = state.equals(word(HostState::closed)) || state.equals(word(HostState::free));
+    if (abandoned && unserved) {
+      clean_lane(index);
+    }
+  }
+}
+
+std::optional<std::uint32_t> LaneServer::Impl::find_claim() const {
+  for (std::uint32_t index = 0; index < region.geometry().lane_count; ++index) {
+    const abi::LaneControl& candidate = region.lane(index);
+    if (candidate.client.claim.word.load_acquire().equals(word(ClaimState::claimed)) &&
+        candidate.host.state.word.load_relaxed().equals(word(HostState::free))) {
+      return index;
+    }
+  }
+  return std::nullopt;
+}
+
+Result<std::uint32_t> LaneServer::wait_for_claim() {
+  Impl& self = *impl_;
+  std::chrono::nanoseconds interval = shortest_interval;
+  for (;;) {
+    if (!self.region.intact()) {
+      return fail(Errc::protocol_violation, text("region ", self.region.name(), ": its header was destroyed"));
+    }
+    self.clean_lanes();
+    if (const auto claimed = self.find_claim()) {
+      self.lane = *claimed;
+      self.first_lap = static_cast<std::uint32_t>(*self.control().host.epoch.word.load_relaxed().at_most(any64));
+      return *claimed;
+    }
+    if (self.wait(self.polls() ? interval : std::chrono::nanoseconds(heartbeat_interval)) ==
+        Impl::Woken::told_to_stop) {
+      return fail(Errc::closed, text("region ", self.region.name(), ": told to stop while no client was there"));
+    }
+    interval = std::min<std::chrono::nanoseconds>(interval * 2, longest_interval_waiting);
+  }
+}
+
+std::optional<LaneEnd> LaneServer::Impl::verdict() {
+  {
+    const std::scoped_lock lock(mutex);
+    if (violation_seen) {
+      return LaneEnd{.orderly = false, .reason = text("protocol violation by the client: ", *violation_seen)};
+    }
+  }
+  if (!region.intact()) {
+    return LaneEnd{.orderly = false, .reason = "the region's header was destroyed"};
+  }
+  const Untrusted<std::uint32_t> claim = control().client.claim.word.load_acquire();
+  if (claim.equals(word(ClaimState::claimed))) {
+    return std::nullopt;
+  }
+  if (claim.equals(word(ClaimState::released))) {
+    return LaneEnd{.orderly = true, .reason = "the client released it"};
+  }
+  if (claim.equals(word(ClaimState::dead))) {
+    return LaneEnd{.orderly = true, .reason = "the client is dead: its lock is gone, or its VM booted anew"};
+  }
+  return LaneEnd{.orderly = false, .reason = "protocol violation by the client: an impossible claim state"};
+}
+
+std::optional<LaneEnd> LaneServer::Impl::follow_directory(Service& service) {
+  for (std::uint32_t number = 0; number < abi::max_channels; ++number) {
+    std::unique_ptr<Twin>& twin = twins.at(number);
+    SharedWord<std::uint32_t>& state = control().host.channels.at(number);
+    const Untrusted<std::uint64_t> entry = control().client.directory.at(number).load_acquire();  // D1
+    if (twin != nullptr && twin->ended()) {
+      twin.reset();
+      state.store_release(word(ChannelState::free));
+    } else if (twin != nullptr && entry.equals(0)) {
+      twin->stop_when_drained();
+    } else if (twin == nullptr && !entry.equals(0)) {
+      const std::uint64_t value = *entry.at_most(any64);  // checked by channel_block()
+      abi::ChannelBlock* block =
+          (value & abi::channel_present) != 0 ? region.channel_block(value & ~abi::channel_present) : nullptr;
+      if (block == nullptr) {
+        return LaneEnd{.orderly = false,
+                       .reason = text("protocol violation by the client: channel ", number, " lies at ", Hex{value})};
+      }
+      const auto report = [this, number](std::string what) {
+        {
+          const std::scoped_lock lock(mutex);
+          violation_seen = text(what, " on channel ", number);
+        }
+        const std::uint64_t one = 1;
+        static_cast<void>(!write(own_wake.get(), &one, sizeof one));
+      };
+      twin = std::make_unique<Twin>(region, *block, first_lap, polls() ? Twin::WakeUp::relay : Twin::WakeUp::futex,
+                                    service, report);
+      state.store_release(word(ChannelState::open));
+    }
+  }
+  return std::nullopt;
+}
+
+bool LaneServer::Impl::relay_pending() {
+  bool any = false;
+  auto& pending = control().client.pending;
+  for (std::size_t i = 0; i < pending.size(); ++i) {
+    if (pending.at(i).load_relaxed().equals(0)) {
+      continue;
+    }
+    std::uint64_t bits = pending.at(i).exchange(0).bits(any64);
+    any = true;
+    while (bits != 0) {
+      const auto bit = static_cast<std::size_t>(__builtin_ctzll(bits));
+      bits &= bits - 1;
+      if (Twin* twin = twins.at(i * 64 + bit).get()) {
+        twin->wake();
+      }
+    }
+  }
+  return any;
+}
+
+void LaneServer::Impl::close(const LaneEnd& end) {
+  std::array<char, abi::text_size> line{};
+  std::copy_n(end.reason.begin(), std::min(end.reason.size(), line.size() - 1), line.begin());
+  std::memcpy(control().host.reason.data(), line.data(), line.size());
+  control().host.state.word.store_release(word(HostState::closing));
+  for (const auto& twin : twins) {
+    if (twin != nullptr) {
+      twin->stop_now();
+      twin->wake_client();
+    }
+  }
+  for (auto& twin : twins) {
+    twin.reset();
+  }
+}
+
+LaneEnd LaneServer::serve(Service& service) {
+  Impl& self = *impl_;
+  abi::LaneHostPage& page = self.control().host;
+  std::uint64_t heartbeat = 0;
+  std::uint32_t changes_seen = ~0U;
+  Clock::time_point next_heartbeat = Clock::now();
+  std::chrono::nanoseconds interval = shortest_interval;
+  page.state.word.store_release(word(HostState::serving));
+  for (;;) {
+    std::optional<LaneEnd> end = self.verdict();
+    const Clock::time_point now = Clock::now();
+    const std::uint32_t changes =
+        *self.control().client.changed.word.load_acquire().at_most(std::numeric_limits<std::uint32_t>::max());
+    // The directory is followed when the client says that it changed, and at every heartbeat: channels that drain end
+    // without a change.
+    if (!end && (changes != changes_seen || now >= next_heartbeat)) {
+      changes_seen = changes;
+      end = self.follow_directory(service);
+      interval = shortest_interval;
+    }
+    if (now >= next_heartbeat) {
+      page.heartbeat.word.store_relaxed(++heartbeat);
+      next_heartbeat = now + heartbeat_interval;
+    }
+    if (!end && self.polls()) {
+      interval = self.relay_pending() ? shortest_interval
+                                      : std::min<std::chrono::nanoseconds>(interval * 9 / 8, longest_interval_serving);
+    }
+    if (!end && self.wait(self.polls() ? interval : std::chrono::nanoseconds(heartbeat_interval)) ==
+                    Impl::Woken::told_to_stop) {
+      end = LaneEnd{.orderly = false, .reason = "isthmusd ended the worker"};
+    }
+    if (end) {
+      self.close(*end);
+      return *end;
+    }
+  }
+}
+
+}  // namespace isthmus

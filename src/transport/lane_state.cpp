@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/transport/lane_state.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <limits>
+#include <thread>
+#include <utility>
+
+#include "src/transport/channel_impl.hpp"
+#include "src/transport/claim.hpp"
+#include "src/transport/text.hpp"
+
+namespace isthmus {
+namespace {
+
+using abi::ChannelState;
+using abi::ClaimState;
+using abi::HostState;
+
+constexpr std::uint64_t any64 = std::numeric_limits<std::uint64_t>::max();
+
+// The worker counts its heartbeat up twice a second. Silence ends the lane for its client (an error instead of an
+// endless wait); it never frees memory, so a host that was merely paused can do no harm when it goes on.
+constexpr std::chrono::seconds longest_silence{5};
+
+constexpr std::chrono::microseconds first_nap{20};
+constexpr std::chrono::microseconds longest_nap{2000};
+
+// Waits for a rare change of state (attach, channel opened), for which nothing rings.
+template <class Done>
+bool nap_until(const Done& done, std::chrono::steady_clock::time_point deadline) {
+  std::chrono::microseconds nap = first_nap;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return false;
+    }
+    std::this_thread::sleep_for(nap);
+    nap = std::min(nap * 2, longest_nap);
+  }
+  return true;
+}
+
+// Lanes of this process, for the fork handler: a child must not keep its parent's lanes alive.
+class OpenLanes {
+ public:
+  static OpenLanes& instance() {
+    // Never destroyed: threads may still end after the program's static objects are gone.
+    static OpenLanes* const lanes = [] {
+      auto* made = new OpenLanes;
+      pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
+                     [] {
+                       for (Link* link : instance().links_) {
+                         link->forget_in_child();
+                       }
+                       instance().links_.clear();
+                       instance().mutex_.unlock();
+                     });
+      return made;
+    }();
+    return *lanes;
+  }
+  void add(Link& link) {
+    const std::scoped_lock lock(mutex_);
+    links_.push_back(&link);
+  }
+  void remove(Link& link) {
+    const std::scoped_lock lock(mutex_);
+    std::erase(links_, &link);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<Link*> links_;
+};
+
+// The channels of one thread, which go back when it ends.
+class ThreadChannels {
+ public:
+  struct Entry {
+    const LaneState* lane_address;
+    std::weak_ptr<LaneState> lane;
+    std::uint32_t number;
+    Channel* channel;
+  };
+
+  ThreadChannels() = default;
+  ThreadChannels(const ThreadChannels&) = delete;
+  ThreadChannels& operator=(const ThreadChannels&) = delete;
+  ThreadChannels(ThreadChannels&&) = delete;
+  ThreadChannels& operator=(ThreadChannels&&) = delete;
+  ~ThreadChannels() {
+    for (Entry& entry : entries_) {
+      if (const auto lane = entry.lane.lock()) {
+        lane->close_channel(entry.number);
+      }
+    }
+  }
+
+  [[nodiscard]] Channel* find(const LaneState& lane) {
+    for (const Entry& entry : entries_) {
+      // An address may have been used before by a lane that is gone by now.
+      if (entry.lane_address == &lane && !entry.lane.expired()) {
+        return entry.channel;
+      }
+    }
+    return nullptr;
+  }
+  void add(Entry entry) {
+    std::erase_if(entries_, [](const Entry& old) { return old.lane.expired(); });
+    entries_.push_back(std::move(entry));
+  }
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+ThreadChannels& thread_channels() {
+  static thread_local ThreadChannels channels;
+  return channels;
+}
+
+}  // namespace
+
+LaneState::LaneState(Region region, std::uint32_t index, std::unique_ptr<Link> link)
+    : region_(std::move(region)),
+      index_(index),
+      link_(std::move(link)),
+      mark_(ProcessMark::current()),
+      last_heartbeat_seen_(Clock::now()) {
+  OpenLanes::instance().add(*link_);
+}
+
+LaneState::~LaneState() {
+  if (!mark_.is_this_process()) {
+    return;  // a child after fork: the lane is its parent's
+  }
+  OpenLanes::instance().remove(*link_);
+  control().client.claim.word.store_release(static_cast<std::uint32_t>(ClaimState::released));
+  announce_change();
+}
+
+Result<std::shared_ptr<LaneState>> LaneState::begin(Region region, std::uint32_t index, std::unique_ptr<Link> link,
+                                                    std::chrono::milliseconds timeout) {
+  std::shared_ptr<LaneState> lane(new LaneState(std::move(region), index, std::move(link)));
+  if (auto served = lane->await_worker(timeout); !served) {
+    return std::unexpected(served.error());
+  }
+  return lane;
+}
+
+void LaneState::announce_change() noexcept {
+  static_cast<void>(control().client.changed.word.fetch_add(1));
+  link_->kick();
+}
+
+Result<void> LaneState::await_worker(std::chrono::milliseconds timeout) {
+  announce_change();
+  std::optional<Error> verdict;
+  Clock::time_point next_look = Clock::now();
+  const auto served = [&] {
+    if (control().host.state.word.load_acquire().equals(static_cast<std::uint32_t>(HostState::serving))) {
+      return true;
+    }
+    if (Clock::now() >= next_look) {
+      next_look = Clock::now() + std::chrono::milliseconds(20);
+      if (auto host = link_->check_host(); !host) {
+        verdict = host.error();
+      }
+    }
+    return verdict.has_value();
+  };
+  if (!nap_until(served, Clock::now() + timeout)) {
+    return fail(Errc::timed_out, text("region ", region_.name(), ": no worker took lane ", index_, " within ",
+                                      timeout.count(), " ms; is isthmusd running on the host?"));
+  }
+  if (verdict) {
+    return std::unexpected(*verdict);
+  }
+  epoch_ = *control().host.epoch.word.load_relaxed().at_most(any64);
+  slab_.emplace(region_, abi::owner_tag(index_, epoch_));
+  return {};
+}
+
+std::optional<Error> LaneState::host_verdict() const {
+  if (!region_.intact()) {
+    return Error{Errc::peer_died, text("region ", region_.name(),
+                                       ": the daemon made it anew, or its content was destroyed; attach again")};
+  }
+  const auto state = control().host.state.word.load_acquire().at_most(static_cast<std::uint32_t>(HostState::closed));
+  if (state != static_cast<std::uint32_t>(HostState::serving)) {
+    return Error{Errc::closed, text("region ", region_.name(), ": the host closed lane ", index_, ": ",
+                                    copy_text(control().host.reason))};
+  }
+  return std::nullopt;
+}
+
+Result<void> LaneState::check() {
+  if (!mark_.is_this_process()) {
+    return fail(Errc::wrong_thread, text("lane ", index_, " of region ", region_.name(),
+                                         ": used in a child after fork, which owns nothing of its parent's; attach "
+                                         "anew there"));
+  }
+  const std::scoped_lock lock(mutex_);
+  if (!why_) {
+    if (auto host = link_->check_host(); !host) {
+      why_ = host.error();
+    } else {
+      why_ = host_verdict();
+    }
+    const std::uint64_t heartbeat = *control().host.heartbeat.word.load_relaxed().at_most(any64);
+    const Clock::time_point now = Clock::now();
+    if (heartbeat != last_heartbeat_) {
+      last_heartbeat_ = heartbeat;
+      last_heartbeat_seen_ = now;
+    } else if (!why_ && !link_->shares_kernel() && now - last_heartbeat_seen_ > longest_silence) {
+      why_ = Error{Errc::peer_died, text("region ", region_.name(), ": the worker of lane ", index_,
+                                         " gave no sign of life for ", longest_silence.count(), " s")};
+    }
+    if (why_) {
+      over_.store(true, std::memory_order_release);
+    }
+  }
+  return why_ ? Result<void>(std::unexpected(*why_)) : Result<void>();
+}
+
+void LaneState::poison(Error reason) noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (!why_) {
+    why_ = std::move(reason);
+  }
+  over_.store(true, std::memory_order_release);
+}
+
+Result<Channel*> LaneState::channel() {
+  if (!usable()) {
+    return std::unexpected(check().error());
+  }
+  if (Channel* known = thread_channels().find(*this)) {
+    return known;
+  }
+  return open_channel();
+}
+
+std::optional<std::uint32_t> LaneState::reserve_channel_number() {
+  for (std::uint32_t number = 0; number < abi::max_channels; ++number) {
+    if (channels_.at(number) != nullptr) {
+      continue;
+    }
+    if (!control().host.channels.at(number).load_acquire().equals(static_cast<std::uint32_t>(ChannelState::free))) {
+      continue;  // the host still drains it
+    }
+    return number;
+  }
+  return std::nullopt;
+}
+
+Result<Channel*> LaneState::open_channel() {
+  const std::unique_lock lock(mutex_);
+  const auto number = reserve_channel_number();
+  if (!number) {
+    return fail(Errc::exhausted, text("lane ", index_, " of region ", region_.name(), ": all ", abi::max_channels,
+                                      " channels are in use; end threads that called"));
+  }
+  std::uint64_t& offset = blocks_.at(*number);
+  if (offset == 0) {
+    const auto allocated = slab_->allocate_channel();
+    if (!allocated) {
+      return std::unexpected(allocated.error());
+    }
+    offset = *allocated;
+  }
+  abi::ChannelBlock* block = region_.channel_block(offset);
+  const auto first_lap = static_cast<std::uint32_t>(epoch_);
+  Channel::Impl::prepare(*block, first_lap);
+  std::unique_ptr<Channel> channel(
+      new Channel(std::make_unique<Channel::Impl>(*this, *number, *block, first_lap)));
+  control().client.directory.at(*number).store_release(offset | abi::channel_present);  // D1: the block is prepared
+  announce_change();
+  if (auto opened = await_channel(*number); !opened) {
+    control().client.directory.at(*number).store_release(0);
+    return std::unexpected(opened.error());
+  }
+  Channel* const result = channel.get();
+  channels_.at(*number) = std::move(channel);
+  thread_channels().add({this, weak_from_this(), *number, result});
+  return result;
+}
+
+Result<void> LaneState::await_channel(std::uint32_t number) {
+  constexpr std::chrono::seconds patience{5};
+  const SharedWord<std::uint32_t>& state = control().host.channels.at(number);
+  std::optional<Error> verdict;
+  const auto opened = [&] {
+    if (state.load_acquire().equals(static_cast<std::uint32_t>(ChannelState::open))) {
+      return true;
+    }
+    verdict = host_verdict();
+    if (auto host = link_->check_host(); !verdict && !host) {
+      verdict = host.error();
+    }
+    return verdict.has_value();
+  };
+  if (!nap_until(opened, Clock::now() + patience)) {
+    return fail(Errc::timed_out, text("lane ", index_, " of region ", region_.name(), ": the worker did not open channel ",
+                                      number, " within ", patience.count(), " s"));
+  }
+  return verdict ? Result<void>(std::unexpected(*verdict)) : Result<void>();
+}
+
+void LaneState::close_channel(std::uint32_t number) noexcept {
+  if (!mark_.is_this_process()) {
+    return;
+  }
+  const std::scoped_lock lock(mutex_);
+  channels_[number].reset();
+  control().client.directory[number].store_release(0);
+  announce_change();
+}
+
+}  // namespace isthmus

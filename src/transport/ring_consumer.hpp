@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "isthmus/abi.hpp"
+
+namespace isthmus {
+
+/// A private copy of one descriptor. `body` lives until the next poll().
+struct Incoming {
+  abi::ControlWord control;
+  abi::MessageHeader header;
+  std::span<const std::byte> body;
+};
+
+enum class Polled : std::uint8_t {
+  empty,
+  ready,
+  violated,  ///< the producer wrote something that no honest producer writes; the ring must not be read any more
+};
+
+/// The reading end of a single-producer single-consumer ring. One thread.
+///
+/// Nothing in the ring is believed: a descriptor is copied out once (the snapshot), and only the copy is parsed.
+class RingConsumer {
+ public:
+  /// `consumed` is this side's word: how far slots are free again.
+  RingConsumer(std::span<const abi::Slot, abi::ring_slots> slots, SharedWord<std::uint64_t>& consumed,
+               std::uint32_t first_lap)
+      : slots_(slots.data()), consumed_(&consumed), first_lap_(first_lap), long_body_(std::make_unique<LongBody>()) {}
+
+  /// Whether a descriptor's head is there.
+  [[nodiscard]] bool ready() const noexcept {
+    return abi::ControlWord::lap_of(slot(position_).words[0].load_acquire().snapshot()) == lap(position_);  // C1
+  }
+
+  /// Takes the next descriptor, if there is one. Its slots are free for the producer as soon as the credit is
+  /// published, which happens by itself once a quarter of the ring has been consumed.
+  [[nodiscard]] Polled poll(Incoming& out) noexcept {
+    const abi::Slot& head = slot(position_);
+    const auto control = abi::ControlWord::decode(head.words[0].load_acquire().snapshot());  // C1: acquires P1
+    if (control.lap != lap(position_)) {
+      return Polled::empty;
+    }
+    copy_words(head, short_body_);
+    out.header = std::bit_cast<abi::MessageHeader>(std::array{short_body_[0], short_body_[1]});
+    out.control = control;
+    if ((control.flags & ~abi::flags_known) != 0 || (control.flags & abi::flag_continuation) != 0 ||
+        out.header.size > abi::max_body || control.slots != abi::slots_for(out.header.size)) {
+      return Polled::violated;
+    }
+    if (control.slots == 1) {
+      out.body = std::as_bytes(std::span(short_body_)).subspan(sizeof out.header, out.header.size);
+    } else if (!gather(control.slots)) {
+      return Polled::violated;
+    } else {
+      out.body = std::as_bytes(std::span(*long_body_)).first(out.header.size);
+    }
+    position_ += control.slots;
+    if (position_ - published_ >= abi::ring_slots / 4) {
+      publish_credit();
+    }
+    return Polled::ready;
+  }
+
+  /// Tells the producer how far slots are free. To be called before this side sleeps, or executes something long.
+  /// True when that was news.
+  bool publish_credit() noexcept {
+    if (published_ == position_) {
+      return false;
+    }
+    consumed_->store_release(position_);  // C2: this side's reads of the slots come before
+    published_ = position_;
+    return true;
+  }
+
+  /// Slots consumed since the ring was made.
+  [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
+  /// What the producer has been told.
+  [[nodiscard]] std::uint64_t published() const noexcept { return published_; }
+
+ private:
+  using LongBody = std::array<std::uint64_t, (abi::max_body + 7) / 8>;
+
+  static void copy_words(const abi::Slot& from, std::span<std::uint64_t, 7> to) noexcept {
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      to[i] = from.words[i + 1].load_relaxed().snapshot();
+    }
+  }
+
+  [[nodiscard]] bool gather(std::uint32_t count) noexcept {
+    std::span<std::uint64_t> rest(*long_body_);
+    constexpr std::size_t head_words = abi::head_body_bytes / sizeof(std::uint64_t);
+    std::copy_n(short_body_.begin() + sizeof(abi::MessageHeader) / sizeof(std::uint64_t), head_words, rest.begin());
+    rest = rest.subspan(head_words);
+    for (std::uint32_t i = 1; i < count; ++i) {
+      const abi::Slot& next = slot(position_ + i);
+      // The head was published last, so each continuation must be there already; its lap is checked all the same.
+      const auto control = abi::ControlWord::decode(next.words[0].load_acquire().snapshot());
+      if (control.lap != lap(position_ + i) || control.flags != abi::flag_continuation) {
+        return false;
+      }
+      copy_words(next, rest.first<7>());
+      rest = rest.subspan(7);
+    }
+    return true;
+  }
+
+  [[nodiscard]] const abi::Slot& slot(std::uint64_t position) const noexcept {
+    return slots_[position % abi::ring_slots];
+  }
+  [[nodiscard]] std::uint32_t lap(std::uint64_t position) const noexcept {
+    return first_lap_ + static_cast<std::uint32_t>(position / abi::ring_slots);
+  }
+
+  const abi::Slot* slots_;
+  SharedWord<std::uint64_t>* consumed_;
+  std::uint64_t position_ = 0;
+  std::uint64_t published_ = 0;
+  std::uint32_t first_lap_;
+  std::array<std::uint64_t, 7> short_body_{};
+  std::unique_ptr<LongBody> long_body_;
+};
+
+}  // namespace isthmus

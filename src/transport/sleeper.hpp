@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include "isthmus/shared_word.hpp"
+#include "src/transport/spin.hpp"
+
+namespace isthmus {
+
+/// How one side of a channel waits: spin, then arm, re-check, block. The other half of the protocol is Doorbell.
+///
+/// Why no wake-up is lost: the sleeper stores `sleeping` (S1), fences (S2) and looks once more (S3) before it blocks;
+/// the waker publishes (W1), fences (W2) and then looks at `sleeping` (W3). Of S3 and W3, at least one comes after the
+/// other side's store, whatever the store buffers do; so either the sleeper sees the message or the waker sees the
+/// sleeper and counts the doorbell up. The sleeper took the doorbell's count before S1, so a count that goes up later
+/// ends its block at once. Only the sleeper writes `sleeping`: a waker that cleared it could erase the next arming.
+/// One thread.
+class Sleeper {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Woken by a futex in shared memory (both sides are processes of one kernel).
+  Sleeper(SharedWord<std::uint32_t>& sleeping, SharedWord<std::uint32_t>& doorbell) noexcept
+      : sleeping_(&sleeping), doorbell_(&doorbell) {}
+  /// Woken by another thread of this process, which watches the lane's pending bits.
+  Sleeper(SharedWord<std::uint32_t>& sleeping, std::atomic<std::uint32_t>& relay) noexcept
+      : sleeping_(&sleeping), relay_(&relay) {}
+  /// Nobody can wake this side (ivshmem-plain has no interrupts): it looks again at growing intervals.
+  explicit Sleeper(SharedWord<std::uint32_t>& sleeping) noexcept : sleeping_(&sleeping) {}
+
+  /// Returns true as soon as `ready()` holds, false once `until` has passed. `before_sleep()` runs each time before
+  /// this side arms: the place to publish credit.
+  template <class Ready, class BeforeSleep>
+  [[nodiscard]] bool wait(const Ready& ready, Clock::time_point until, const BeforeSleep& before_sleep) noexcept {
+    if (spinner_.spin(ready)) {
+      return true;
+    }
+    const Clock::time_point start = Clock::now();
+    for (;;) {
+      before_sleep();
+      const std::uint32_t ticket = take_ticket();
+      sleeping_->store_relaxed(1);  // S1
+      full_fence();                 // S2
+      bool found = ready();         // S3
+      if (!found) {
+        block(ticket, start, until);
+      }
+      sleeping_->store_relaxed(0);
+      found = found || ready();
+      const Clock::time_point now = Clock::now();
+      if (found || now >= until) {
+        spinner_.observe(now - start + spinner_.budget());
+        return found;
+      }
+    }
+  }
+
+ private:
+  [[nodiscard]] std::uint32_t take_ticket() const noexcept;
+  void block(std::uint32_t ticket, Clock::time_point start, Clock::time_point until) noexcept;
+
+  SharedWord<std::uint32_t>* sleeping_;
+  SharedWord<std::uint32_t>* doorbell_ = nullptr;
+  std::atomic<std::uint32_t>* relay_ = nullptr;
+  Spinner spinner_;
+};
+
+}  // namespace isthmus

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/transport/twin.hpp"
+
+#include <utility>
+
+#include "src/transport/futex.hpp"
+#include "src/transport/text.hpp"
+
+namespace isthmus {
+
+class Twin::CurrentRequest final : public Request {
+ public:
+  CurrentRequest(Twin& twin, const Incoming& incoming) noexcept : twin_(&twin), incoming_(&incoming) {}
+
+  std::uint16_t api() const noexcept override { return incoming_->header.api; }
+  std::uint16_t opcode() const noexcept override { return incoming_->control.opcode; }
+  std::span<const std::byte> body() const noexcept override { return incoming_->body; }
+  bool wants_reply() const noexcept override { return (incoming_->control.flags & abi::flag_post) == 0; }
+  std::optional<std::span<std::byte>> resolve(Reference reference) const noexcept override {
+    return twin_->region_->resolve(reference);
+  }
+  Result<void> reply(std::int32_t status, std::span<const std::byte> body,
+                     std::span<const std::byte> trailing) override {
+    if (!wants_reply()) {
+      return {};
+    }
+    if (answered_) {
+      return fail(Errc::invalid_argument, text("call ", incoming_->header.call_id, ": answered twice"));
+    }
+    if (body.size() + trailing.size() > abi::max_body) {
+      return fail(Errc::invalid_argument, text("call ", incoming_->header.call_id, ": a reply of ",
+                                               body.size() + trailing.size(), " bytes; ", abi::max_body,
+                                               " are possible, more goes through a reference"));
+    }
+    answered_ = true;
+    return twin_->send_reply(
+        {.opcode = incoming_->control.opcode,
+         .header = {.call_id = incoming_->header.call_id, .api = incoming_->header.api, .status = status},
+         .body = body,
+         .trailing = trailing});
+  }
+  [[nodiscard]] bool answered() const noexcept { return answered_; }
+
+ private:
+  Twin* twin_;
+  const Incoming* incoming_;
+  bool answered_ = false;
+};
+
+Twin::Twin(const Region& region, abi::ChannelBlock& block, std::uint32_t first_lap, WakeUp wake_up, Service& service,
+           std::function<void(std::string)> on_violation)
+    : region_(&region),
+      block_(&block),
+      wake_up_(wake_up),
+      service_(&service),
+      on_violation_(std::move(on_violation)),
+      requests_(block.requests, block.words.request_consumed.word, first_lap),
+      replies_(block.replies, block.words.reply_consumed.word, first_lap),
+      doorbell_(wake_up == WakeUp::futex
+                    ? Doorbell(block.words.client_sleeping.word, block.words.reply_doorbell.word)
+                    : Doorbell(block.words.client_sleeping.word)),
+      sleeper_(wake_up == WakeUp::futex ? Sleeper(block.words.twin_sleeping.word, block.words.request_doorbell.word)
+                                        : Sleeper(block.words.twin_sleeping.word, relay_)),
+      thread_([this] { run(); }) {}
+
+Twin::~Twin() {
+  stop_now();
+  thread_.join();
+}
+
+void Twin::stop_when_drained() noexcept {
+  Stop expected = Stop::no;
+  stop_.compare_exchange_strong(expected, Stop::when_drained, std::memory_order_seq_cst);
+  wake();
+}
+
+void Twin::stop_now() noexcept {
+  stop_.store(Stop::now, std::memory_order_seq_cst);
+  wake();
+}
+
+void Twin::wake() noexcept {
+  if (wake_up_ == WakeUp::futex) {
+    SharedWord<std::uint32_t>& doorbell = block_->words.request_doorbell.word;
+    static_cast<void>(doorbell.fetch_add(1));
+    futex_wake(doorbell.address(), FutexScope::machine);
+  } else {
+    relay_.fetch_add(1, std::memory_order_seq_cst);
+    futex_wake(reinterpret_cast<std::uint32_t*>(&relay_), FutexScope::process);
+  }
+}
+
+void Twin::wake_client() noexcept {
+  if (wake_up_ == WakeUp::futex) {
+    SharedWord<std::uint32_t>& doorbell = block_->words.reply_doorbell.word;
+    static_cast<void>(doorbell.fetch_add(1));
+    futex_wake(doorbell.address(), FutexScope::machine);
+  }
+}
+
+void Twin::run() {
+  const auto wanted = [this]() noexcept {
+    return requests_.ready() || stop_.load(std::memory_order_relaxed) != Stop::no;
+  };
+  const auto publish_credit = [this]() noexcept {
+    if (requests_.publish_credit()) {
+      doorbell_.flush();
+    }
+  };
+  Incoming incoming;
+  for (bool going = true; going;) {
+    if (stop_.load(std::memory_order_acquire) == Stop::now) {
+      break;
+    }
+    switch (requests_.poll(incoming)) {
+      case Polled::ready:
+        going = handle(incoming);
+        break;
+      case Polled::empty:
+        going = stop_.load(std::memory_order_acquire) == Stop::no;
+        if (going) {
+          static_cast<void>(sleeper_.wait(wanted, Sleeper::Clock::time_point::max(), publish_credit));
+        }
+        break;
+      case Polled::violated:
+        violation("a malformed request");
+        going = false;
+        break;
+    }
+  }
+  ended_.store(true, std::memory_order_release);
+}
+
+bool Twin::handle(const Incoming& incoming) {
+  CurrentRequest request(*this, incoming);
+  service_->handle(request);
+  if (request.wants_reply() && !request.answered()) {
+    static_cast<void>(request.reply(status_unhandled, {}, {}));
+  }
+  return stop_.load(std::memory_order_acquire) != Stop::now;
+}
+
+Result<void> Twin::send_reply(const Outgoing& reply) {
+  const std::uint32_t slots = abi::slots_for(static_cast<std::uint32_t>(reply.size()));
+  Credit credit = replies_.credit(slots);
+  if (credit == Credit::wait) {
+    // The client does not read its replies: its own twin waits for it, and nobody else.
+    const auto room = [&]() noexcept {
+      credit = replies_.credit(slots);
+      return credit != Credit::wait || stop_.load(std::memory_order_relaxed) == Stop::now;
+    };
+    const auto publish_credit = [this]() noexcept {
+      if (requests_.publish_credit()) {
+        doorbell_.flush();
+      }
+    };
+    static_cast<void>(sleeper_.wait(room, Sleeper::Clock::time_point::max(), publish_credit));
+  }
+  if (credit == Credit::violated) {
+    violation("an impossible position for the reply ring");
+    stop_.store(Stop::now, std::memory_order_relaxed);
+  }
+  if (credit != Credit::enough) {
+    return fail(Errc::closed, "the lane is over");
+  }
+  replies_.write(reply);
+  doorbell_.flush();
+  return {};
+}
+
+void Twin::violation(std::string what) {
+  if (on_violation_) {
+    std::exchange(on_violation_, nullptr)(std::move(what));
+  }
+}
+
+}  // namespace isthmus
