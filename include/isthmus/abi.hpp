@@ -76,9 +76,9 @@ inline constexpr std::uint8_t flags_known = 7;
 struct MessageHeader {
   std::uint32_t call_id = 0;  ///< chosen by the client, echoed by the reply
   std::uint16_t api = 0;      ///< which API the opcode belongs to
-  std::uint16_t reserved = 0;
-  std::uint32_t size = 0;   ///< bytes of the body
-  std::int32_t status = 0;  ///< replies: 0, or the service's error; requests: 0
+  std::uint16_t fixed = 0;    ///< bytes of the body's fixed part; the rest is trailing
+  std::uint32_t size = 0;     ///< bytes of the body
+  std::int32_t status = 0;    ///< replies: 0, or the service's error; requests: 0
 };
 static_assert(sizeof(MessageHeader) == 16);
 
@@ -89,9 +89,8 @@ inline constexpr std::uint32_t max_body = head_body_bytes + (max_descriptor_slot
 
 /// Slots of a descriptor with a body of that many bytes (<= max_body).
 [[nodiscard]] constexpr std::uint32_t slots_for(std::uint32_t body) noexcept {
-  return body <= head_body_bytes
-             ? 1
-             : 1 + (body - head_body_bytes + continuation_body_bytes - 1) / continuation_body_bytes;
+  return body <= head_body_bytes ? 1
+                                 : 1 + (body - head_body_bytes + continuation_body_bytes - 1) / continuation_body_bytes;
 }
 static_assert(slots_for(max_body) == max_descriptor_slots && max_descriptor_slots <= ring_slots);
 
@@ -159,10 +158,10 @@ static_assert(sizeof(LaneClientPage) == page_size);
 enum class ChannelState : std::uint32_t { free = 0, open = 1, refused = 2 };
 
 struct alignas(page_size) LaneHostPage {
-  LoneWord<std::uint32_t> state;                      ///< HostState, in the low byte
-  LoneWord<std::uint64_t> epoch;                      ///< counts the lane's lives; laps start from its low 32 bits
-  LoneWord<std::uint64_t> heartbeat;                  ///< counts while the worker lives, about twice a second
-  alignas(512) std::array<char, text_size> reason;    ///< why the host closed the lane; valid once state is closing
+  LoneWord<std::uint32_t> state;                    ///< HostState, in the low byte
+  LoneWord<std::uint64_t> epoch;                    ///< counts the lane's lives; laps start from its low 32 bits
+  LoneWord<std::uint64_t> heartbeat;                ///< counts while the worker lives, about twice a second
+  alignas(512) std::array<char, text_size> reason;  ///< why the host closed the lane; valid once state is closing
   alignas(1024) std::array<SharedWord<std::uint32_t>, max_channels> channels;  ///< ChannelState
 };
 static_assert(sizeof(LaneHostPage) == page_size);

@@ -13,11 +13,12 @@ namespace isthmus {
 
 class LaneState;
 
-/// A request as the transport sees it. The body is `body` and `trailing` joined, at most abi::max_body bytes.
+/// A request as the transport sees it. Its body is `fixed` and `trailing` joined, at most abi::max_body bytes; the host
+/// learns where the one ends and the other begins.
 struct Message {
   std::uint16_t api = 0;
   std::uint16_t opcode = 0;
-  std::span<const std::byte> body;
+  std::span<const std::byte> fixed;
   std::span<const std::byte> trailing;
 };
 
@@ -25,6 +26,7 @@ struct Message {
 struct Reply {
   std::int32_t status = 0;  ///< 0, or the service's own error code
   std::uint32_t size = 0;   ///< bytes of reply body, written to the caller's buffer
+  std::uint16_t fixed = 0;  ///< of these, bytes of the fixed part; <= size
 };
 
 /// How much a channel did since it was opened.

@@ -25,8 +25,8 @@ struct LaneEnd {
 
 /// A worker's end of a region: waits until a client claims a lane, then serves that lane until it is over.
 ///
-/// The guest is hostile: whatever it writes into the region, the worst that happens is that the lane ends with a reason.
-/// Methods are called by one thread; serve() starts one more for each channel.
+/// The guest is hostile: whatever it writes into the region, the worst that happens is that the lane ends with a
+/// reason. Methods are called by one thread; serve() starts one more for each channel.
 class LaneServer {
  public:
   /// Maps the region. The descriptors in the options are borrowed and must outlive the object. Errors:

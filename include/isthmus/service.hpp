@@ -20,7 +20,8 @@ class Request {
  public:
   [[nodiscard]] virtual std::uint16_t api() const noexcept = 0;
   [[nodiscard]] virtual std::uint16_t opcode() const noexcept = 0;
-  [[nodiscard]] virtual std::span<const std::byte> body() const noexcept = 0;
+  [[nodiscard]] virtual std::span<const std::byte> fixed() const noexcept = 0;
+  [[nodiscard]] virtual std::span<const std::byte> trailing() const noexcept = 0;
   /// Whether the client waits; a post takes no reply.
   [[nodiscard]] virtual bool wants_reply() const noexcept = 0;
 
@@ -29,7 +30,7 @@ class Request {
 
   /// Answers a call, once; the reply's body is the two pieces joined, at most abi::max_body bytes. Ignored for a post.
   /// Errors: invalid_argument (too long; second answer), closed (the lane is over).
-  virtual Result<void> reply(std::int32_t status, std::span<const std::byte> body = {},
+  virtual Result<void> reply(std::int32_t status, std::span<const std::byte> fixed = {},
                              std::span<const std::byte> trailing = {}) = 0;
 
  protected:

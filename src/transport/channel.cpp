@@ -60,8 +60,9 @@ void Channel::Impl::prepare(abi::ChannelBlock& block, std::uint32_t first_lap) n
 
 Result<void> Channel::Impl::check_caller() const {
   if (!lane->is_owner_process()) {
-    return fail(Errc::wrong_thread, text("channel ", number, ": used in a child after fork, which owns nothing of its "
-                                                             "parent's; attach anew there"));
+    return fail(Errc::wrong_thread, text("channel ", number,
+                                         ": used in a child after fork, which owns nothing of its "
+                                         "parent's; attach anew there"));
   }
   if (owner != thread_mark()) {
     return fail(Errc::wrong_thread,
@@ -74,7 +75,7 @@ Result<void> Channel::Impl::check_caller() const {
 }
 
 Result<void> Channel::Impl::check_message(const Message& request) const {
-  const std::size_t size = request.body.size() + request.trailing.size();
+  const std::size_t size = request.fixed.size() + request.trailing.size();
   if (size > abi::max_body) {
     return fail(Errc::invalid_argument, text("channel ", number, ": a request of ", size, " bytes; ", abi::max_body,
                                              " are possible, more goes into a Frame"));
@@ -106,7 +107,7 @@ Result<void> Channel::Impl::wait(const Ready& ready, Clock::time_point deadline)
 Result<void> Channel::Impl::send(const Message& request, std::uint32_t call_id, std::uint8_t flags,
                                  Clock::time_point deadline) {
   const std::uint32_t slots =
-      abi::slots_for(static_cast<std::uint32_t>(request.body.size() + request.trailing.size()));
+      abi::slots_for(static_cast<std::uint32_t>(request.fixed.size() + request.trailing.size()));
   Credit credit = requests.credit(slots);
   if (credit == Credit::wait) {
     const auto room = [&]() noexcept {
@@ -123,7 +124,7 @@ Result<void> Channel::Impl::send(const Message& request, std::uint32_t call_id, 
   requests.write({.opcode = request.opcode,
                   .flags = flags,
                   .header = {.call_id = call_id, .api = request.api},
-                  .body = request.body,
+                  .fixed = request.fixed,
                   .trailing = request.trailing});
   doorbell.flush();
   return {};
@@ -160,7 +161,7 @@ Result<Reply> Channel::Impl::receive(std::uint32_t call_id, std::span<std::byte>
   if (!incoming.body.empty()) {
     std::memcpy(reply.data(), incoming.body.data(), incoming.body.size());
   }
-  return Reply{.status = incoming.header.status, .size = incoming.header.size};
+  return Reply{.status = incoming.header.status, .size = incoming.header.size, .fixed = incoming.header.fixed};
 }
 
 bool Channel::Impl::drop_if_abandoned(std::uint32_t call_id) noexcept {

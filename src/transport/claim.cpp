@@ -136,8 +136,7 @@ Result<std::uint32_t> claim_any_lane(const Region& region, int lock_file) {
       if (errno == EAGAIN || errno == EACCES) {
         continue;  // its owner lives
       }
-      return fail(Errc::unsupported,
-                  text("region ", region.name(), ": its file takes no locks: ", errno_text(errno)));
+      return fail(Errc::unsupported, text("region ", region.name(), ": its file takes no locks: ", errno_text(errno)));
     }
     if (try_claim(region.lane(lane).client)) {
       return lane;

@@ -23,7 +23,7 @@ class Doorbell {
 
   /// To be called once after a batch of messages, or credit, was published. Rings only a peer that sleeps.
   void flush() noexcept {
-    full_fence();                                 // W2; W1 is the release store of what was published
+    full_fence();                                    // W2; W1 is the release store of what was published
     if (peer_sleeping_->load_relaxed().equals(1)) {  // W3
       ring();
     }

@@ -55,8 +55,8 @@ Result<void> check(const RegionSpec& spec) {
                 text("region ", spec.name, ": ", spec.lane_count, " lanes; 1 to ", abi::max_lanes, " are possible"));
   }
   if (spec.name.empty() || spec.name.size() >= abi::name_size) {
-    return fail(Errc::invalid_argument, text("region name \"", spec.name, "\": 1 to ", abi::name_size - 1,
-                                             " characters are possible"));
+    return fail(Errc::invalid_argument,
+                text("region name \"", spec.name, "\": 1 to ", abi::name_size - 1, " characters are possible"));
   }
   return {};
 }
@@ -123,10 +123,9 @@ Result<void> adopt_region(int fd, const RegionSpec& spec) {
                                              Hex{magic.value_or(0)}, "); remove it while no VM uses it"));
   }
   if (*version != abi::abi_version || *lanes != spec.lane_count) {
-    return fail(Errc::version_mismatch,
-                text("region ", spec.name, ": the existing file has ABI ", *version, " and ", *lanes,
-                     " lanes, this daemon ABI ", abi::abi_version, " and ", spec.lane_count,
-                     "; stop the VM and remove the file"));
+    return fail(Errc::version_mismatch, text("region ", spec.name, ": the existing file has ABI ", *version, " and ",
+                                             *lanes, " lanes, this daemon ABI ", abi::abi_version, " and ",
+                                             spec.lane_count, "; stop the VM and remove the file"));
   }
   for (std::uint32_t lane = 0; lane < spec.lane_count; ++lane) {
     const auto state = read_value<std::uint8_t>(fd, lane_offset(lane) + offsetof(abi::LaneHostPage, state));

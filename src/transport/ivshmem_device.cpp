@@ -95,10 +95,10 @@ Result<IvshmemDevice> open_device(const std::string& pci_devices, const std::str
   UniqueFd bar2(open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!bar2) {
     const int error = errno;
-    return fail(error == EACCES || error == EPERM ? Errc::permission_denied : Errc::system,
-                text(what, ": cannot open ", path, ": ", errno_text(error),
-                     error == EACCES || error == EPERM ? "; run as root, or give this user write access to the file"
-                                                       : ""));
+    return fail(
+        error == EACCES || error == EPERM ? Errc::permission_denied : Errc::system,
+        text(what, ": cannot open ", path, ": ", errno_text(error),
+             error == EACCES || error == EPERM ? "; run as root, or give this user write access to the file" : ""));
   }
   struct stat status{};
   if (fstat(bar2.get(), &status) != 0) {
@@ -148,9 +148,9 @@ Result<IvshmemDevice> open_ivshmem(const Endpoint& endpoint, const std::string& 
     if (opened && (endpoint.region.empty() || opened->region.name() == endpoint.region)) {
       regions.push_back(std::move(*opened));
     } else {
-      last = opened ? Error{Errc::not_found, text("endpoint ivshmem:auto?region=", endpoint.region,
-                                                  ": no such region; device ", address, " has region ",
-                                                  opened->region.name())}
+      last = opened ? Error{Errc::not_found,
+                            text("endpoint ivshmem:auto?region=", endpoint.region, ": no such region; device ", address,
+                                 " has region ", opened->region.name())}
                     : std::move(opened.error());
     }
   }

@@ -70,7 +70,7 @@ struct LaneServer::Impl {
   std::uint32_t lane = 0;
   std::uint32_t first_lap = 0;
   std::array<std::unique_ptr<Twin>, abi::max_channels> twins;
-  std::mutex mutex;                      // guards violation_seen
+  std::mutex mutex;  // guards violation_seen
   std::optional<std::string> violation_seen;
 };
 

@@ -274,8 +274,7 @@ Result<Channel*> LaneState::open_channel() {
   abi::ChannelBlock* block = region_.channel_block(offset);
   const auto first_lap = static_cast<std::uint32_t>(epoch_);
   Channel::Impl::prepare(*block, first_lap);
-  std::unique_ptr<Channel> channel(
-      new Channel(std::make_unique<Channel::Impl>(*this, *number, *block, first_lap)));
+  std::unique_ptr<Channel> channel(new Channel(std::make_unique<Channel::Impl>(*this, *number, *block, first_lap)));
   control().client.directory.at(*number).store_release(offset | abi::channel_present);  // D1: the block is prepared
   announce_change();
   if (auto opened = await_channel(*number); !opened) {
@@ -303,8 +302,9 @@ Result<void> LaneState::await_channel(std::uint32_t number) {
     return verdict.has_value();
   };
   if (!nap_until(opened, Clock::now() + patience)) {
-    return fail(Errc::timed_out, text("lane ", index_, " of region ", region_.name(), ": the worker did not open channel ",
-                                      number, " within ", patience.count(), " s"));
+    return fail(Errc::timed_out,
+                text("lane ", index_, " of region ", region_.name(), ": the worker did not open channel ", number,
+                     " within ", patience.count(), " s"));
   }
   return verdict ? Result<void>(std::unexpected(*verdict)) : Result<void>();
 }

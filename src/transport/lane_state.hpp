@@ -87,7 +87,7 @@ class LaneState : public std::enable_shared_from_this<LaneState> {
 
 /// The ways to a claimed lane, one for each kind of endpoint.
 [[nodiscard]] Result<std::shared_ptr<LaneState>> attach_shm(const Endpoint& endpoint, const AttachOptions& options);
-[[nodiscard]] Result<std::shared_ptr<LaneState>> attach_ivshmem(const Endpoint& endpoint, const AttachOptions& options,
-                                                                const std::string& pci_devices = "/sys/bus/pci/devices");
+[[nodiscard]] Result<std::shared_ptr<LaneState>> attach_ivshmem(
+    const Endpoint& endpoint, const AttachOptions& options, const std::string& pci_devices = "/sys/bus/pci/devices");
 
 }  // namespace isthmus

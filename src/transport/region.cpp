@@ -60,9 +60,8 @@ Result<Region> Region::open_as_client(int fd, std::uint64_t file_size, std::stri
   if (lanes.value_or(0) == 0 || !header.region_size.load_relaxed().equals(file_size) ||
       !header.extents_offset.load_relaxed().equals(geometry.extents_offset) ||
       !header.extent_count.load_relaxed().equals(geometry.extent_count)) {
-    return fail(Errc::protocol_violation,
-                text(what, ": the region's header contradicts its size of ", Bytes{file_size},
-                     "; the device must have the size of the daemon's region_size"));
+    return fail(Errc::protocol_violation, text(what, ": the region's header contradicts its size of ", Bytes{file_size},
+                                               "; the device must have the size of the daemon's region_size"));
   }
   const std::uint64_t address = *header.base_address.load_relaxed().at_most(any64);
   auto mapping = Mapping::map(fd, file_size, address % abi::extent_size == 0 ? address : 0, what);

@@ -53,7 +53,8 @@ class RingConsumer {
     out.header = std::bit_cast<abi::MessageHeader>(std::array{short_body_[0], short_body_[1]});
     out.control = control;
     if ((control.flags & ~abi::flags_known) != 0 || (control.flags & abi::flag_continuation) != 0 ||
-        out.header.size > abi::max_body || control.slots != abi::slots_for(out.header.size)) {
+        out.header.size > abi::max_body || out.header.fixed > out.header.size ||
+        control.slots != abi::slots_for(out.header.size)) {
       return Polled::violated;
     }
     if (control.slots == 1) {

@@ -17,11 +17,11 @@ namespace isthmus {
 struct Outgoing {
   std::uint16_t opcode = 0;
   std::uint8_t flags = 0;
-  abi::MessageHeader header;  ///< `size` is filled in by the ring
-  std::span<const std::byte> body;
+  abi::MessageHeader header;  ///< `size` and `fixed` are filled in by the ring
+  std::span<const std::byte> fixed;
   std::span<const std::byte> trailing;
 
-  [[nodiscard]] std::size_t size() const noexcept { return body.size() + trailing.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return fixed.size() + trailing.size(); }
 };
 
 enum class Credit : std::uint8_t {
@@ -61,22 +61,23 @@ class RingProducer {
   void write(const Outgoing& message) noexcept {
     const auto size = static_cast<std::uint32_t>(message.size());
     const std::uint32_t count = abi::slots_for(size);
-    std::span<const std::byte> body = message.body;
+    std::span<const std::byte> fixed = message.fixed;
     std::span<const std::byte> trailing = message.trailing;
 
     std::array<std::uint64_t, 7> head{};
     abi::MessageHeader header = message.header;
     header.size = size;
+    header.fixed = static_cast<std::uint16_t>(fixed.size());
     std::memcpy(head.data(), &header, sizeof header);
-    fill(std::as_writable_bytes(std::span(head)).subspan(sizeof header), body, trailing);
+    fill(std::as_writable_bytes(std::span(head)).subspan(sizeof header), fixed, trailing);
 
     for (std::uint32_t i = 1; i < count; ++i) {
       std::array<std::uint64_t, 7> words{};
-      fill(std::as_writable_bytes(std::span(words)), body, trailing);
+      fill(std::as_writable_bytes(std::span(words)), fixed, trailing);
       store(position_ + i, {.opcode = message.opcode, .flags = abi::flag_continuation}, words);
     }
-    store(position_,
-          {.opcode = message.opcode, .slots = static_cast<std::uint16_t>(count), .flags = message.flags}, head);
+    store(position_, {.opcode = message.opcode, .slots = static_cast<std::uint16_t>(count), .flags = message.flags},
+          head);
     position_ += count;
     free_ -= count;
   }
@@ -85,9 +86,9 @@ class RingProducer {
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
 
  private:
-  static void fill(std::span<std::byte> target, std::span<const std::byte>& body,
+  static void fill(std::span<std::byte> target, std::span<const std::byte>& fixed,
                    std::span<const std::byte>& trailing) noexcept {
-    for (auto* source : {&body, &trailing}) {
+    for (auto* source : {&fixed, &trailing}) {
       const std::size_t n = std::min(target.size(), source->size());
       if (n != 0) {
         std::memcpy(target.data(), source->data(), n);

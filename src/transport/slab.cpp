@@ -66,9 +66,8 @@ void Slab::free_channel(std::uint64_t offset) noexcept {
 
 SlabStatistics Slab::statistics() const {
   const std::scoped_lock lock(mutex_);
-  const auto free = std::ranges::count_if(region_->owners(), [](const auto& word) {
-    return word.load_relaxed().equals(0);
-  });
+  const auto free =
+      std::ranges::count_if(region_->owners(), [](const auto& word) { return word.load_relaxed().equals(0); });
   return {.bytes_in_use = bytes_in_use_,
           .bytes_claimed = extents_claimed_ * abi::extent_size,
           .bytes_claimable = static_cast<std::uint64_t>(free) * abi::extent_size};
@@ -110,8 +109,8 @@ void Slab::return_block(std::size_t size_class, std::uint64_t offset) noexcept {
     cut.place = candidates.size();
     candidates.push_back(extent);
   }
-  cut.free_blocks.push_back(static_cast<std::uint16_t>((offset - region_->extent_offset(extent)) /
-                                                       block_size(size_class)));
+  cut.free_blocks.push_back(
+      static_cast<std::uint16_t>((offset - region_->extent_offset(extent)) / block_size(size_class)));
   // A wholly free extent goes back to the region, but the last one of a class stays: a program that allocates and
   // frees one block at a time must not claim an extent each time.
   if (cut.free_blocks.size() == abi::extent_size / block_size(size_class) && candidates.size() > 1) {

@@ -58,7 +58,7 @@ class Slab {
   const Region* region_;
   std::uint64_t owner_;
   mutable std::mutex mutex_;
-  std::vector<CutExtent> cut_;                                             // by extent index
+  std::vector<CutExtent> cut_;                                           // by extent index
   std::array<std::vector<std::uint64_t>, block_classes + 1> with_room_;  // extents that have free blocks, by class
   std::uint64_t bytes_in_use_ = 0;
   std::uint64_t extents_claimed_ = 0;

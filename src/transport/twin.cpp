@@ -14,12 +14,15 @@ class Twin::CurrentRequest final : public Request {
 
   std::uint16_t api() const noexcept override { return incoming_->header.api; }
   std::uint16_t opcode() const noexcept override { return incoming_->control.opcode; }
-  std::span<const std::byte> body() const noexcept override { return incoming_->body; }
+  std::span<const std::byte> fixed() const noexcept override { return incoming_->body.first(incoming_->header.fixed); }
+  std::span<const std::byte> trailing() const noexcept override {
+    return incoming_->body.subspan(incoming_->header.fixed);
+  }
   bool wants_reply() const noexcept override { return (incoming_->control.flags & abi::flag_post) == 0; }
   std::optional<std::span<std::byte>> resolve(Reference reference) const noexcept override {
     return twin_->region_->resolve(reference);
   }
-  Result<void> reply(std::int32_t status, std::span<const std::byte> body,
+  Result<void> reply(std::int32_t status, std::span<const std::byte> fixed,
                      std::span<const std::byte> trailing) override {
     if (!wants_reply()) {
       return {};
@@ -27,16 +30,16 @@ class Twin::CurrentRequest final : public Request {
     if (answered_) {
       return fail(Errc::invalid_argument, text("call ", incoming_->header.call_id, ": answered twice"));
     }
-    if (body.size() + trailing.size() > abi::max_body) {
-      return fail(Errc::invalid_argument, text("call ", incoming_->header.call_id, ": a reply of ",
-                                               body.size() + trailing.size(), " bytes; ", abi::max_body,
-                                               " are possible, more goes through a reference"));
+    if (fixed.size() + trailing.size() > abi::max_body) {
+      return fail(Errc::invalid_argument,
+                  text("call ", incoming_->header.call_id, ": a reply of ", fixed.size() + trailing.size(), " bytes; ",
+                       abi::max_body, " are possible, more goes through a reference"));
     }
     answered_ = true;
     return twin_->send_reply(
         {.opcode = incoming_->control.opcode,
          .header = {.call_id = incoming_->header.call_id, .api = incoming_->header.api, .status = status},
-         .body = body,
+         .fixed = fixed,
          .trailing = trailing});
   }
   [[nodiscard]] bool answered() const noexcept { return answered_; }
@@ -56,9 +59,8 @@ Twin::Twin(const Region& region, abi::ChannelBlock& block, std::uint32_t first_l
       on_violation_(std::move(on_violation)),
       requests_(block.requests, block.words.request_consumed.word, first_lap),
       replies_(block.replies, block.words.reply_consumed.word, first_lap),
-      doorbell_(wake_up == WakeUp::futex
-                    ? Doorbell(block.words.client_sleeping.word, block.words.reply_doorbell.word)
-                    : Doorbell(block.words.client_sleeping.word)),
+      doorbell_(wake_up == WakeUp::futex ? Doorbell(block.words.client_sleeping.word, block.words.reply_doorbell.word)
+                                         : Doorbell(block.words.client_sleeping.word)),
       sleeper_(wake_up == WakeUp::futex ? Sleeper(block.words.twin_sleeping.word, block.words.request_doorbell.word)
                                         : Sleeper(block.words.twin_sleeping.word, relay_)),
       thread_([this] { run(); }) {}
