@@ -1,0 +1,282 @@
+"""The harness's own tests. Each test is one ctest test, in a process of its own."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+
+from isthmus_vm import Region, Vm, VmDied, VmError, VmTimeout
+
+RUN_IN_VM = Path(__file__).resolve().parent / "run_in_vm"
+PROBE = Path(os.environ["ISTHMUS_BUILD_DIR"]) / "test/vm/vm_probe"
+MIB = 1024 * 1024
+
+
+def is_alive(pid):
+    """Whether the process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children_of(pid):
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()]
+
+
+def wait_until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+class RegionFile:
+    """A file for a region, gone at the end of the test."""
+
+    def __init__(self, test, size):
+        fd, self.path = tempfile.mkstemp(prefix="isthmus-test-", dir="/dev/shm")
+        test.addCleanup(os.unlink, self.path)
+        os.ftruncate(fd, size)
+        os.close(fd)
+        self.size = size
+
+    def write(self, offset, data):
+        with open(self.path, "r+b") as file:
+            file.seek(offset)
+            file.write(data)
+
+    def read(self, offset, length):
+        with open(self.path, "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+
+class Commands(unittest.TestCase):
+    def test_output_and_exit_status_come_back(self):
+        with Vm() as vm:
+            result = vm.run("echo to stdout; echo to stderr >&2; exit 7")
+            self.assertEqual((result.status, result.stdout, result.stderr), (7, "to stdout\n", "to stderr\n"))
+            self.assertEqual(vm.run(["printf", "%s|", "two words", "$HOME", "'"]).stdout, "two words|$HOME|'|")
+            self.assertEqual(vm.run("kill -SEGV $$").status, 128 + signal.SIGSEGV)
+            self.assertEqual(vm.run(["/no/such/program"]).status, 127)
+
+    def test_long_output_arrives_whole_and_in_order(self):
+        with Vm() as vm:
+            result = vm.run("seq 1 300000; echo done >&2")
+            expected = "".join(f"{i}\n" for i in range(1, 300001))
+            self.assertEqual(hashlib.md5(result.stdout.encode()).hexdigest(),
+                             hashlib.md5(expected.encode()).hexdigest())
+            self.assertEqual(result.stderr, "done\n")
+
+    def test_commands_run_side_by_side(self):
+        with Vm() as vm:
+            first = vm.spawn("echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo went; exit 4")
+            first.wait_for_line("^ready$", timeout=10)
+            self.assertIsNone(first.status)
+            self.assertEqual(vm.run("touch /tmp/go").status, 0)
+            first.wait_for_line("^went$", timeout=10)
+            self.assertEqual(first.wait(10).status, 4)
+            with self.assertRaisesRegex(VmError, "ended with status 4 and printed no line with 'more'"):
+                first.wait_for_line("more", timeout=10)
+
+    def test_a_command_out_of_time_is_killed_and_the_guest_goes_on(self):
+        with Vm() as vm:
+            with self.assertRaisesRegex(VmTimeout, "'sleep 1234 | cat' has not ended after 0.5 s"):
+                vm.run("sleep 1234 | cat", timeout=0.5)
+            self.assertTrue(wait_until(lambda: vm.run(["pidof", "sleep"]).status == 1))
+
+    def test_a_dynamic_program_brings_its_libraries(self):
+        with Vm(copy=["/usr/bin/sha256sum:/bin/hosts_sha256sum"]) as vm:
+            result = vm.run("printf abc | hosts_sha256sum")
+            self.assertEqual(result.output.split()[0], hashlib.sha256(b"abc").hexdigest())
+
+
+class Devices(unittest.TestCase):
+    def test_two_ivshmem_devices_share_their_files_with_the_host(self):
+        files = [RegionFile(self, 4 * MIB), RegionFile(self, 1 * MIB)]
+        for i, file in enumerate(files):
+            file.write(4096, f"from the host {i}".encode())
+        with Vm(regions=[Region(file.path, file.size) for file in files], copy=[f"{PROBE}:/bin/vm_probe"]) as vm:
+            found = vm.run("cd /sys/bus/pci/devices; grep -l 0x1110 */device").stdout
+            self.assertEqual(found, "".join(f"{Vm.region_address(i)}/device\n" for i in (0, 1)))
+            for i, file in enumerate(files):
+                device = f"/sys/bus/pci/devices/{Vm.region_address(i)}"
+                self.assertEqual(vm.run(["cat", f"{device}/vendor"]).stdout, "0x1af4\n")
+                self.assertEqual(vm.run(["stat", "-c", "%s", f"{device}/resource2"]).stdout, f"{file.size}\n")
+                read = vm.run(["vm_probe", "read", f"{device}/resource2", "4096", "15"])
+                self.assertEqual(read.output, f"from the host {i}")
+                last = file.size - 16
+                written = vm.run(["vm_probe", "write", f"{device}/resource2", str(last), f"from the guest {i}"])
+                self.assertEqual((written.status, written.output), (0, ""))
+                self.assertEqual(file.read(last, 16), f"from the guest {i}".encode())
+
+    def test_a_region_that_qemu_refuses_is_reported_in_its_words(self):
+        file = RegionFile(self, 3 * MIB)
+        began = time.monotonic()
+        with self.assertRaisesRegex(VmError, "QEMU (ended|was killed)"):
+            Vm(regions=[Region(file.path, file.size)]).start()
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_an_extra_serial_port_reaches_the_host(self):
+        with Vm(ports=["bench"]) as vm:
+            vm.ports["bench"].settimeout(10)
+            echo = vm.spawn("exec head -c 5 < /dev/virtio-ports/bench")
+            vm.ports["bench"].sendall(b"hello")
+            self.assertEqual(echo.wait(10).stdout, "hello")
+            self.assertEqual(vm.run("printf back > /dev/virtio-ports/bench").status, 0)
+            self.assertEqual(vm.ports["bench"].recv(4), b"back")
+
+    def test_the_guests_clock_keeps_the_hosts_pace(self):
+        # What a guest measures is worth nothing where its kernel misjudged the frequency of the TSC.
+        with Vm() as vm:
+            def guest_seconds():
+                return float(vm.run("cat /proc/uptime").stdout.split()[0])
+
+            first_guest, first_host = guest_seconds(), time.monotonic()
+            time.sleep(3)
+            elapsed_guest, elapsed_host = guest_seconds() - first_guest, time.monotonic() - first_host
+            self.assertAlmostEqual(elapsed_guest / elapsed_host, 1, delta=0.05)
+            self.assertEqual(vm.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource").stdout,
+                             "tsc\n" if vm.accel == "tcg" else "kvm-clock\n")
+
+
+class Life(unittest.TestCase):
+    def test_a_reset_guest_takes_commands_again(self):
+        with Vm() as vm:
+            lost = vm.spawn("echo started; sleep 1000")
+            lost.wait_for_line("started", timeout=10)
+            vm.run("touch /tmp/mark")
+            vm.reset(timeout=30)
+            self.assertEqual(vm.boots, 2)
+            with self.assertRaisesRegex(VmDied, "the guest was reset"):
+                lost.wait(1)
+            self.assertEqual(vm.run("test -e /tmp/mark").status, 1)
+            vm.reset(timeout=30)
+            self.assertEqual(vm.run("echo again").output, "again\n")
+
+    def test_a_guest_may_reset_itself(self):
+        with Vm() as vm:
+            with self.assertRaisesRegex(VmDied, "the guest was reset"):
+                vm.run("reboot -f", timeout=10)
+            vm.wait_boot(2, timeout=30)
+            self.assertEqual(vm.run("true").status, 0)
+
+    def test_the_death_of_qemu_ends_what_waits_within_a_second(self):
+        with Vm() as vm:
+            running = vm.spawn("sleep 1000")
+            killer = threading.Timer(0.3, os.kill, (vm.pid, signal.SIGKILL))
+            killer.start()
+            began = time.monotonic()
+            with self.assertRaisesRegex(VmDied, "QEMU was killed by SIGKILL"):
+                running.wait(20)
+            self.assertLess(time.monotonic() - began, 1.3)
+            with self.assertRaisesRegex(VmDied, "QEMU was killed by SIGKILL"):
+                vm.run("true")
+
+    def test_a_paused_machine_goes_on(self):
+        with Vm() as vm:
+            counting = vm.spawn("i=0; while true; do echo $i; i=$((i + 1)); sleep 0.05; done")
+            counting.wait_for_line("^5$", timeout=10)
+            vm.pause()
+            time.sleep(0.2)
+            before = counting.output
+            time.sleep(0.5)
+            self.assertEqual(counting.output, before)
+            vm.resume()
+            last = int(before.split()[-1])
+            counting.wait_for_line(f"^{last + 3}$", timeout=10)
+
+    def test_a_paused_machine_can_be_stopped(self):
+        vm = Vm().start()
+        vm.pause()
+        vm.stop()
+        self.assertFalse(is_alive(vm.pid))
+
+    def test_a_machine_outlives_the_thread_that_started_it(self):
+        vm = Vm()
+        self.addCleanup(vm.stop)
+        starter = threading.Thread(target=vm.start)
+        starter.start()
+        starter.join()
+        time.sleep(0.2)
+        self.assertEqual(vm.run("echo alive").output, "alive\n")
+
+
+class CommandLine(unittest.TestCase):
+    def start(self, *arguments):
+        """run_in_vm with a folder for temporary files of its own, which must be empty at the end."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.temporary = Path(folder.name)
+        process = subprocess.Popen([RUN_IN_VM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env={**os.environ, "TMPDIR": folder.name})
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def start_and_wait_until_it_runs(self, *arguments):
+        process = self.start(*arguments, "--", "sh", "-c", "echo running; sleep 1000")
+        self.assertEqual(process.stdout.readline(), "running\n")
+        self.qemus = children_of(process.pid)
+        self.assertEqual(len(self.qemus), 1)
+        return process
+
+    def assert_nothing_left(self):
+        for pid in self.qemus:
+            self.assertTrue(wait_until(lambda: not is_alive(pid)), f"QEMU {pid} is left")
+        self.assertEqual(list(self.temporary.iterdir()), [])
+
+    def test_it_passes_on_output_and_exit_status(self):
+        process = self.start("--", "sh", "-c", "echo out; echo err >&2; exit 9")
+        out, err = process.communicate(timeout=50)
+        self.assertEqual((process.returncode, out), (9, "out\n"))
+        lines = err.splitlines()
+        self.assertRegex(lines[0], r"^vm: booting Linux \S+cloud-amd64 \((tcg|kvm), 2 CPUs")
+        self.assertRegex(lines[1], r"^vm: up after [0-9.]+ s$")
+        self.assertEqual(lines[2:], ["err"])
+
+    def test_its_timeout_leaves_nothing_behind(self):
+        process = self.start_and_wait_until_it_runs("--timeout", "6")
+        _, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 124, err)
+        self.assertIn("has not ended after", err.splitlines()[-1])
+        self.assert_nothing_left()
+
+    def test_an_interrupt_leaves_nothing_behind(self):
+        process = self.start_and_wait_until_it_runs()
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(10), 130)
+        self.assert_nothing_left()
+
+    def test_a_termination_leaves_nothing_behind(self):
+        process = self.start_and_wait_until_it_runs()
+        process.terminate()
+        self.assertEqual(process.wait(10), 143)
+        self.assert_nothing_left()
+
+    def test_its_sigkill_leaves_nothing_behind(self):
+        process = self.start_and_wait_until_it_runs()
+        process.kill()
+        process.wait(10)
+        self.assert_nothing_left()
+
+    def test_a_missing_file_is_named(self):
+        process = self.start("--copy", "/no/such/file:/bin/x", "--", "true")
+        _, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 125)
+        self.assertEqual(err, "vm: /no/such/file: cannot be copied to /bin/x in the guest: No such file or directory; "
+                              "is it built?\n")
+
+
+if __name__ == "__main__":
+    unittest.main(module=sys.modules[__name__], verbosity=2)
