@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "host/file_access.hpp"
+
+namespace isthmus::host {
+
+/// A [[shm]] of the configuration: an endpoint shm:NAME for processes of this machine.
+struct ShmConfig {
+  static constexpr std::uint32_t max_max_clients = 1024;
+
+  std::string name;                ///< [A-Za-z0-9_.-], 1..63 characters
+  std::uint64_t region_size = 0;   ///< bytes for each client; limits as in VmConfig
+  FileAccess access;               ///< of the socket
+  std::uint32_t max_clients = 64;  ///< at a time, 1..max_max_clients
+};
+
+}  // namespace isthmus::host

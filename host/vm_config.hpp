@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "host/file_access.hpp"
+
+namespace isthmus::host {
+
+/// A [[vm]] of the configuration: one region, shared with a virtual machine through a file.
+struct VmConfig {
+  std::string name;               ///< of the region: [A-Za-z0-9_.-], 1..63 characters
+  std::filesystem::path path;     ///< absolute; the file that QEMU's memory-backend-file names
+  std::uint64_t region_size = 0;  ///< bytes; a power of two in abi::min_region_size..abi::max_region_size
+  FileAccess access;
+  std::uint32_t lanes = 16;  ///< 1..abi::max_lanes
+};
+
+}  // namespace isthmus::host
