@@ -147,6 +147,9 @@ Result<Reply> Channel::Impl::receive(std::uint32_t call_id, std::span<std::byte>
       }
       continue;
     }
+    if (replies.take_news()) {
+      doorbell.flush();
+    }
     if (incoming.header.call_id == call_id) {
       break;
     }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "isthmus/abi.hpp"
 
@@ -42,7 +43,7 @@ class RingConsumer {
   }
 
   /// Takes the next descriptor, if there is one. Its slots are free for the producer as soon as the credit is
-  /// published, which happens by itself once a quarter of the ring has been consumed.
+  /// published, which happens by itself once a quarter of the ring has been consumed: ask take_news() afterwards.
   [[nodiscard]] Polled poll(Incoming& out) noexcept {
     const abi::Slot& head = slot(position_);
     const auto control = abi::ControlWord::decode(head.words[0].load_acquire().snapshot());  // C1: acquires P1
@@ -66,21 +67,23 @@ class RingConsumer {
     }
     position_ += control.slots;
     if (position_ - published_ >= abi::ring_slots / 4) {
-      publish_credit();
+      publish();
     }
     return Polled::ready;
   }
 
   /// Tells the producer how far slots are free. To be called before this side sleeps, or executes something long.
-  /// True when that was news.
-  bool publish_credit() noexcept {
-    if (published_ == position_) {
-      return false;
+  /// True when that, or an earlier poll(), was news that take_news() has not told yet.
+  [[nodiscard]] bool publish_credit() noexcept {
+    if (published_ != position_) {
+      publish();
     }
-    consumed_->store_release(position_);  // C2: this side's reads of the slots come before
-    published_ = position_;
-    return true;
+    return take_news();
   }
+
+  /// Whether credit was published since this was last asked. The producer may sleep until there is room: whoever gets
+  /// `true` here or from publish_credit() must flush the doorbell.
+  [[nodiscard]] bool take_news() noexcept { return std::exchange(news_, false); }
 
   /// Slots consumed since the ring was made.
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
@@ -89,6 +92,12 @@ class RingConsumer {
 
  private:
   using LongBody = std::array<std::uint64_t, (abi::max_body + 7) / 8>;
+
+  void publish() noexcept {
+    consumed_->store_release(position_);  // C2: this side's reads of the slots come before
+    published_ = position_;
+    news_ = true;
+  }
 
   static void copy_words(const abi::Slot& from, std::span<std::uint64_t, 7> to) noexcept {
     for (std::size_t i = 0; i < to.size(); ++i) {
@@ -126,6 +135,7 @@ class RingConsumer {
   std::uint64_t position_ = 0;
   std::uint64_t published_ = 0;
   std::uint32_t first_lap_;
+  bool news_ = false;  // credit was published, and the producer was not rung since
   std::array<std::uint64_t, 7> short_body_{};
   std::unique_ptr<LongBody> long_body_;
 };

@@ -116,6 +116,9 @@ void Twin::run() {
     }
     switch (requests_.poll(incoming)) {
       case Polled::ready:
+        if (requests_.take_news()) {
+          doorbell_.flush();
+        }
         going = handle(incoming);
         break;
       case Polled::empty:
