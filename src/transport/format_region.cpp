@@ -17,8 +17,13 @@
 namespace isthmus {
 namespace {
 
-constexpr std::uint64_t lane_offset(std::uint32_t lane) {
+constexpr std::uint64_t lane_offset(std::uint32_t lane) {  // of its host page
   return abi::page_size + lane * sizeof(abi::LaneControl) + offsetof(abi::LaneControl, host);
+}
+
+constexpr std::uint64_t claim_offset(std::uint32_t lane) {
+  return abi::page_size + lane * sizeof(abi::LaneControl) + offsetof(abi::LaneControl, client) +
+         offsetof(abi::LaneClientPage, claim);
 }
 
 Result<void> write_at(int fd, std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -154,6 +159,18 @@ Result<void> close_lane(int fd, std::uint32_t lane, std::string_view reason) {
   }
   return write_value(fd, lane_offset(lane) + offsetof(abi::LaneHostPage, state),
                      static_cast<std::uint8_t>(abi::HostState::closed));
+}
+
+Result<void> mark_all_clients_dead(int fd, std::uint32_t lane_count) {
+  for (std::uint32_t lane = 0; lane < lane_count; ++lane) {
+    const auto claim = read_value<std::uint32_t>(fd, claim_offset(lane));
+    if (claim && *claim != static_cast<std::uint32_t>(abi::ClaimState::free)) {
+      if (auto ok = write_value(fd, claim_offset(lane), abi::ClaimState::dead); !ok) {
+        return ok;
+      }
+    }
+  }
+  return {};
 }
 
 }  // namespace isthmus

@@ -34,4 +34,7 @@ struct RegionSpec {
 /// Marks a lane as closed, with the reason for the client to read. To be called when its worker has been reaped.
 [[nodiscard]] Result<void> close_lane(int fd, std::uint32_t lane, std::string_view reason);
 
+/// Marks every claimed lane as dead, on proof that no process of the VM exists any more: its QEMU is gone.
+[[nodiscard]] Result<void> mark_all_clients_dead(int fd, std::uint32_t lane_count);
+
 }  // namespace isthmus

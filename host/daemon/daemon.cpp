@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/daemon/daemon.hpp"
+
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include <utility>
+
+#include "host/daemon/log.hpp"
+#include "host/worker_path.hpp"
+
+namespace isthmus::host {
+
+Daemon::Daemon(std::unique_ptr<EventLoop> loop, SignalSource signals) noexcept
+    : loop_(std::move(loop)), signals_(std::move(signals)) {}
+
+Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
+  const auto worker = find_worker(config.worker);
+  if (!worker) {
+    return std::unexpected(worker.error());
+  }
+  ignore_signals({SIGHUP, SIGPIPE});
+  auto signals = SignalSource::create({SIGTERM, SIGINT});
+  if (!signals) {
+    return std::unexpected(std::move(signals.error()));
+  }
+  auto loop = EventLoop::create(config.event_loop);
+  if (!loop) {
+    return std::unexpected(std::move(loop.error()));
+  }
+  if (!(*loop)->fallback_reason().empty()) {
+    spdlog::info("event loop: {} ({})", (*loop)->engine_name(), (*loop)->fallback_reason());
+  }
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(*loop), std::move(*signals)));
+  for (const VmConfig& vm : config.vms) {
+    auto host = VmHost::start(*daemon->loop_, vm, *worker, daemon->addresses_.take(vm.region_size));
+    if (!host) {
+      daemon->shut_down();
+      static_cast<void>(daemon->loop_->run());
+      return std::unexpected(std::move(host.error()));
+    }
+    daemon->vms_.push_back(std::move(*host));
+  }
+  for (const ShmConfig& shm : config.shms) {
+    auto host = ShmHost::start(*daemon->loop_, shm, config.runtime_dir, *worker, daemon->addresses_);
+    if (!host) {
+      daemon->shut_down();
+      static_cast<void>(daemon->loop_->run());
+      return std::unexpected(std::move(host.error()));
+    }
+    daemon->shms_.push_back(std::move(*host));
+  }
+  return daemon;
+}
+
+Result<void> Daemon::run() {
+  auto added = loop_->add(signals_.fd(), EPOLLIN, [this](std::uint32_t) {
+    while (const auto signal = signals_.next()) {
+      spdlog::info("signal {}: ending", signal->number);
+      shut_down();
+    }
+  });
+  if (!added) {
+    return std::unexpected(std::move(added.error()));
+  }
+  spdlog::info("isthmusd serves {} VMs and {} shm endpoints, waiting by {}", vms_.size(), shms_.size(),
+               loop_->engine_name());
+  auto outcome = loop_->run();
+  // Their callbacks live in the loop: the parts go first.
+  vms_.clear();
+  shms_.clear();
+  return outcome;
+}
+
+void Daemon::shut_down() {
+  if (std::exchange(shutting_down_, true)) {
+    return;
+  }
+  parts_left_ = vms_.size() + shms_.size();
+  if (parts_left_ == 0) {
+    loop_->stop();
+  }
+  for (const auto& vm : vms_) {
+    vm->shut_down([this] { part_done(); });
+  }
+  for (const auto& shm : shms_) {
+    shm->shut_down([this] { part_done(); });
+  }
+}
+
+void Daemon::part_done() {
+  if (--parts_left_ == 0) {
+    loop_->stop();
+  }
+}
+
+}  // namespace isthmus::host

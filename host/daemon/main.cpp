@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// isthmusd: serves VMs and processes of this machine with workers, by its configuration file (docs/isthmusd.md).
+
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "host/config.hpp"
+#include "host/daemon/daemon.hpp"
+#include "host/daemon/log.hpp"
+
+namespace {
+
+// Exit statuses: 0 ended as told, 1 failed, 2 unusable command line or configuration.
+constexpr int exit_failure = 1;
+constexpr int exit_usage = 2;
+
+int say(const isthmus::Error& error, int status) {
+  static_cast<void>(std::fprintf(stderr, "isthmusd: %s\n", error.message.c_str()));
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Serves Isthmus lanes to virtual machines and processes."};
+  std::string file = "/etc/isthmus/isthmusd.toml";
+  bool check_only = false;
+  app.add_option("-c,--config", file, "configuration file")->capture_default_str();
+  app.add_flag("--check", check_only, "read the configuration, say whether it is usable, and exit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : exit_usage;
+  }
+
+  const auto config = isthmus::host::load_config(file);
+  if (!config) {
+    return say(config.error(), exit_usage);
+  }
+  if (check_only) {
+    return 0;
+  }
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("isthmusd"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+
+  auto daemon = isthmus::host::Daemon::start(*config);
+  if (!daemon) {
+    return say(daemon.error(), exit_failure);
+  }
+  if (auto outcome = (*daemon)->run(); !outcome) {
+    return say(outcome.error(), exit_failure);
+  }
+  return 0;
+}

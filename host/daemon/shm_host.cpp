@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/daemon/shm_host.hpp"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "host/daemon/log.hpp"
+#include "host/shm_region.hpp"
+#include "isthmus/abi.hpp"
+#include "src/transport/daemon_protocol.hpp"
+#include "src/transport/format_region.hpp"
+#include "src/transport/text.hpp"
+
+namespace isthmus::host {
+namespace {
+
+void put_text(std::array<char, wire::text_size>& target, std::string_view line) {
+  std::ranges::copy(line.substr(0, target.size() - 1), target.begin());
+}
+
+void refuse(int socket, wire::Welcome verdict, std::string_view why) {
+  wire::DaemonWelcome welcome{.verdict = verdict};
+  put_text(welcome.text, why);
+  static_cast<void>(send(socket, &welcome, sizeof welcome, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+Result<void> accept_with(int socket, int region, int kick) {
+  wire::DaemonWelcome welcome{.verdict = wire::Welcome::accepted};
+  iovec part{.iov_base = &welcome, .iov_len = sizeof welcome};
+  const std::array<int, 2> fds{region, kick};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> ancillary{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = ancillary.data();
+  message.msg_controllen = ancillary.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof fds);
+  std::memcpy(CMSG_DATA(header), fds.data(), sizeof fds);
+  if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != static_cast<ssize_t>(sizeof welcome)) {
+    return fail(Errc::peer_died, text("the client hung up: ", errno_text(errno)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ShmHost>> ShmHost::start(EventLoop& loop, const ShmConfig& config,
+                                                const std::filesystem::path& runtime_dir,
+                                                const std::filesystem::path& worker, AddressSpace& addresses) {
+  auto listener = ShmListener::create(runtime_dir, config);
+  if (!listener) {
+    return std::unexpected(std::move(listener.error()));
+  }
+  std::unique_ptr<ShmHost> host(new ShmHost(loop, config, std::move(*listener), worker, addresses));
+  auto added = loop.add(host->listener_.fd(), EPOLLIN, [self = host.get()](std::uint32_t) { self->on_connection(); });
+  if (!added) {
+    return std::unexpected(std::move(added.error()));
+  }
+  host->listener_token_ = *added;
+  spdlog::info("shm {}: listening at {}", config.name, host->listener_.path().string());
+  return host;
+}
+
+ShmHost::ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, std::filesystem::path worker,
+                 AddressSpace& addresses)
+    : loop_(&loop),
+      config_(std::move(config)),
+      listener_(std::move(listener)),
+      program_(std::move(worker)),
+      addresses_(&addresses) {}
+
+ShmHost::~ShmHost() {
+  for (auto& [id, client] : clients_) {
+    unwatch(client);
+  }
+  if (listener_token_) {
+    loop_->remove(*listener_token_);
+  }
+}
+
+void ShmHost::on_connection() {
+  auto accepted = listener_.accept();
+  if (!accepted) {
+    spdlog::warn("shm {}: {}", config_.name, accepted.error().message);
+    return;
+  }
+  if (!accepted->has_value()) {
+    return;
+  }
+  const std::uint64_t id = next_id_++;
+  Client& client = clients_[id];
+  client.peer = std::move(**accepted);
+  if (auto added =
+          loop_->add(client.peer.socket.get(), EPOLLIN | EPOLLRDHUP, [this, id](std::uint32_t) { on_socket(id); })) {
+    client.socket_token = *added;
+  }
+  if (auto added = loop_->add(client.peer.pidfd.get(), EPOLLIN,
+                              [this, id](std::uint32_t) { client_gone(id, "its process ended"); })) {
+    client.death_token = *added;
+  }
+  client.hello_token = loop_->call_after(hello_patience, [this, id] {
+    clients_.at(id).hello_token.reset();
+    client_gone(id, "it did not say hello in time");
+  });
+}
+
+void ShmHost::on_socket(std::uint64_t id) {
+  Client& client = clients_.at(id);
+  wire::ClientHello hello;
+  const ssize_t got = recv(client.peer.socket.get(), &hello, sizeof hello, MSG_DONTWAIT | MSG_TRUNC);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+    return;
+  }
+  if (got <= 0) {
+    client_gone(id, "it detached");
+    return;
+  }
+  // One hello is all that a client ever says.
+  if (got != static_cast<ssize_t>(sizeof hello) || hello.magic != wire::hello_magic || !client.hello_token) {
+    client_gone(id, "it sent what is no hello");
+    return;
+  }
+  loop_->remove(*std::exchange(client.hello_token, std::nullopt));
+  on_hello(id, hello.version, hello.abi);
+}
+
+void ShmHost::on_hello(std::uint64_t id, std::uint32_t version, std::uint32_t abi) {
+  Client& client = clients_.at(id);
+  const int socket = client.peer.socket.get();
+  if (version != wire::protocol_version || abi != abi::abi_version) {
+    refuse(socket, wire::Welcome::version_mismatch,
+           text("the client speaks protocol ", version, " and ABI ", abi, ", isthmusd ", wire::protocol_version,
+                " and ", abi::abi_version, "; install matching versions"));
+    drop(id);
+    return;
+  }
+  if (clients_.size() > config_.max_clients) {
+    refuse(socket, wire::Welcome::busy,
+           text("all ", config_.max_clients, " places are taken; end a client, or raise max_clients"));
+    drop(id);
+    return;
+  }
+  if (auto served = serve(id); !served) {
+    spdlog::error("shm {}: client {}: {}", config_.name, client.peer.pid, served.error().message);
+    refuse(socket, wire::Welcome::failed, served.error().message);
+    if (client.worker != nullptr) {
+      client_gone(id, "it could not be answered");
+    } else {
+      drop(id);
+    }
+  }
+}
+
+Result<void> ShmHost::serve(std::uint64_t id) {
+  Client& client = clients_.at(id);
+  const std::uint64_t address = addresses_->take(config_.region_size);
+  const auto region = make_shm_region(config_.name, config_.region_size);
+  if (!region) {
+    return std::unexpected(region.error());
+  }
+  if (auto ok = format_region(
+          region->get(), {.name = config_.name, .size = config_.region_size, .lane_count = 1, .base_address = address});
+      !ok) {
+    return ok;
+  }
+  if (auto ok = set_daemon_present(region->get(), true); !ok) {
+    return ok;
+  }
+  const UniqueFd kick(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!kick) {
+    return fail(Errc::system, text("eventfd: ", errno_text(errno)));
+  }
+  auto worker = WorkerProcess::start(
+      *loop_,
+      {.program = program_,
+       .region_fd = region->get(),
+       .kick_fd = kick.get(),
+       .lane_count = 1,
+       .base_address = address},
+      {.taken = [](std::uint32_t) {},
+       .gone = [this, id](bool orderly, const std::string& why) { on_worker_gone(id, orderly, why); }});
+  if (!worker) {
+    return std::unexpected(std::move(worker.error()));
+  }
+  client.worker = std::move(*worker);
+  spdlog::info("shm {}: client {} (uid {}) is served by worker {}", config_.name, client.peer.pid, client.peer.uid,
+               client.worker->pid());
+  return accept_with(client.peer.socket.get(), region->get(), kick.get());
+}
+
+void ShmHost::on_worker_gone(std::uint64_t id, bool orderly, const std::string& why) {
+  Client& client = clients_.at(id);
+  if (orderly || client.closing) {
+    spdlog::info("shm {}: lane of client {} ended: {}", config_.name, client.peer.pid, why);
+  } else {
+    spdlog::warn("shm {}: lane of client {} ended: {}", config_.name, client.peer.pid, why);
+  }
+  wire::LaneClosed closed;
+  put_text(closed.text, why);
+  static_cast<void>(send(client.peer.socket.get(), &closed, sizeof closed, MSG_NOSIGNAL | MSG_DONTWAIT));
+  drop(id);
+}
+
+void ShmHost::client_gone(std::uint64_t id, std::string_view how) {
+  Client& client = clients_.at(id);
+  unwatch(client);
+  if (client.worker == nullptr) {
+    drop(id);
+    return;
+  }
+  client.closing = true;
+  spdlog::info("shm {}: client {}: {}", config_.name, client.peer.pid, how);
+  client.worker->stop();  // on_worker_gone drops the client
+}
+
+void ShmHost::unwatch(Client& client) {
+  for (auto* token : {&client.socket_token, &client.death_token, &client.hello_token}) {
+    if (*token) {
+      loop_->remove(**token);
+      token->reset();
+    }
+  }
+}
+
+void ShmHost::drop(std::uint64_t id) {
+  unwatch(clients_.at(id));
+  clients_.erase(id);
+  finish_if_idle();
+}
+
+void ShmHost::shut_down(std::function<void()> done) {
+  done_ = std::move(done);
+  if (listener_token_) {
+    loop_->remove(*std::exchange(listener_token_, std::nullopt));
+  }
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, client] : clients_) {
+    ids.push_back(id);
+  }
+  for (const std::uint64_t id : ids) {
+    client_gone(id, "isthmusd ends");
+  }
+  finish_if_idle();
+}
+
+void ShmHost::finish_if_idle() {
+  if (done_ && clients_.empty()) {
+    static_cast<void>(loop_->call_after(std::chrono::nanoseconds(0), std::exchange(done_, nullptr)));
+  }
+}
+
+}  // namespace isthmus::host

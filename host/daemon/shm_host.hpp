@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "host/daemon/address_space.hpp"
+#include "host/daemon/worker_process.hpp"
+#include "host/event_loop.hpp"
+#include "host/shm_config.hpp"
+#include "host/shm_listener.hpp"
+#include "host/shm_peer.hpp"
+
+namespace isthmus::host {
+
+/// The daemon's side of one endpoint shm:NAME: the listening socket, and for each connected process a region of its own
+/// with one worker. Never maps a region. One thread, the loop's.
+class ShmHost {
+ public:
+  /// How long a process that connected may take to say hello.
+  static constexpr std::chrono::seconds hello_patience{2};
+
+  /// `addresses` must outlive the object. Errors: those of ShmListener.
+  [[nodiscard]] static Result<std::unique_ptr<ShmHost>> start(EventLoop& loop, const ShmConfig& config,
+                                                              const std::filesystem::path& runtime_dir,
+                                                              const std::filesystem::path& worker,
+                                                              AddressSpace& addresses);
+
+  ShmHost(const ShmHost&) = delete;
+  ShmHost& operator=(const ShmHost&) = delete;
+  ShmHost(ShmHost&&) = delete;
+  ShmHost& operator=(ShmHost&&) = delete;
+  ~ShmHost();
+
+  /// Ends all lanes; `done` is called when the last worker is reaped.
+  void shut_down(std::function<void()> done);
+
+ private:
+  struct Client {
+    ShmPeer peer;
+    std::unique_ptr<WorkerProcess> worker;
+    std::optional<EventLoop::Token> socket_token;
+    std::optional<EventLoop::Token> death_token;
+    std::optional<EventLoop::Token> hello_token;
+    bool closing = false;
+  };
+
+  ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, std::filesystem::path worker,
+          AddressSpace& addresses);
+
+  void on_connection();
+  void on_socket(std::uint64_t id);
+  void on_hello(std::uint64_t id, std::uint32_t version, std::uint32_t abi);
+  [[nodiscard]] Result<void> serve(std::uint64_t id);
+  void on_worker_gone(std::uint64_t id, bool orderly, const std::string& why);
+  void client_gone(std::uint64_t id, std::string_view how);
+  void drop(std::uint64_t id);
+  void unwatch(Client& client);
+  void finish_if_idle();
+
+  EventLoop* loop_;
+  ShmConfig config_;
+  ShmListener listener_;
+  std::filesystem::path program_;
+  AddressSpace* addresses_;
+  std::map<std::uint64_t, Client> clients_;
+  std::uint64_t next_id_ = 1;
+  std::optional<EventLoop::Token> listener_token_;
+  std::function<void()> done_;
+};
+
+}  // namespace isthmus::host

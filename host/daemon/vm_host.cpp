@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/daemon/vm_host.hpp"
+
+#include <sys/epoll.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "host/daemon/log.hpp"
+#include "src/transport/format_region.hpp"
+#include "src/transport/text.hpp"
+
+namespace isthmus::host {
+namespace {
+
+// A spare worker that cannot start is tried again after these; a taken lane resets them.
+constexpr std::chrono::milliseconds first_respawn_delay{10};
+constexpr std::chrono::milliseconds longest_respawn_delay{5000};
+
+// inotify reports a close a moment before the kernel has let go of the file.
+constexpr std::chrono::milliseconds look_interval{5};
+constexpr int look_attempts = 40;
+
+}  // namespace
+
+Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& config,
+                                              const std::filesystem::path& worker, std::uint64_t base_address) {
+  auto region = RegionFile::create_or_adopt(config);
+  if (!region) {
+    return std::unexpected(std::move(region.error()));
+  }
+  auto watch = RegionWatch::create(*region);
+  if (!watch) {
+    return std::unexpected(std::move(watch.error()));
+  }
+  std::unique_ptr<VmHost> host(new VmHost(loop, config, std::move(*region), std::move(*watch), worker, base_address));
+  Result<void> ok = host->prepare_region();
+  if (ok) {
+    ok = host->start_spare();
+  }
+  if (!ok) {
+    // A file that we found, and cannot use, is not ours to remove.
+    if (host->region_.origin() == RegionFile::Origin::created) {
+      static_cast<void>(host->region_.remove_if_unused());
+    }
+    return std::unexpected(std::move(ok.error()));
+  }
+  return host;
+}
+
+VmHost::VmHost(EventLoop& loop, VmConfig config, RegionFile region, RegionWatch watch, std::filesystem::path worker,
+               std::uint64_t base_address)
+    : loop_(&loop),
+      config_(std::move(config)),
+      region_(std::move(region)),
+      watch_(std::move(watch)),
+      program_(std::move(worker)),
+      base_address_(base_address),
+      respawn_delay_(first_respawn_delay) {}
+
+VmHost::~VmHost() {
+  for (const auto& token : {watch_token_, respawn_token_, look_token_}) {
+    if (token) {
+      loop_->remove(*token);
+    }
+  }
+}
+
+Result<void> VmHost::prepare_region() {
+  const RegionSpec spec{
+      .name = config_.name, .size = config_.region_size, .lane_count = config_.lanes, .base_address = base_address_};
+  const bool fresh = region_.origin() == RegionFile::Origin::created;
+  if (auto ok = fresh ? format_region(region_.fd(), spec) : adopt_region(region_.fd(), spec); !ok) {
+    return ok;
+  }
+  const auto held = region_.held_by_others();
+  if (!held) {
+    return std::unexpected(held.error());
+  }
+  vm_seen_ = *held;
+  if (!*held) {
+    if (auto ok = mark_all_clients_dead(region_.fd(), config_.lanes); !ok) {
+      return ok;
+    }
+  }
+  if (auto added = loop_->add(watch_.fd(), EPOLLIN, [this](std::uint32_t) { on_region_event(); })) {
+    watch_token_ = *added;
+  } else {
+    return std::unexpected(std::move(added.error()));
+  }
+  spdlog::info("vm {}: region {} of {} is {}{}", config_.name, config_.path.string(), text(Bytes{config_.region_size}),
+               fresh ? "made" : "adopted", *held ? ", its VM runs" : "");
+  return set_daemon_present(region_.fd(), true);
+}
+
+Result<void> VmHost::start_spare() {
+  const std::uint64_t id = next_id_++;
+  auto process = WorkerProcess::start(
+      *loop_,
+      {.program = program_, .region_fd = region_.fd(), .lane_count = config_.lanes, .base_address = base_address_},
+      {.taken = [this, id](std::uint32_t lane) { on_taken(id, lane); },
+       .gone = [this, id](bool orderly, const std::string& why) { on_gone(id, orderly, why); }});
+  if (!process) {
+    return std::unexpected(std::move(process.error()));
+  }
+  workers_[id].process = std::move(*process);
+  return {};
+}
+
+void VmHost::start_spare_later() {
+  if (done_ || respawn_token_ || out_of_service_) {
+    return;
+  }
+  respawn_token_ = loop_->call_after(respawn_delay_, [this] {
+    respawn_token_.reset();
+    if (!region_file_is_whole()) {
+      out_of_service_ = true;
+      spdlog::error("vm {}: region {} was cut short: out of service; stop the VM, remove the file, start isthmusd anew",
+                    config_.name, config_.path.string());
+      return;
+    }
+    if (auto started = start_spare(); !started) {
+      spdlog::error("vm {}: {}", config_.name, started.error().message);
+      start_spare_later();
+    }
+  });
+  respawn_delay_ = std::min(respawn_delay_ * 2, longest_respawn_delay);
+}
+
+void VmHost::on_taken(std::uint64_t id, std::uint32_t lane) {
+  Worker& worker = workers_.at(id);
+  const bool occupied = std::ranges::any_of(workers_, [lane](const auto& other) { return other.second.lane == lane; });
+  if (worker.lane || lane >= config_.lanes || occupied) {
+    worker.process->kill(text("it claimed lane ", lane, ", which is not its to take"));
+    return;
+  }
+  worker.lane = lane;
+  spdlog::info("vm {}: lane {} is served by worker {}", config_.name, lane, worker.process->pid());
+  respawn_delay_ = first_respawn_delay;
+  if (auto started = start_spare(); !started) {
+    spdlog::error("vm {}: {}", config_.name, started.error().message);
+    start_spare_later();
+  }
+}
+
+void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
+  const auto found = workers_.find(id);
+  const std::optional<std::uint32_t> lane = found->second.lane;
+  const pid_t pid = found->second.process->pid();
+  workers_.erase(found);
+  if (lane) {
+    if (orderly) {
+      spdlog::info("vm {}: lane {} ended: {}", config_.name, *lane, why);
+    } else {
+      spdlog::warn("vm {}: lane {} ended: {}", config_.name, *lane, why);
+    }
+    if (auto closed = close_lane(region_.fd(), *lane, why); !closed) {
+      spdlog::error("vm {}: {}", config_.name, closed.error().message);
+    }
+  } else if (!done_) {
+    spdlog::warn("vm {}: spare worker {} ended: {}", config_.name, pid, why);
+    start_spare_later();
+  }
+  finish_if_idle();
+}
+
+bool VmHost::region_file_is_whole() {
+  struct stat status{};
+  return fstat(region_.fd(), &status) == 0 && static_cast<std::uint64_t>(status.st_size) == config_.region_size;
+}
+
+void VmHost::on_region_event() {
+  const auto changes = watch_.take();
+  if (!changes) {
+    return;
+  }
+  if (changes->renamed_or_removed && !region_.at_path()) {
+    spdlog::warn("vm {}: region {} was renamed or removed: a VM that starts now gets another file", config_.name,
+                 config_.path.string());
+  }
+  if (changes->opened || changes->closed || changes->overflowed) {
+    look_whether_vm_is_gone(look_attempts);
+  }
+}
+
+void VmHost::look_whether_vm_is_gone(int attempts_left) {
+  if (look_token_) {
+    loop_->remove(*std::exchange(look_token_, std::nullopt));
+  }
+  const auto held = region_.held_by_others();
+  if (held && *held != vm_seen_) {
+    vm_seen_ = *held;
+    spdlog::info("vm {}: {}", config_.name, vm_seen_ ? "its VM has opened the region" : "its VM is gone");
+    if (!vm_seen_) {
+      // Proof of death for every process in it: their lanes may be reused.
+      if (auto marked = mark_all_clients_dead(region_.fd(), config_.lanes); !marked) {
+        spdlog::error("vm {}: {}", config_.name, marked.error().message);
+      }
+    }
+    return;
+  }
+  if (attempts_left > 0) {
+    look_token_ = loop_->call_after(look_interval, [this, attempts_left] {
+      look_token_.reset();
+      look_whether_vm_is_gone(attempts_left - 1);
+    });
+  }
+}
+
+void VmHost::shut_down(std::function<void()> done) {
+  done_ = std::move(done);
+  static_cast<void>(set_daemon_present(region_.fd(), false));
+  for (auto& [id, worker] : workers_) {
+    worker.process->stop();
+  }
+  finish_if_idle();
+}
+
+void VmHost::finish_if_idle() {
+  if (!done_ || !workers_.empty()) {
+    return;
+  }
+  if (watch_token_) {
+    loop_->remove(*std::exchange(watch_token_, std::nullopt));  // what follows would be reported
+  }
+  const auto removal = region_.remove_if_unused();
+  if (!removal) {
+    spdlog::error("vm {}: {}", config_.name, removal.error().message);
+  } else if (*removal == RegionFile::Removal::in_use) {
+    spdlog::info("vm {}: region {} stays, because its VM runs; the next isthmusd adopts it", config_.name,
+                 config_.path.string());
+  }
+  // Called once, and only after this function has returned: the caller may destroy this object then.
+  static_cast<void>(loop_->call_after(std::chrono::nanoseconds(0), std::exchange(done_, [] {})));
+}
+
+}  // namespace isthmus::host

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/daemon/worker_process.hpp"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "host/daemon/log.hpp"
+#include "src/transport/region.hpp"
+#include "src/transport/text.hpp"
+
+namespace isthmus::host {
+
+Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, const WorkerSpec& spec, Events events) {
+  std::array<int, 2> pair{-1, -1};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()) != 0) {
+    return fail(Errc::system, text("worker: no socket pair: ", errno_text(errno)));
+  }
+  UniqueFd ours(pair[0]);
+  const UniqueFd theirs(pair[1]);
+  ChildProcess::Command command{.program = spec.program,
+                                .arguments = {std::to_string(spec.lane_count), std::to_string(spec.base_address),
+                                              spec.kick_fd >= 0 ? "shm" : "vm"},
+                                .environment = {},
+                                .descriptors = {{.source = spec.region_fd, .target = wire::worker_region_fd},
+                                                {.source = theirs.get(), .target = wire::worker_control_fd}}};
+  if (spec.kick_fd >= 0) {
+    command.descriptors.push_back({.source = spec.kick_fd, .target = wire::worker_kick_fd});
+  }
+  auto child = ChildProcess::spawn(command);
+  if (!child) {
+    return std::unexpected(std::move(child.error()));
+  }
+  std::unique_ptr<WorkerProcess> worker(new WorkerProcess(loop, std::move(*child), std::move(ours), std::move(events)));
+  worker->watch();
+  return worker;
+}
+
+WorkerProcess::WorkerProcess(EventLoop& loop, ChildProcess child, UniqueFd control, Events events)
+    : loop_(&loop),
+      child_(std::move(child)),
+      pid_(child_.pid()),
+      control_(std::move(control)),
+      events_(std::move(events)) {}
+
+WorkerProcess::~WorkerProcess() {
+  for (const auto& token : {control_token_, exit_token_, grace_token_}) {
+    if (token) {
+      loop_->remove(*token);
+    }
+  }
+}
+
+void WorkerProcess::watch() {
+  if (auto added = loop_->add(control_.get(), EPOLLIN, [this](std::uint32_t) { read_reports(); })) {
+    control_token_ = *added;
+  }
+  if (auto added = loop_->add(child_.pidfd(), EPOLLIN, [this](std::uint32_t) { on_exit(); })) {
+    exit_token_ = *added;
+  }
+}
+
+void WorkerProcess::stop() {
+  if (grace_token_) {
+    return;
+  }
+  const char word = 's';  // any message: readable means stop
+  static_cast<void>(send(control_.get(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT));
+  grace_token_ = loop_->call_after(grace, [this] {
+    spdlog::warn("worker {}: not gone {} s after it was told to; killing it", pid_, grace.count());
+    static_cast<void>(child_.kill(SIGKILL));
+  });
+}
+
+void WorkerProcess::kill(std::string reason) {
+  killed_ = true;
+  orderly_ = false;
+  last_word_ = std::move(reason);
+  static_cast<void>(child_.kill(SIGKILL));
+}
+
+void WorkerProcess::read_reports() {
+  // A little at a time: a worker that floods must not keep the daemon from everybody else.
+  constexpr int at_most = 16;
+  for (int i = 0; i < at_most; ++i) {
+    wire::WorkerReport report;
+    const ssize_t got = recv(control_.get(), &report, sizeof report, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+      return;
+    }
+    if (got <= 0) {  // hung up; the process's end is reported by its pidfd
+      if (control_token_) {
+        loop_->remove(*std::exchange(control_token_, std::nullopt));
+      }
+      return;
+    }
+    if (got != static_cast<ssize_t>(sizeof report) || report.magic != wire::hello_magic) {
+      kill("it sent a malformed report");
+      return;
+    }
+    switch (report.report) {
+      case wire::Report::ready:
+        break;
+      case wire::Report::taken:
+        events_.taken(report.lane);
+        break;
+      case wire::Report::ended:
+        if (!killed_) {
+          orderly_ = report.orderly != 0;
+          last_word_ = copy_text(report.text);
+        }
+        break;
+      case wire::Report::note:
+        spdlog::info("worker {}: {}", pid_, copy_text(report.text));
+        break;
+      default:
+        kill("it sent an unknown report");
+        return;
+    }
+  }
+}
+
+void WorkerProcess::on_exit() {
+  const auto exit = child_.reap();
+  if (!exit || !exit->has_value()) {
+    return;
+  }
+  read_reports();  // its last word may still be in the socket
+  for (auto* token : {&control_token_, &exit_token_, &grace_token_}) {
+    if (*token) {
+      loop_->remove(**token);
+      token->reset();
+    }
+  }
+  const auto gone = std::move(events_.gone);
+  const bool orderly = orderly_;
+  const std::string why = last_word_ ? *last_word_ : text("its worker died: ", (*exit)->to_text());
+  gone(orderly, why);  // may destroy this object
+}
+
+}  // namespace isthmus::host

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "host/child_process.hpp"
+#include "host/event_loop.hpp"
+#include "isthmus/error.hpp"
+#include "src/transport/daemon_protocol.hpp"
+#include "src/transport/unique_fd.hpp"
+
+namespace isthmus::host {
+
+/// What a worker is started with.
+struct WorkerSpec {
+  std::filesystem::path program;
+  int region_fd = -1;  ///< borrowed during start()
+  int kick_fd = -1;    ///< borrowed during start(); -1 for a VM's region
+  std::uint32_t lane_count = 1;
+  std::uint64_t base_address = 0;
+};
+
+/// One isthmus-worker: its process and the socket on which it reports. What it says is not believed: lengths and values
+/// are checked here, the meaning by the owner. One thread, the loop's.
+class WorkerProcess {
+ public:
+  /// How long a worker that was told to stop may take before it is killed.
+  static constexpr std::chrono::seconds grace{2};
+
+  struct Events {
+    /// The worker has taken that lane. The value is unchecked.
+    std::function<void(std::uint32_t lane)> taken;
+    /// The process is gone and reaped. `why` is its own last word, or how it died. The object may be destroyed here.
+    std::function<void(bool orderly, const std::string& why)> gone;
+  };
+
+  [[nodiscard]] static Result<std::unique_ptr<WorkerProcess>> start(EventLoop& loop, const WorkerSpec& spec,
+                                                                    Events events);
+
+  WorkerProcess(const WorkerProcess&) = delete;
+  WorkerProcess& operator=(const WorkerProcess&) = delete;
+  WorkerProcess(WorkerProcess&&) = delete;
+  WorkerProcess& operator=(WorkerProcess&&) = delete;
+  /// Kills the process if it is still there.
+  ~WorkerProcess();
+
+  /// Asks the worker to end its lane and exit; kills it after the grace. May be called again.
+  void stop();
+  /// Kills it, because it broke the rules; the reason becomes `why`.
+  void kill(std::string reason);
+
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+ private:
+  WorkerProcess(EventLoop& loop, ChildProcess child, UniqueFd control, Events events);
+
+  void watch();
+  void read_reports();
+  void on_exit();
+
+  EventLoop* loop_;
+  ChildProcess child_;
+  pid_t pid_;
+  UniqueFd control_;
+  Events events_;
+  std::optional<EventLoop::Token> control_token_;
+  std::optional<EventLoop::Token> exit_token_;
+  std::optional<EventLoop::Token> grace_token_;
+  std::optional<std::string> last_word_;
+  bool orderly_ = false;
+  bool killed_ = false;
+};
+
+}  // namespace isthmus::host

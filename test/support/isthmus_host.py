@@ -1,0 +1,149 @@
+"""Runs isthmusd for tests and the demo, with regions and sockets of its own, and leaves nothing behind."""
+
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class DaemonError(Exception):
+    """isthmusd did not do what was asked; the text carries its log."""
+
+
+class Daemon:
+    """isthmusd with a configuration made from `vms` and `shms`: lists of dicts of the keys in docs/isthmusd.md.
+
+    `path` of a vm and `runtime_dir` are filled in where missing. Use by `with`; start() returns once it serves.
+    """
+
+    def __init__(self, build, *, vms=(), shms=(), event_loop="auto", wrapper=()):
+        self.folder = Path(tempfile.mkdtemp(prefix="isthmus-"))
+        self.runtime_dir = self.folder / "run"
+        self._program = Path(build) / "host/daemon/isthmusd"
+        self._worker = Path(build) / "host/worker/isthmus-worker"
+        self._wrapper = list(wrapper)
+        self.vms = [dict(vm) for vm in vms]
+        for vm in self.vms:
+            vm.setdefault("path", f"/dev/shm/{self.folder.name}-{vm['name']}")
+        self.config = self.folder / "isthmusd.toml"
+        self.config.write_text(self._toml(shms, event_loop))
+        self.process = None
+        self._lines = []
+        self._changed = threading.Condition()
+        self._reader = None
+
+    def _toml(self, shms, event_loop):
+        lines = [f'runtime_dir = "{self.runtime_dir}"', f'worker = "{self._worker}"', f'event_loop = "{event_loop}"']
+        for kind, entries in (("vm", self.vms), ("shm", shms)):
+            for entry in entries:
+                lines.append(f"[[{kind}]]")
+                lines += [f'{key} = {value}' if isinstance(value, int) else f'{key} = "{value}"'
+                          for key, value in entry.items()]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def environment(self):
+        """For clients of shm: endpoints."""
+        return {**os.environ, "ISTHMUS_RUNTIME_DIR": str(self.runtime_dir)}
+
+    @property
+    def log(self):
+        with self._changed:
+            return "".join(self._lines)
+
+    def launch(self):
+        """Starts the program, with an empty log, without waiting for anything."""
+        self._lines = []
+        self.process = subprocess.Popen([*self._wrapper, self._program, "--config", self.config],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        text=True, preexec_fn=_die_with_parent)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def start(self, timeout=20):
+        self.launch()
+        self.wait_for("isthmusd serves", timeout)
+        return self
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_for(self, pattern, timeout=5, since=0):
+        """Waits until a line of the log, from character `since` on, matches; returns the match."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                found = re.search(pattern, "".join(self._lines)[since:])
+                if found:
+                    return found
+                left = deadline - time.monotonic()
+                if left <= 0 or (self.process.poll() is not None and not self._reader.is_alive()):
+                    raise DaemonError(f"isthmusd: no line matches '{pattern}'; its log:\n{''.join(self._lines)}")
+                self._changed.wait(min(left, 0.2))
+
+    def worker_pids(self):
+        """The daemon's children."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def stop(self, timeout=10):
+        """SIGTERM; returns the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise DaemonError(f"isthmusd: did not end within {timeout} s of SIGTERM; its log:\n{self.log}") from None
+        self._close_log()
+        return status
+
+    def _close_log(self):
+        self._reader.join(5)
+        self.process.stderr.close()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self._close_log()
+
+    def clean(self):
+        """Removes what a killed daemon left."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        for vm in self.vms:
+            Path(vm["path"]).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.clean()
+            raise
+
+    def __exit__(self, *_):
+        try:
+            if self.process.poll() is None:
+                self.stop()
+        finally:
+            self.clean()

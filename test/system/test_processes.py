@@ -1,0 +1,405 @@
+"""isthmusd, its workers and shm: clients as real processes: what goes wrong, and who dies."""
+
+import array
+import ctypes
+import ctypes.util
+import mmap
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+import unittest
+from pathlib import Path
+
+from isthmus_host import Daemon
+
+BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
+PROBE = BUILD / "guest/probe/isthmus-probe"
+ISTHMUSD = BUILD / "host/daemon/isthmusd"
+
+LOCAL = {"name": "local", "region_size": "16 MiB"}
+ALPHA = {"name": "alpha", "region_size": "16 MiB", "lanes": 4}
+
+# include/isthmus/abi.hpp and src/transport/daemon_protocol.hpp
+HELLO = struct.Struct("<IIII")
+HELLO_MAGIC = 0x4D485449
+CLAIM_OFFSET = 4096
+CLAIMED = 2
+FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
+
+
+def probe(daemon, *arguments, timeout=30):
+    return subprocess.run([PROBE, *arguments], env=daemon.environment, capture_output=True, text=True, timeout=timeout)
+
+
+class Holder:
+    """isthmus-probe hold: a client that calls every few milliseconds."""
+
+    def __init__(self, test, daemon, endpoint="shm:local"):
+        self.process = subprocess.Popen([PROBE, "hold", "--interval", "20", "-e", endpoint], env=daemon.environment,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        test.addCleanup(self.end)
+        self.calls = 0
+        self.wait_for_call()
+
+    def wait_for_call(self):
+        line = self.process.stdout.readline()
+        assert line.startswith("call "), f"{line!r} {self.process.stderr.read()!r}"
+        self.calls = int(line.split()[1])
+
+    def error(self, timeout):
+        """Waits for its end, which must be an error; returns what it said."""
+        _, errors = self.process.communicate(timeout=timeout)
+        assert self.process.returncode == 1, self.process.returncode
+        return errors.strip()
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+class HostileClient:
+    """Test double of a client that speaks to isthmusd by hand and owns the raw region."""
+
+    def __init__(self, test, daemon, name="local"):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        test.addCleanup(self.socket.close)
+        self.socket.connect(str(daemon.runtime_dir / f"{name}.sock"))
+        self.socket.send(HELLO.pack(HELLO_MAGIC, 0, 0, 0))
+        self.socket.settimeout(5)
+        welcome, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(8))
+        self.verdict = HELLO.unpack_from(welcome)[2]
+        fds = array.array("i")
+        for _, _, data in ancillary:
+            fds.frombytes(data)
+        self.region, self.kick = fds
+        for fd in fds:
+            test.addCleanup(os.close, fd)
+        self.memory = mmap.mmap(self.region, 0)
+
+    def claim(self):
+        self.memory[CLAIM_OFFSET:CLAIM_OFFSET + 4] = struct.pack("<I", CLAIMED)
+        os.eventfd_write(self.kick, 1)
+
+    def punch(self):
+        """Makes a hole of the whole region."""
+        libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+        libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+        size = os.fstat(self.region).st_size
+        if libc.fallocate(self.region, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 0, size) != 0:
+            raise OSError(ctypes.get_errno(), "fallocate")
+
+
+def one_line(test, text, *words):
+    """The text is one clear line that holds all these words."""
+    lines = [line for line in text.strip().splitlines() if line]
+    test.assertEqual(len(lines), 1, text)
+    for word in words:
+        test.assertIn(word, lines[0])
+
+
+class Refusals(unittest.TestCase):
+    """Every start that cannot work ends with one clear line, a status that is not 0, and nothing left behind."""
+
+    @staticmethod
+    def left_by(daemon):
+        return [name for name in os.listdir("/dev/shm") if daemon.folder.name in name]
+
+    def refused(self, *words, vms=(), shms=(), status=1, prepare=None):
+        daemon = Daemon(BUILD, vms=vms, shms=shms)
+        self.addCleanup(daemon.clean)
+        if prepare:
+            prepare(daemon)
+        before = self.left_by(daemon)
+        began = time.monotonic()
+        result = subprocess.run([ISTHMUSD, "-c", daemon.config], capture_output=True, text=True, timeout=20)
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual(result.returncode, status, result.stderr)
+        last = [line for line in result.stderr.splitlines() if line.startswith("isthmusd: ")]
+        one_line(self, "\n".join(last), *words)
+        self.assertEqual(self.left_by(daemon), before)
+        if daemon.runtime_dir.exists():
+            self.assertEqual(os.listdir(daemon.runtime_dir), [])
+
+    def test_a_size_that_is_no_power_of_two_is_refused(self):
+        self.refused("24 MiB", "power of two", vms=[{"name": "alpha", "region_size": "24 MiB"}], status=2)
+
+    def test_a_region_too_small_is_refused(self):
+        self.refused("4 MiB", "8 MiB", shms=[{"name": "local", "region_size": "4 MiB"}], status=2)
+
+    def test_an_unknown_key_is_refused_with_its_line(self):
+        self.refused(":", "regionsize", vms=[{"name": "alpha", "region_size": "8 MiB", "regionsize": 1}], status=2)
+
+    def test_a_missing_configuration_is_refused(self):
+        result = subprocess.run([ISTHMUSD, "-c", "/nonexistent.toml"], capture_output=True, text=True, timeout=10)
+        self.assertEqual(result.returncode, 2)
+        one_line(self, result.stderr, "/nonexistent.toml")
+
+    def test_a_region_file_of_another_size_is_refused(self):
+        def prepare(daemon):
+            with open(os.open(daemon.vms[0]["path"], os.O_CREAT | os.O_RDWR, 0o600), "wb") as file:
+                file.truncate(32 << 20)
+        self.refused("32 MiB", "16 MiB", vms=[ALPHA], prepare=prepare)
+
+    def test_a_region_file_of_another_mode_is_refused(self):
+        def prepare(daemon):
+            with open(os.open(daemon.vms[0]["path"], os.O_CREAT | os.O_RDWR, 0o600), "wb") as file:
+                file.truncate(16 << 20)
+            os.chmod(daemon.vms[0]["path"], 0o644)
+        self.refused("0644", "0600", vms=[ALPHA], prepare=prepare)
+
+    def test_a_file_that_is_no_region_is_refused(self):
+        def prepare(daemon):
+            with open(os.open(daemon.vms[0]["path"], os.O_CREAT | os.O_RDWR, 0o600), "wb") as file:
+                file.write(b"x" * (16 << 20))
+        self.refused("no Isthmus region", vms=[ALPHA], prepare=prepare)
+
+    def test_a_region_of_another_abi_is_refused(self):
+        def prepare(daemon):
+            with open(os.open(daemon.vms[0]["path"], os.O_CREAT | os.O_RDWR, 0o600), "wb") as file:
+                file.truncate(16 << 20)
+                file.write(struct.pack("<QII", 0x0053554D48545349, 7, 4))
+        self.refused("ABI 7", vms=[ALPHA], prepare=prepare)
+
+    @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "no qemu-system-x86_64 here")
+    def test_a_vm_that_was_started_before_the_daemon_is_told_of(self):
+        def prepare(daemon):
+            path = daemon.vms[0]["path"]
+            qemu = subprocess.Popen(
+                ["qemu-system-x86_64", "-S", "-display", "none", "-nodefaults", "-accel", "tcg", "-object",
+                 f"memory-backend-file,id=m,share=on,mem-path={path},size=16M", "-device", "ivshmem-plain,memdev=m"],
+                stdin=subprocess.DEVNULL)
+            self.addCleanup(qemu.wait)
+            self.addCleanup(qemu.kill)
+            while not os.path.exists(path) or os.stat(path).st_size != 16 << 20:
+                time.sleep(0.01)
+        self.refused("started before", vms=[ALPHA], prepare=prepare)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to mount a small tmpfs")
+    def test_a_full_dev_shm_is_told_of(self):
+        # A mount namespace of its own: nobody else sees the small /dev/shm.
+        daemon = Daemon(BUILD, vms=[ALPHA])
+        self.addCleanup(daemon.clean)
+        script = f"""mount -t tmpfs -o size=4M none /dev/shm && {ISTHMUSD} -c {daemon.config}; status=$?
+                     ls -A /dev/shm >&2; exit $status"""
+        result = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=20)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        one_line(self, result.stderr, "16 MiB", "4 MiB")
+
+    def test_a_second_daemon_on_the_same_region_is_refused(self):
+        with Daemon(BUILD, vms=[ALPHA], shms=[LOCAL]) as daemon:
+            result = subprocess.run([ISTHMUSD, "-c", daemon.config], capture_output=True, text=True, timeout=20)
+            self.assertEqual(result.returncode, 1, result.stderr)
+            one_line(self, result.stderr, daemon.vms[0]["path"], "another")
+            self.assertEqual(probe(daemon, "info", "-e", "shm:local").returncode, 0)
+
+    def test_a_client_without_a_daemon_gets_one_clear_line_at_once(self):
+        daemon = Daemon(BUILD, shms=[LOCAL])
+        self.addCleanup(daemon.clean)
+        began = time.monotonic()
+        result = probe(daemon, "info", "-e", "shm:local")
+        self.assertLess(time.monotonic() - began, 1)
+        self.assertEqual(result.returncode, 1)
+        one_line(self, result.stderr, "shm:local", "is isthmusd running")
+
+    def test_an_unknown_endpoint_form_is_refused(self):
+        daemon = Daemon(BUILD, shms=[LOCAL])
+        self.addCleanup(daemon.clean)
+        result = probe(daemon, "info", "-e", "tcp:host")
+        self.assertEqual(result.returncode, 1)
+        one_line(self, result.stderr, "tcp:host", "shm:NAME")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
+    def test_a_client_without_permission_is_told_of_the_socket(self):
+        with Daemon(BUILD, shms=[LOCAL]) as daemon:
+            os.chmod(daemon.folder, 0o755)
+            # The program may lie where another user cannot reach it; its descriptor can be executed all the same.
+            with open(PROBE, "rb") as program:
+                result = subprocess.run(
+                    ["setpriv", "--reuid=65534", "--clear-groups", f"/proc/self/fd/{program.fileno()}", "info", "-e",
+                     "shm:local"], env=daemon.environment, capture_output=True, text=True, timeout=20,
+                    pass_fds=[program.fileno()])
+            self.assertEqual(result.returncode, 1, result.stderr)
+            one_line(self, result.stderr, "no permission", "local.sock")
+
+    def test_more_clients_than_places_are_told_so(self):
+        with Daemon(BUILD, shms=[{**LOCAL, "max_clients": 1}]) as daemon:
+            Holder(self, daemon)
+            result = probe(daemon, "info", "-e", "shm:local")
+            self.assertEqual(result.returncode, 1)
+            one_line(self, result.stderr, "max_clients")
+
+
+class Life(unittest.TestCase):
+    def test_calls_and_payloads_travel(self):
+        for engine in ("io_uring", "epoll"):
+            with self.subTest(engine), Daemon(BUILD, shms=[LOCAL], event_loop=engine) as daemon:
+                self.assertIn(engine, daemon.log)
+                result = probe(daemon, "ping", "-e", "shm:local", "-n", "2000")
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertIn("calls 2000", result.stdout)
+                expected = subprocess.run(["sha256sum", ISTHMUSD], capture_output=True, text=True).stdout.split()[0]
+                result = probe(daemon, "hash", "-e", "shm:local", ISTHMUSD)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertIn(f"sha256 {expected}", result.stdout)
+
+    def test_the_daemon_ends_cleanly_and_its_clients_learn_why(self):
+        with Daemon(BUILD, vms=[ALPHA], shms=[LOCAL]) as daemon:
+            holder = Holder(self, daemon)
+            self.assertEqual(daemon.stop(), 0)
+            self.assertIn("isthmusd ended the worker", holder.error(timeout=3))
+            self.assertFalse(os.path.exists(daemon.vms[0]["path"]))
+            self.assertEqual(os.listdir(daemon.runtime_dir), [])
+
+    def test_a_killed_daemon_leaves_no_worker_and_its_successor_takes_over(self):
+        daemon = Daemon(BUILD, vms=[ALPHA], shms=[LOCAL])
+        self.addCleanup(daemon.clean)
+        daemon.start()
+        holder = Holder(self, daemon)
+        workers = daemon.worker_pids()
+        self.assertGreaterEqual(len(workers), 2)
+        daemon.kill()
+        self.assertIn("closed the lane", holder.error(timeout=3))
+        deadline = time.monotonic() + 2
+        while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertFalse([pid for pid in workers if os.path.exists(f"/proc/{pid}")])
+        daemon.start()
+        self.assertIn("adopted", daemon.log)
+        self.assertEqual(probe(daemon, "ping", "-e", "shm:local", "-n", "100").returncode, 0)
+        daemon.stop()
+
+    def test_a_worker_has_nothing_that_it_does_not_need(self):
+        with Daemon(BUILD, shms=[LOCAL]) as daemon:
+            Holder(self, daemon)
+            (worker,) = daemon.worker_pids()
+            if os.geteuid() == 0:  # it is not dumpable: its /proc entries are root's
+                fds = {fd: os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")}
+                for fd, target in fds.items():
+                    self.assertTrue(fd in "012" and target == "/dev/null" or "eventfd" in target or "socket" in target,
+                                    fds)
+                self.assertEqual(Path(f"/proc/{worker}/environ").read_bytes(), b"")
+            self.assertIn("NoNewPrivs:\t1", Path(f"/proc/{worker}/status").read_text())
+
+    def test_nothing_is_left_in_dev_shm_by_shm_clients(self):
+        with Daemon(BUILD, shms=[LOCAL]) as daemon:
+            Holder(self, daemon)
+            self.assertEqual(Refusals.left_by(daemon), [])
+
+
+class Death(unittest.TestCase):
+    """The survivor reports within a second, and the next attach works."""
+
+    def assert_next_attach_works(self, daemon):
+        result = probe(daemon, "ping", "-e", "shm:local", "-n", "100")
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_a_killed_client_is_reported(self):
+        with Daemon(BUILD, shms=[LOCAL]) as daemon:
+            holder = Holder(self, daemon)
+            holder.process.kill()
+            daemon.wait_for(rf"client {holder.process.pid}: (its process ended|it detached)", timeout=1)
+            daemon.wait_for(rf"lane of client {holder.process.pid} ended", timeout=3)
+            self.assert_next_attach_works(daemon)
+
+    def test_a_killed_worker_is_reported_to_its_client_and_to_nobody_else(self):
+        with Daemon(BUILD, shms=[LOCAL]) as daemon:
+            victim = Holder(self, daemon)
+            (worker,) = daemon.worker_pids()
+            bystander = Holder(self, daemon)
+            os.kill(worker, signal.SIGKILL)
+            self.assertIn("signal 9", victim.error(timeout=1))
+            daemon.wait_for(rf"lane of client {victim.process.pid} ended: its worker died: signal 9", timeout=1)
+            bystander.wait_for_call()
+            self.assert_next_attach_works(daemon)
+
+    def test_a_stopped_client_goes_on_after_ten_seconds(self):
+        with Daemon(BUILD, shms=[LOCAL]) as daemon:
+            holder = Holder(self, daemon)
+            holder.process.send_signal(signal.SIGSTOP)
+            time.sleep(10)
+            self.assertNotIn("ended", daemon.log)
+            self.assert_next_attach_works(daemon)
+            holder.process.send_signal(signal.SIGCONT)
+            for _ in range(20):
+                holder.wait_for_call()
+
+    def test_a_stopped_worker_only_delays_its_client(self):
+        with Daemon(BUILD, shms=[LOCAL]) as daemon:
+            holder = Holder(self, daemon)
+            (worker,) = daemon.worker_pids()
+            os.kill(worker, signal.SIGSTOP)
+            time.sleep(2)
+            self.assertIsNone(holder.process.poll())
+            os.kill(worker, signal.SIGCONT)
+            for _ in range(20):
+                holder.wait_for_call()
+
+
+class Hostility(unittest.TestCase):
+    def setUp(self):
+        self.daemon = Daemon(BUILD, vms=[ALPHA], shms=[LOCAL])
+        self.addCleanup(self.daemon.clean)
+        self.daemon.start()
+        self.bystander = Holder(self, self.daemon)
+
+    def assert_nobody_else_noticed(self):
+        for _ in range(5):
+            self.bystander.wait_for_call()
+        self.assertEqual(probe(self.daemon, "ping", "-e", "shm:local", "-n", "100").returncode, 0)
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_a_client_cannot_truncate_its_region(self):
+        client = HostileClient(self, self.daemon)
+        with self.assertRaises(OSError):
+            os.ftruncate(client.region, 4096)
+        self.assert_nobody_else_noticed()
+
+    def test_a_client_that_punches_its_region_loses_its_worker_with_a_reason(self):
+        client = HostileClient(self, self.daemon)
+        client.claim()
+        time.sleep(0.2)
+        client.punch()
+        self.daemon.wait_for("lane of client .* ended: the region's header was destroyed", timeout=3)
+        self.assert_nobody_else_noticed()
+
+    def test_a_client_that_writes_garbage_loses_its_worker_with_a_reason(self):
+        client = HostileClient(self, self.daemon)
+        client.claim()
+        time.sleep(0.2)
+        client.memory[CLAIM_OFFSET:CLAIM_OFFSET + 4096] = os.urandom(4096)
+        self.daemon.wait_for("lane of client .* ended: protocol violation", timeout=3)
+        self.assert_nobody_else_noticed()
+
+    def test_a_client_that_says_nothing_is_sent_away(self):
+        silent = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(silent.close)
+        silent.connect(str(self.daemon.runtime_dir / "local.sock"))
+        silent.settimeout(5)
+        self.assertEqual(silent.recv(100), b"")
+        self.assert_nobody_else_noticed()
+
+    def test_a_client_that_sends_garbage_is_sent_away(self):
+        for garbage in (b"", b"x", os.urandom(16), os.urandom(4000)):
+            liar = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.addCleanup(liar.close)
+            liar.connect(str(self.daemon.runtime_dir / "local.sock"))
+            liar.send(garbage)
+            liar.settimeout(5)
+            self.assertEqual(liar.recv(100), b"")
+        self.assert_nobody_else_noticed()
+
+    def test_a_region_file_that_is_cut_short_ends_its_worker_and_nothing_else(self):
+        os.truncate(self.daemon.vms[0]["path"], 4096)
+        self.daemon.wait_for("vm alpha: .*cut short", timeout=5)
+        self.assert_nobody_else_noticed()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
