@@ -109,13 +109,17 @@ Result<void> Channel::Impl::send(const Message& request, std::uint32_t call_id, 
   const std::uint32_t slots =
       abi::slots_for(static_cast<std::uint32_t>(request.fixed.size() + request.trailing.size()));
   Credit credit = requests.credit(slots);
-  if (credit == Credit::wait) {
+  while (credit == Credit::wait) {
+    // Late replies are dropped meanwhile: a twin that waits for room in the reply ring makes none in the request ring.
     const auto room = [&]() noexcept {
       credit = requests.credit(slots);
-      return credit != Credit::wait;
+      return credit != Credit::wait || replies.ready();
     };
     if (auto waited = wait(room, deadline); !waited) {
       return waited;
+    }
+    if (auto dropped = drop_late_replies(); !dropped) {
+      return dropped;
     }
   }
   if (credit == Credit::violated) {
@@ -130,31 +134,55 @@ Result<void> Channel::Impl::send(const Message& request, std::uint32_t call_id, 
   return {};
 }
 
+Result<bool> Channel::Impl::poll_reply(Incoming& incoming) {
+  const Polled polled = replies.poll(incoming);
+  if (polled == Polled::violated) {
+    return poison("the host wrote a malformed reply");
+  }
+  if (replies.take_news()) {
+    doorbell.flush();
+  }
+  return polled == Polled::ready;
+}
+
+Result<void> Channel::Impl::drop_late_replies() {
+  Incoming incoming;
+  for (;;) {
+    const Result<bool> got = poll_reply(incoming);
+    if (!got) {
+      return std::unexpected(got.error());
+    }
+    if (!*got) {
+      return {};
+    }
+    if (auto dropped = drop_late_reply(incoming.header.call_id); !dropped) {
+      return dropped;
+    }
+  }
+}
+
 Result<Reply> Channel::Impl::receive(std::uint32_t call_id, std::span<std::byte> reply, Clock::time_point deadline) {
   Incoming incoming;
   for (;;) {
-    const Polled polled = replies.poll(incoming);
-    if (polled == Polled::violated) {
-      return poison("the host wrote a malformed reply");
+    const Result<bool> got = poll_reply(incoming);
+    if (!got) {
+      return std::unexpected(got.error());
     }
-    if (polled == Polled::empty) {
-      const auto waited = wait([this]() noexcept { return replies.ready(); }, deadline);
-      if (!waited) {
-        if (waited.error().code == Errc::timed_out) {
-          abandoned.push_back(call_id);
-        }
-        return std::unexpected(waited.error());
+    if (*got && incoming.header.call_id == call_id) {
+      break;
+    }
+    if (*got) {
+      if (auto dropped = drop_late_reply(incoming.header.call_id); !dropped) {
+        return std::unexpected(std::move(dropped.error()));
       }
       continue;
     }
-    if (replies.take_news()) {
-      doorbell.flush();
-    }
-    if (incoming.header.call_id == call_id) {
-      break;
-    }
-    if (!drop_if_abandoned(incoming.header.call_id)) {
-      return poison(text("the host answered call ", incoming.header.call_id, ", which was not asked"));
+    const auto waited = wait([this]() noexcept { return replies.ready(); }, deadline);
+    if (!waited) {
+      if (waited.error().code == Errc::timed_out) {
+        abandoned.push_back(call_id);
+      }
+      return std::unexpected(waited.error());
     }
   }
   if (incoming.body.size() > reply.size()) {
@@ -167,14 +195,14 @@ Result<Reply> Channel::Impl::receive(std::uint32_t call_id, std::span<std::byte>
   return Reply{.status = incoming.header.status, .size = incoming.header.size, .fixed = incoming.header.fixed};
 }
 
-bool Channel::Impl::drop_if_abandoned(std::uint32_t call_id) noexcept {
+Result<void> Channel::Impl::drop_late_reply(std::uint32_t call_id) {
   const auto found = std::ranges::find(abandoned, call_id);
   if (found == abandoned.end()) {
-    return false;
+    return poison(text("the host answered call ", call_id, ", which was not asked"));
   }
   abandoned.erase(found);
   ++counts.dropped_replies;
-  return true;
+  return {};
 }
 
 std::unexpected<Error> Channel::Impl::poison(std::string what) {

@@ -27,7 +27,11 @@ struct Channel::Impl {
   [[nodiscard]] Result<void> send(const Message& request, std::uint32_t call_id, std::uint8_t flags,
                                   Clock::time_point deadline);
   [[nodiscard]] Result<Reply> receive(std::uint32_t call_id, std::span<std::byte> reply, Clock::time_point deadline);
-  [[nodiscard]] bool drop_if_abandoned(std::uint32_t call_id) noexcept;
+  /// Takes the next reply, if there is one.
+  [[nodiscard]] Result<bool> poll_reply(Incoming& incoming);
+  [[nodiscard]] Result<void> drop_late_replies();
+  /// Fails when no call of that number was given up.
+  [[nodiscard]] Result<void> drop_late_reply(std::uint32_t call_id);
   template <class Ready>
   [[nodiscard]] Result<void> wait(const Ready& ready, Clock::time_point deadline);
   [[nodiscard]] std::unexpected<Error> poison(std::string what);
