@@ -3,10 +3,12 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -15,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "src/transport/region.hpp"
@@ -51,7 +54,7 @@ struct LaneServer::Impl {
 
   enum class Woken : std::uint8_t { yes, told_to_stop };
 
-  // Blocks until a kick, a violation seen by a twin, or the interval's end.
+  // Blocks until a kick, a twin that gave up, or the interval's end.
   [[nodiscard]] Woken wait(std::chrono::nanoseconds interval) const noexcept;
   void clean_lanes() const;
   void clean_lane(std::uint32_t index) const;
@@ -69,9 +72,10 @@ struct LaneServer::Impl {
   UniqueFd own_wake;  // eventfd: a twin has something to say
   std::uint32_t lane = 0;
   std::uint32_t first_lap = 0;
-  std::array<std::unique_ptr<Twin>, abi::max_channels> twins;
-  std::mutex mutex;  // guards violation_seen
-  std::optional<std::string> violation_seen;
+  std::bitset<abi::max_channels> refused;  // for which there was no thread, until the client takes its entry back
+  std::mutex mutex;                        // guards given_up
+  std::optional<std::string> given_up;
+  std::array<std::unique_ptr<Twin>, abi::max_channels> twins;  // last: their threads use what stands above
 };
 
 LaneServer::LaneServer(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
@@ -102,8 +106,12 @@ LaneServer::Impl::Woken LaneServer::Impl::wait(std::chrono::nanoseconds interval
     }
     for (std::size_t i = 1; i < fds.size(); ++i) {
       if (fds.at(i).revents != 0) {
+        // The client holds the kick descriptor, too: it can have emptied it by now, and switched O_NONBLOCK off.
         std::uint64_t count = 0;
-        static_cast<void>(!read(fds.at(i).fd, &count, sizeof count));
+        const iovec part{.iov_base = &count, .iov_len = sizeof count};
+        if (preadv2(fds.at(i).fd, &part, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP) {  // before Linux 5.8
+          static_cast<void>(!read(fds.at(i).fd, &count, sizeof count));
+        }
       }
     }
   }
@@ -180,8 +188,8 @@ Result<std::uint32_t> LaneServer::wait_for_claim() {
 std::optional<LaneEnd> LaneServer::Impl::verdict() {
   {
     const std::scoped_lock lock(mutex);
-    if (violation_seen) {
-      return LaneEnd{.orderly = false, .reason = text("protocol violation by the client: ", *violation_seen)};
+    if (given_up) {
+      return LaneEnd{.orderly = false, .reason = *given_up};
     }
   }
   if (!region.intact()) {
@@ -205,12 +213,13 @@ std::optional<LaneEnd> LaneServer::Impl::follow_directory(Service& service) {
     std::unique_ptr<Twin>& twin = twins.at(number);
     SharedWord<std::uint32_t>& state = control().host.channels.at(number);
     const Untrusted<std::uint64_t> entry = control().client.directory.at(number).load_acquire();  // D1
-    if (twin != nullptr && twin->ended()) {
+    if ((twin != nullptr && twin->ended()) || (refused.test(number) && entry.equals(0))) {
       twin.reset();
+      refused.reset(number);
       state.store_release(word(ChannelState::free));
     } else if (twin != nullptr && entry.equals(0)) {
       twin->stop_when_drained();
-    } else if (twin == nullptr && !entry.equals(0)) {
+    } else if (twin == nullptr && !entry.equals(0) && !refused.test(number)) {
       const std::uint64_t value = *entry.at_most(any64);  // checked by channel_block()
       abi::ChannelBlock* block =
           (value & abi::channel_present) != 0 ? region.channel_block(value & ~abi::channel_present) : nullptr;
@@ -218,17 +227,22 @@ std::optional<LaneEnd> LaneServer::Impl::follow_directory(Service& service) {
         return LaneEnd{.orderly = false,
                        .reason = text("protocol violation by the client: channel ", number, " lies at ", Hex{value})};
       }
-      const auto report = [this, number](std::string what) {
+      const auto report = [this, number](const std::string& reason) {
         {
           const std::scoped_lock lock(mutex);
-          violation_seen = text(what, " on channel ", number);
+          given_up = text(reason, "; channel ", number);
         }
         const std::uint64_t one = 1;
         static_cast<void>(!write(own_wake.get(), &one, sizeof one));
       };
-      twin = std::make_unique<Twin>(region, *block, first_lap, polls() ? Twin::WakeUp::relay : Twin::WakeUp::futex,
-                                    service, report);
-      state.store_release(word(ChannelState::open));
+      try {
+        twin = std::make_unique<Twin>(region, *block, first_lap, polls() ? Twin::WakeUp::relay : Twin::WakeUp::futex,
+                                      service, report);
+        state.store_release(word(ChannelState::open));
+      } catch (const std::system_error&) {
+        refused.set(number);  // no thread to be had now
+        state.store_release(word(ChannelState::refused));
+      }
     }
   }
   return std::nullopt;

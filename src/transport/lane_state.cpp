@@ -245,7 +245,7 @@ Result<Channel*> LaneState::channel() {
 
 std::optional<std::uint32_t> LaneState::reserve_channel_number() {
   for (std::uint32_t number = 0; number < abi::max_channels; ++number) {
-    if (channels_.at(number) != nullptr) {
+    if (channels_.at(number) != nullptr || lost_numbers_.test(number)) {
       continue;
     }
     if (!control().host.channels.at(number).load_acquire().equals(static_cast<std::uint32_t>(ChannelState::free))) {
@@ -279,6 +279,10 @@ Result<Channel*> LaneState::open_channel() {
   announce_change();
   if (auto opened = await_channel(*number); !opened) {
     control().client.directory.at(*number).store_release(0);
+    announce_change();
+    if (opened.error().code == Errc::timed_out) {
+      lost_numbers_.set(*number);  // a worker that was stopped may open it yet: its block must stay as it is
+    }
     return std::unexpected(opened.error());
   }
   Channel* const result = channel.get();
@@ -292,7 +296,14 @@ Result<void> LaneState::await_channel(std::uint32_t number) {
   const SharedWord<std::uint32_t>& state = control().host.channels.at(number);
   std::optional<Error> verdict;
   const auto opened = [&] {
-    if (state.load_acquire().equals(static_cast<std::uint32_t>(ChannelState::open))) {
+    const Untrusted<std::uint32_t> now = state.load_acquire();
+    if (now.equals(static_cast<std::uint32_t>(ChannelState::open))) {
+      return true;
+    }
+    if (now.equals(static_cast<std::uint32_t>(ChannelState::refused))) {
+      verdict = Error{Errc::exhausted, text("lane ", index_, " of region ", region_.name(),
+                                            ": the worker has no thread for one more channel; end threads that called, "
+                                            "or raise the worker's limits")};
       return true;
     }
     verdict = host_verdict();

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -81,6 +82,7 @@ class LaneState : public std::enable_shared_from_this<LaneState> {
   std::optional<Error> why_;
   std::array<std::unique_ptr<Channel>, abi::max_channels> channels_;
   std::array<std::uint64_t, abi::max_channels> blocks_{};  // offset of a channel's block, 0: none
+  std::bitset<abi::max_channels> lost_numbers_;            // not to be used again
   std::uint64_t last_heartbeat_ = 0;
   Clock::time_point last_heartbeat_seen_;
 };

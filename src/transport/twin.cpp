@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/transport/twin.hpp"
 
+#include <algorithm>
+#include <chrono>
+#include <exception>
 #include <utility>
 
 #include "src/transport/futex.hpp"
@@ -51,12 +54,12 @@ class Twin::CurrentRequest final : public Request {
 };
 
 Twin::Twin(const Region& region, abi::ChannelBlock& block, std::uint32_t first_lap, WakeUp wake_up, Service& service,
-           std::function<void(std::string)> on_violation)
+           std::function<void(std::string)> on_give_up)
     : region_(&region),
       block_(&block),
       wake_up_(wake_up),
       service_(&service),
-      on_violation_(std::move(on_violation)),
+      on_give_up_(std::move(on_give_up)),
       requests_(block.requests, block.words.request_consumed.word, first_lap),
       replies_(block.replies, block.words.reply_consumed.word, first_lap),
       doorbell_(wake_up == WakeUp::futex ? Doorbell(block.words.client_sleeping.word, block.words.reply_doorbell.word)
@@ -66,7 +69,13 @@ Twin::Twin(const Region& region, abi::ChannelBlock& block, std::uint32_t first_l
       thread_([this] { run(); }) {}
 
 Twin::~Twin() {
-  stop_now();
+  // The client can write the word that the thread blocks on, and so take a wake-up back: one may not be enough.
+  constexpr std::chrono::milliseconds longest_nap{10};
+  std::chrono::microseconds nap{20};
+  for (stop_now(); !ended(); wake()) {
+    std::this_thread::sleep_for(nap);
+    nap = std::min<std::chrono::microseconds>(nap * 2, longest_nap);
+  }
   thread_.join();
 }
 
@@ -111,7 +120,9 @@ void Twin::run() {
   };
   Incoming incoming;
   for (bool going = true; going;) {
-    if (stop_.load(std::memory_order_acquire) == Stop::now) {
+    // Looked at before the ring: what the client wrote before it closed the channel must be seen by the poll after it.
+    const Stop stop = stop_.load(std::memory_order_acquire);
+    if (stop == Stop::now) {
       break;
     }
     switch (requests_.poll(incoming)) {
@@ -122,13 +133,13 @@ void Twin::run() {
         going = handle(incoming);
         break;
       case Polled::empty:
-        going = stop_.load(std::memory_order_acquire) == Stop::no;
+        going = stop == Stop::no;
         if (going) {
           static_cast<void>(sleeper_.wait(wanted, Sleeper::Clock::time_point::max(), publish_credit));
         }
         break;
       case Polled::violated:
-        violation("a malformed request");
+        give_up("protocol violation by the client: a malformed request");
         going = false;
         break;
     }
@@ -138,7 +149,12 @@ void Twin::run() {
 
 bool Twin::handle(const Incoming& incoming) {
   CurrentRequest request(*this, incoming);
-  service_->handle(request);
+  try {
+    service_->handle(request);
+  } catch (const std::exception& error) {
+    give_up(text("the service failed with api ", request.api(), ", opcode ", request.opcode(), ": ", error.what()));
+    return false;
+  }
   if (request.wants_reply() && !request.answered()) {
     static_cast<void>(request.reply(status_unhandled, {}, {}));
   }
@@ -149,10 +165,11 @@ Result<void> Twin::send_reply(const Outgoing& reply) {
   const std::uint32_t slots = abi::slots_for(static_cast<std::uint32_t>(reply.size()));
   Credit credit = replies_.credit(slots);
   if (credit == Credit::wait) {
-    // The client does not read its replies: its own twin waits for it, and nobody else.
+    // The client does not read its replies: its own twin waits for it, and nobody else. Once it has closed the channel
+    // it never will.
     const auto room = [&]() noexcept {
       credit = replies_.credit(slots);
-      return credit != Credit::wait || stop_.load(std::memory_order_relaxed) == Stop::now;
+      return credit != Credit::wait || stop_.load(std::memory_order_relaxed) != Stop::no;
     };
     const auto publish_credit = [this]() noexcept {
       if (requests_.publish_credit()) {
@@ -162,20 +179,20 @@ Result<void> Twin::send_reply(const Outgoing& reply) {
     static_cast<void>(sleeper_.wait(room, Sleeper::Clock::time_point::max(), publish_credit));
   }
   if (credit == Credit::violated) {
-    violation("an impossible position for the reply ring");
+    give_up("protocol violation by the client: an impossible position for the reply ring");
     stop_.store(Stop::now, std::memory_order_relaxed);
   }
   if (credit != Credit::enough) {
-    return fail(Errc::closed, "the lane is over");
+    return fail(Errc::closed, "the channel is closed, or its lane is over");
   }
   replies_.write(reply);
   doorbell_.flush();
   return {};
 }
 
-void Twin::violation(std::string what) {
-  if (on_violation_) {
-    std::exchange(on_violation_, nullptr)(std::move(what));
+void Twin::give_up(std::string reason) {
+  if (on_give_up_) {
+    std::exchange(on_give_up_, nullptr)(std::move(reason));
   }
 }
 

@@ -26,9 +26,11 @@ class Twin {
     relay,  ///< the lane's thread sees the client's pending bit and calls wake(); the client looks by itself
   };
 
-  /// Starts the thread. `on_violation` is called by it, at most once, when the client broke the protocol.
+  /// Starts the thread. `on_give_up` is called by it, at most once, with the reason for which the lane cannot go on:
+  /// the client broke the protocol, or the service threw an exception. Throws std::system_error when no thread can be
+  /// had.
   Twin(const Region& region, abi::ChannelBlock& block, std::uint32_t first_lap, WakeUp wake_up, Service& service,
-       std::function<void(std::string)> on_violation);
+       std::function<void(std::string)> on_give_up);
   Twin(const Twin&) = delete;
   Twin& operator=(const Twin&) = delete;
   Twin(Twin&&) = delete;
@@ -54,13 +56,13 @@ class Twin {
   void run();
   [[nodiscard]] bool handle(const Incoming& incoming);
   [[nodiscard]] Result<void> send_reply(const Outgoing& reply);
-  void violation(std::string what);
+  void give_up(std::string reason);
 
   const Region* region_;
   abi::ChannelBlock* block_;
   WakeUp wake_up_;
   Service* service_;
-  std::function<void(std::string)> on_violation_;
+  std::function<void(std::string)> on_give_up_;
   std::atomic<std::uint32_t> relay_{0};
   RingConsumer requests_;
   RingProducer replies_;
