@@ -9,9 +9,6 @@
 #include <future>
 #include <memory>
 #include <optional>
-#include <stdexcept>
-#include <string>
-#include <thread>
 #include <utility>
 
 #include "isthmus/lane_server.hpp"
@@ -19,21 +16,9 @@
 #include "src/transport/format_region.hpp"
 #include "src/transport/lane_state.hpp"
 #include "src/transport/unique_fd.hpp"
+#include "test/support/must.hpp"
 
 namespace isthmus::test {
-
-inline void require(bool ok, const std::string& what) {
-  if (!ok) {
-    throw std::runtime_error(what);
-  }
-}
-
-template <class T>
-T must(Result<T> result) {
-  require(result.has_value(), result ? "" : result.error().message);
-  return std::move(*result);
-}
-inline void must(const Result<void>& result) { require(result.has_value(), result ? "" : result.error().message); }
 
 /// How client and worker of a Loopback wake each other.
 enum class LoopbackKind : std::uint8_t {
@@ -89,6 +74,7 @@ class Loopback {
   /// Another mapping of the region: the hand of a hostile client.
   [[nodiscard]] Region map() const { return must(Region::open_as_client(region_fd_.get(), size_, "loopback")); }
   [[nodiscard]] int region_fd() const noexcept { return region_fd_.get(); }
+  [[nodiscard]] int kick_fd() const noexcept { return kick_fd_.get(); }
   void kick() { static_cast<void>(eventfd_write(kick_fd_.get(), 1)); }
   /// What the daemon does on SIGTERM.
   void stop() { static_cast<void>(eventfd_write(control_fd_.get(), 1)); }
