@@ -227,18 +227,19 @@ Result<void> RegionFile::back_with_memory() {
   if (missing == 0) {
     return {};
   }
-  const auto directory = directory_of(path_);
-  const auto too_full = [&](std::uint64_t free_space) {
+  // Hugetlbfs, and tmpfs without a limit, say 0 blocks.
+  const bool known = space.f_blocks != 0;
+  const std::uint64_t free_space = std::uint64_t{space.f_bavail} * space.f_frsize;
+  const auto too_full = [&] {
     constexpr std::uint64_t unit = std::uint64_t{1} << 20U;
     // Whole MiB read better, and what is less than one is told exactly.
     const std::uint64_t shown = free_space < unit ? free_space : free_space / unit * unit;
-    return fail(Errc::exhausted, text(label(path_), ": ", Bytes{missing}, " asked, ", Bytes{shown},
-                                      " free; lower region_size or enlarge ", directory.native()));
+    return fail(Errc::exhausted, text(label(path_), ": ", Bytes{missing}, " asked, ",
+                                      known ? text(Bytes{shown}) : std::string("less is"),
+                                      " free; lower region_size or enlarge ", directory_of(path_).native()));
   };
-  // A tmpfs without a limit says 0 blocks.
-  const std::uint64_t free_space = std::uint64_t{space.f_bavail} * space.f_frsize;
-  if (space.f_blocks != 0 && missing > free_space) {
-    return too_full(free_space);
+  if (known && missing > free_space) {
+    return too_full();
   }
   // Huge pages and disks have their own stock, which the file system has just told.
   struct statfs kind{};
@@ -253,7 +254,7 @@ Result<void> RegionFile::back_with_memory() {
   } while (result != 0 && errno == EINTR);
   if (result != 0) {
     if (errno == ENOSPC) {
-      return too_full(free_space);
+      return too_full();
     }
     return fail_errno(errno, text(label(path_), ": cannot be backed with ", Bytes{size_}, " of memory"));
   }

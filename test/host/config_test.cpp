@@ -89,6 +89,7 @@ max_clients = 3
 }
 
 TEST(Config, what_is_not_said_has_a_default) {
+  ::setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
   const auto config = parse_config(vm_with("[[shm]]\nname = \"s\"\nregion_size = \"8 MiB\"\n"), "test");
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_FALSE(config->worker);
@@ -99,9 +100,7 @@ TEST(Config, what_is_not_said_has_a_default) {
   EXPECT_EQ(config->vms[0].lanes, 16U);
   EXPECT_EQ(config->shms[0].access.mode, 0600U);
   EXPECT_EQ(config->shms[0].max_clients, 64U);
-  if (::geteuid() == 0) {
-    EXPECT_EQ(config->runtime_dir, "/run/isthmus");
-  }
+  EXPECT_EQ(config->runtime_dir, ::geteuid() == 0 ? "/run/isthmus" : "/run/user/7/isthmus");
 }
 
 TEST(Config, a_file_that_is_no_toml_is_told_with_its_line) { expect_complaint("\n[[vm]\n", "d.toml:2: ", ""); }
@@ -111,7 +110,8 @@ TEST(Config, an_empty_file_serves_nothing) { expect_complaint("", "d.toml: ", "a
 TEST(Config, unknown_keys_are_errors) {
   expect_complaint("runtime = \"/x\"\n" + std::string(small_vm), "d.toml:1: ", "unknown key runtime in the file");
   expect_complaint(vm_with("pth = \"/x\""), "d.toml:5: ", "unknown key pth in [[vm]]; known are name, path,");
-  expect_complaint("[[shm]]\nname = \"s\"\nregion_size = \"8 MiB\"\nlanes = 3\n", "d.toml:4: ", "unknown key lanes");
+  expect_complaint("runtime_dir = \"/r\"\n[[shm]]\nname = \"s\"\nregion_size = 8388608\nlanes = 3\n",
+                   "d.toml:5: ", "unknown key lanes in [[shm]]");
   expect_complaint(vm_with("[logging]\nlevel = 3"), "d.toml:5: ", "unknown key logging");
 }
 
