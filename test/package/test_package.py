@@ -1,0 +1,70 @@
+"""The README's program, built by a stranger against the installed package, talks to a worker."""
+
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from isthmus_host import Daemon
+
+BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
+ROOT = Path(__file__).resolve().parents[2]
+
+CMAKE = """cmake_minimum_required(VERSION 3.25)
+project(stranger CXX)
+find_package(isthmus REQUIRED)
+add_executable(readme main.cpp)
+target_link_libraries(readme PRIVATE isthmus::marshal)
+"""
+
+
+def run(*command, **options):
+    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
+    if result.returncode != 0:
+        raise AssertionError(f"{command} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+def readme_program():
+    (program,) = re.findall(r"```cpp\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return program
+
+
+class Package(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.source = Path(folder.name) / "source"
+        self.prefix = Path(folder.name) / "prefix"
+        self.source.mkdir()
+        (self.source / "main.cpp").write_text(readme_program())
+        run("cmake", "--install", BUILD, "--prefix", self.prefix)
+
+    def assert_it_works(self, program):
+        with Daemon(BUILD, shms=[{"name": "local", "region_size": "16 MiB"}]) as daemon:
+            output = run(program, "shm:local", env=daemon.environment)
+        self.assertEqual(output, "the host hashed 1048576 bytes\n")
+
+    def test_the_readme_program_builds_with_cmake_and_runs(self):
+        (self.source / "CMakeLists.txt").write_text(CMAKE)
+        run("cmake", "-S", self.source, "-B", self.source / "build", f"-DCMAKE_PREFIX_PATH={self.prefix}",
+            "-DCMAKE_CXX_STANDARD=23")
+        run("cmake", "--build", self.source / "build")
+        self.assert_it_works(self.source / "build/readme")
+
+    def test_the_readme_program_builds_with_pkg_config_and_runs(self):
+        environment = {**os.environ, "PKG_CONFIG_PATH": str(next(self.prefix.glob("lib*/**/pkgconfig")))}
+        flags = run("pkg-config", "--cflags", "--libs", "isthmus", env=environment).split()
+        run("g++", "-std=c++23", "-Wall", "-Wextra", "-Werror", self.source / "main.cpp", "-o", self.source / "readme",
+            *flags)
+        self.assert_it_works(self.source / "readme")
+
+    def test_the_readme_program_is_as_short_as_it_says(self):
+        code = [line for line in readme_program().splitlines() if line.strip() and not line.startswith("#include")]
+        self.assertLessEqual(len(code), 20)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
