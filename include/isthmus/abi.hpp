@@ -69,30 +69,50 @@ struct ControlWord {
 };
 inline constexpr std::uint8_t flag_continuation = 1;  ///< not the first slot of a descriptor
 inline constexpr std::uint8_t flag_post = 2;          ///< nobody waits for a reply, and none is sent
-inline constexpr std::uint8_t flag_fence = 4;         ///< the body starts with {channel: 16, position: 48 bits}
+inline constexpr std::uint8_t flag_fence = 4;         ///< the body starts with a Fence
 inline constexpr std::uint8_t flags_known = 7;
+
+/// "Not before that channel has executed up to there": {channel: 16 bits, position: 48 bits}, in front of a request's
+/// body. Keeps the order of posts across the channels of a lane.
+struct Fence {
+  std::uint16_t channel = 0;
+  std::uint64_t position = 0;  ///< of the request ring, modulo 2^48; 1 past the start of the descriptor meant
+
+  static constexpr std::uint64_t position_mask = (std::uint64_t{1} << 48) - 1;
+
+  [[nodiscard]] constexpr std::uint64_t encode() const noexcept {
+    return std::uint64_t{channel} << 48 | (position & position_mask);
+  }
+  [[nodiscard]] static constexpr Fence decode(std::uint64_t word) noexcept {
+    return {static_cast<std::uint16_t>(word >> 48), word & position_mask};
+  }
+};
 
 /// words[1] and words[2] of a descriptor's head.
 struct MessageHeader {
-  std::uint32_t call_id = 0;  ///< chosen by the client, echoed by the reply
+  std::uint32_t call_id = 0;  ///< chosen by the caller, echoed by the reply
   std::uint16_t api = 0;      ///< which API the opcode belongs to
   std::uint16_t fixed = 0;    ///< bytes of the body's fixed part; the rest is trailing
-  std::uint32_t size = 0;     ///< bytes of the body
+  std::uint32_t size = 0;     ///< bytes of the body, a Fence in front of it not counted
   std::int32_t status = 0;    ///< replies: 0, or the service's error; requests: 0
 };
 static_assert(sizeof(MessageHeader) == 16);
 
+inline constexpr std::uint32_t fence_bytes = 8;
 inline constexpr std::uint32_t head_body_bytes = 40;          ///< 64 - control word - MessageHeader
 inline constexpr std::uint32_t continuation_body_bytes = 56;  ///< 64 - control word
 inline constexpr std::uint32_t max_descriptor_slots = 590;    ///< 32,764 bytes of kernel parameters, and a little more
-inline constexpr std::uint32_t max_body = head_body_bytes + (max_descriptor_slots - 1) * continuation_body_bytes;
+inline constexpr std::uint32_t max_body =
+    head_body_bytes + (max_descriptor_slots - 1) * continuation_body_bytes - fence_bytes;
 
-/// Slots of a descriptor with a body of that many bytes (<= max_body).
-[[nodiscard]] constexpr std::uint32_t slots_for(std::uint32_t body) noexcept {
-  return body <= head_body_bytes ? 1
-                                 : 1 + (body - head_body_bytes + continuation_body_bytes - 1) / continuation_body_bytes;
+/// Slots of a descriptor with that many bytes after its head (body and fence).
+[[nodiscard]] constexpr std::uint32_t slots_for(std::uint32_t bytes) noexcept {
+  return bytes <= head_body_bytes
+             ? 1
+             : 1 + (bytes - head_body_bytes + continuation_body_bytes - 1) / continuation_body_bytes;
 }
-static_assert(slots_for(max_body) == max_descriptor_slots && max_descriptor_slots <= ring_slots);
+static_assert(slots_for(max_body + fence_bytes) == max_descriptor_slots && max_descriptor_slots <= ring_slots);
+static_assert(max_body >= 32764);
 
 // ---- channel block -------------------------------------------------------------------------------------------------
 
@@ -135,7 +155,7 @@ enum class ClaimState : std::uint32_t { free = 0, claiming = 1, claimed = 2, rel
 /// which maps no region, writes that byte with pwrite.
 enum class HostState : std::uint32_t { free = 0, serving = 1, closing = 2, closed = 3 };
 
-/// Who holds a lane; written before the claim turns to `claimed`. For people and logs, and for the boot check.
+/// Who holds a lane; written before the claim turns to `claimed`. For people and logs.
 struct ClaimRecord {
   std::array<SharedWord<std::uint64_t>, 2> boot_id;  ///< /proc/sys/kernel/random/boot_id, 16 bytes
   SharedWord<std::uint64_t> pid;                     ///< in the client's own pid namespace

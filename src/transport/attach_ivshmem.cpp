@@ -41,12 +41,12 @@ class IvshmemLink final : public Link {
   std::string name_;
 };
 
-// A lane whose owner is proven dead is free as soon as the host has cleaned it up, which takes some milliseconds.
+// A lane without an owner is free as soon as the host has cleaned it up, which takes some milliseconds.
 Result<std::uint32_t> claim_soon(const Region& region, int lock_file, std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   for (;;) {
     auto lane = claim_any_lane(region, lock_file);
-    if (lane || lane.error().code != Errc::exhausted || !lanes_await_cleaning(region) ||
+    if (lane || lane.error().code != Errc::exhausted || !lanes_come_free(region) ||
         std::chrono::steady_clock::now() >= deadline) {
       return lane;
     }

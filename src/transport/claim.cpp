@@ -7,8 +7,6 @@
 #include <cerrno>
 #include <charconv>
 #include <fstream>
-#include <limits>
-#include <optional>
 #include <string>
 
 #include "src/transport/text.hpp"
@@ -62,19 +60,34 @@ struct flock lane_byte(std::uint32_t lane) {
   return range;
 }
 
-// Whether somebody holds the lane's byte; nothing when the file cannot tell.
-std::optional<bool> is_locked(int lock_file, std::uint32_t lane) {
-  struct flock range = lane_byte(lane);
-  if (fcntl(lock_file, F_OFD_GETLK, &range) != 0) {
-    return std::nullopt;
+// The lock on a lane's byte, for as long as the object lives unless it is kept.
+class LaneLock {
+ public:
+  LaneLock(int file, std::uint32_t lane) noexcept : file_(file), range_(lane_byte(lane)) {
+    error_ = fcntl(file_, F_OFD_SETLK, &range_) == 0 ? 0 : errno;
   }
-  return range.l_type != F_UNLCK;
-}
+  LaneLock(const LaneLock&) = delete;
+  LaneLock& operator=(const LaneLock&) = delete;
+  LaneLock(LaneLock&&) = delete;
+  LaneLock& operator=(LaneLock&&) = delete;
+  ~LaneLock() {
+    if (error_ == 0 && !kept_) {
+      range_.l_type = F_UNLCK;
+      fcntl(file_, F_OFD_SETLK, &range_);
+    }
+  }
+  [[nodiscard]] bool held() const noexcept { return error_ == 0; }
+  [[nodiscard]] bool held_by_another() const noexcept { return error_ == EAGAIN || error_ == EACCES; }
+  [[nodiscard]] int error() const noexcept { return error_; }
+  // Leaves the byte locked until the file is closed.
+  void keep() noexcept { kept_ = true; }
 
-bool from_this_boot(const abi::ClaimRecord& record) {
-  const auto boot = boot_id();
-  return record.boot_id[0].load_relaxed().equals(boot[0]) && record.boot_id[1].load_relaxed().equals(boot[1]);
-}
+ private:
+  int file_;
+  struct flock range_;
+  int error_;
+  bool kept_ = false;
+};
 
 }  // namespace
 
@@ -104,24 +117,27 @@ Result<void> claim_lane(const Region& region, std::uint32_t lane) {
 std::uint32_t mark_dead_lanes(const Region& region, int lock_file) {
   std::uint32_t marked = 0;
   for (std::uint32_t lane = 0; lane < region.geometry().lane_count; ++lane) {
-    abi::LaneClientPage& page = region.lane(lane).client;
-    const Untrusted<std::uint32_t> state = page.claim.word.load_acquire();  // L1
-    // The lock is looked at after the state: a lane that was claimed then, and whose byte nobody holds now, has lost
-    // its owner. The exchange fails when it changed hands in between.
-    if (state.equals(word(ClaimState::claimed))) {
-      const bool dead = !from_this_boot(page.record) || is_locked(lock_file, lane) == false;
-      marked += dead && page.claim.word.replace(word(ClaimState::claimed), word(ClaimState::dead)) ? 1 : 0;
-    } else if (state.equals(word(ClaimState::claiming)) && is_locked(lock_file, lane) == false) {
-      marked += page.claim.word.replace(word(ClaimState::claiming), word(ClaimState::dead)) ? 1 : 0;
+    SharedWord<std::uint32_t>& claim = region.lane(lane).client.claim.word;
+    const Untrusted<std::uint32_t> state = claim.load_relaxed();
+    if (!state.equals(word(ClaimState::claimed)) && !state.equals(word(ClaimState::claiming))) {
+      continue;
+    }
+    // Whoever claims a lane holds its lock from before until he is dead or has released it. While it is held here,
+    // nobody else can claim the lane, so what the word says now is what a dead owner has left behind.
+    const LaneLock lock(lock_file, lane);
+    if (lock.held() && (claim.replace(word(ClaimState::claimed), word(ClaimState::dead)) ||
+                        claim.replace(word(ClaimState::claiming), word(ClaimState::dead)))) {
+      ++marked;
     }
   }
   return marked;
 }
 
-bool lanes_await_cleaning(const Region& region) {
+bool lanes_come_free(const Region& region) {
   for (std::uint32_t lane = 0; lane < region.geometry().lane_count; ++lane) {
     const Untrusted<std::uint32_t> state = region.lane(lane).client.claim.word.load_relaxed();
-    if (state.equals(word(ClaimState::released)) || state.equals(word(ClaimState::dead))) {
+    if (state.equals(word(ClaimState::released)) || state.equals(word(ClaimState::dead)) ||
+        state.equals(word(ClaimState::free))) {
       return true;
     }
   }
@@ -131,18 +147,18 @@ bool lanes_await_cleaning(const Region& region) {
 Result<std::uint32_t> claim_any_lane(const Region& region, int lock_file) {
   mark_dead_lanes(region, lock_file);
   for (std::uint32_t lane = 0; lane < region.geometry().lane_count; ++lane) {
-    struct flock range = lane_byte(lane);
-    if (fcntl(lock_file, F_OFD_SETLK, &range) != 0) {
-      if (errno == EAGAIN || errno == EACCES) {
-        continue;  // its owner lives
-      }
-      return fail(Errc::unsupported, text("region ", region.name(), ": its file takes no locks: ", errno_text(errno)));
+    LaneLock lock(lock_file, lane);
+    if (lock.held_by_another()) {
+      continue;  // its owner lives
+    }
+    if (!lock.held()) {
+      return fail(Errc::unsupported,
+                  text("region ", region.name(), ": its file takes no locks: ", errno_text(lock.error())));
     }
     if (try_claim(region.lane(lane).client)) {
+      lock.keep();
       return lane;
     }
-    range.l_type = F_UNLCK;
-    fcntl(lock_file, F_OFD_SETLK, &range);
   }
   return fail(Errc::exhausted, text("region ", region.name(), ": all ", region.geometry().lane_count,
                                     " lanes are taken; end a client, or raise `lanes` in the daemon's configuration"));

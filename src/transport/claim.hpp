@@ -19,16 +19,18 @@ namespace isthmus {
 /// Claims any free lane of a region that the processes of a VM share; `lock_file` is the region's file in this VM.
 ///
 /// Each lane has one byte of that file, which its owner keeps locked (an open-file-description lock): the kernel
-/// releases it when the process ends, however it ends, and nobody else can. So a claimed lane whose byte is not locked,
-/// or that stems from another boot, has lost its owner: that is the proof on which it may be reused, valid across
-/// containers too, where process ids are not. Errors: exhausted, unsupported (no locks on this file).
+/// releases it when the process ends, however it ends, or the VM boots anew, and nobody else can. So a claimed lane
+/// whose byte is not locked has lost its owner: that is the proof on which it may be reused, valid across containers
+/// too, where process ids are not. The file description must not be mapped: a mapping keeps its locks alive in children
+/// after fork. Errors: exhausted, unsupported (no locks on this file).
 [[nodiscard]] Result<std::uint32_t> claim_any_lane(const Region& region, int lock_file);
 
 /// Marks the lanes whose owners are proven dead, for the host to clean up. Returns how many were marked.
 /// `lock_file` must be an open file description that holds no lane itself.
 std::uint32_t mark_dead_lanes(const Region& region, int lock_file);
 
-/// Whether some lane has no owner any more, and only the host has still to clean it up.
-[[nodiscard]] bool lanes_await_cleaning(const Region& region);
+/// Whether some lane will be free soon: it has no owner any more, and only the host has still to clean it up, or its
+/// last owner to let go of the lock.
+[[nodiscard]] bool lanes_come_free(const Region& region);
 
 }  // namespace isthmus

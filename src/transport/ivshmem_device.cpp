@@ -92,8 +92,11 @@ Result<IvshmemDevice> open_device(const std::string& pci_devices, const std::str
   const std::string path = device + "/resource2";
   const std::string what = text("ivshmem device ", address);
   enable(device);
+  const UniqueFd mapped(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  // Opened once more for the locks: a mapping keeps its description open, in every child after fork too, and with it
+  // the locks on that description.
   UniqueFd bar2(open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!bar2) {
+  if (!mapped || !bar2) {
     const int error = errno;
     return fail(
         error == EACCES || error == EPERM ? Errc::permission_denied : Errc::system,
@@ -101,10 +104,10 @@ Result<IvshmemDevice> open_device(const std::string& pci_devices, const std::str
              error == EACCES || error == EPERM ? "; run as root, or give this user write access to the file" : ""));
   }
   struct stat status{};
-  if (fstat(bar2.get(), &status) != 0) {
+  if (fstat(mapped.get(), &status) != 0) {
     return fail(Errc::system, text(what, ": ", path, ": ", errno_text(errno)));
   }
-  auto region = Region::open_as_client(bar2.get(), static_cast<std::uint64_t>(status.st_size), what);
+  auto region = Region::open_as_client(mapped.get(), static_cast<std::uint64_t>(status.st_size), what);
   if (!region) {
     return std::unexpected(std::move(region.error()));
   }

@@ -14,7 +14,7 @@ namespace isthmus {
 /// An ivshmem device of this VM whose BAR2 is open and mapped.
 struct IvshmemDevice {
   std::string address;  ///< PCI address, DDDD:BB:SS.F
-  UniqueFd bar2;        ///< sysfs's resource2; also the file whose bytes are locked for lanes
+  UniqueFd bar2;        ///< sysfs's resource2, whose bytes are locked for lanes; not the description that is mapped
   Region region;
 };
 
