@@ -59,9 +59,10 @@ Result<void> check(const RegionSpec& spec) {
     return fail(Errc::invalid_argument,
                 text("region ", spec.name, ": ", spec.lane_count, " lanes; 1 to ", abi::max_lanes, " are possible"));
   }
-  if (spec.name.empty() || spec.name.size() >= abi::name_size) {
-    return fail(Errc::invalid_argument,
-                text("region name \"", spec.name, "\": 1 to ", abi::name_size - 1, " characters are possible"));
+  if (spec.name.empty() || spec.name.size() >= abi::name_size ||
+      !std::ranges::all_of(spec.name, [](char c) { return c > ' ' && c <= '~'; })) {
+    return fail(Errc::invalid_argument, text("region name \"", spec.name, "\": 1 to ", abi::name_size - 1,
+                                             " printable characters are possible"));
   }
   return {};
 }
@@ -131,6 +132,11 @@ Result<void> adopt_region(int fd, const RegionSpec& spec) {
     return fail(Errc::version_mismatch, text("region ", spec.name, ": the existing file has ABI ", *version, " and ",
                                              *lanes, " lanes, this daemon ABI ", abi::abi_version, " and ",
                                              spec.lane_count, "; stop the VM and remove the file"));
+  }
+  if (const auto size = read_value<std::uint64_t>(fd, offsetof(H, region_size)); !size || *size != spec.size) {
+    return fail(Errc::version_mismatch,
+                text("region ", spec.name, ": the existing file was made for ", Bytes{size.value_or(0)},
+                     ", this daemon's region_size is ", Bytes{spec.size}, "; stop the VM and remove the file"));
   }
   for (std::uint32_t lane = 0; lane < spec.lane_count; ++lane) {
     const auto state = read_value<std::uint8_t>(fd, lane_offset(lane) + offsetof(abi::LaneHostPage, state));
