@@ -69,50 +69,30 @@ struct ControlWord {
 };
 inline constexpr std::uint8_t flag_continuation = 1;  ///< not the first slot of a descriptor
 inline constexpr std::uint8_t flag_post = 2;          ///< nobody waits for a reply, and none is sent
-inline constexpr std::uint8_t flag_fence = 4;         ///< the body starts with a Fence
+inline constexpr std::uint8_t flag_fence = 4;         ///< the body starts with {channel: 16, position: 48 bits}
 inline constexpr std::uint8_t flags_known = 7;
-
-/// "Not before that channel has executed up to there": {channel: 16 bits, position: 48 bits}, in front of a request's
-/// body. Keeps the order of posts across the channels of a lane.
-struct Fence {
-  std::uint16_t channel = 0;
-  std::uint64_t position = 0;  ///< of the request ring, modulo 2^48; 1 past the start of the descriptor meant
-
-  static constexpr std::uint64_t position_mask = (std::uint64_t{1} << 48) - 1;
-
-  [[nodiscard]] constexpr std::uint64_t encode() const noexcept {
-    return std::uint64_t{channel} << 48 | (position & position_mask);
-  }
-  [[nodiscard]] static constexpr Fence decode(std::uint64_t word) noexcept {
-    return {static_cast<std::uint16_t>(word >> 48), word & position_mask};
-  }
-};
 
 /// words[1] and words[2] of a descriptor's head.
 struct MessageHeader {
-  std::uint32_t call_id = 0;  ///< chosen by the caller, echoed by the reply
+  std::uint32_t call_id = 0;  ///< chosen by the client, echoed by the reply
   std::uint16_t api = 0;      ///< which API the opcode belongs to
   std::uint16_t fixed = 0;    ///< bytes of the body's fixed part; the rest is trailing
-  std::uint32_t size = 0;     ///< bytes of the body, a Fence in front of it not counted
+  std::uint32_t size = 0;     ///< bytes of the body
   std::int32_t status = 0;    ///< replies: 0, or the service's error; requests: 0
 };
 static_assert(sizeof(MessageHeader) == 16);
 
-inline constexpr std::uint32_t fence_bytes = 8;
 inline constexpr std::uint32_t head_body_bytes = 40;          ///< 64 - control word - MessageHeader
 inline constexpr std::uint32_t continuation_body_bytes = 56;  ///< 64 - control word
 inline constexpr std::uint32_t max_descriptor_slots = 590;    ///< 32,764 bytes of kernel parameters, and a little more
-inline constexpr std::uint32_t max_body =
-    head_body_bytes + (max_descriptor_slots - 1) * continuation_body_bytes - fence_bytes;
+inline constexpr std::uint32_t max_body = head_body_bytes + (max_descriptor_slots - 1) * continuation_body_bytes;
 
-/// Slots of a descriptor with that many bytes after its head (body and fence).
-[[nodiscard]] constexpr std::uint32_t slots_for(std::uint32_t bytes) noexcept {
-  return bytes <= head_body_bytes
-             ? 1
-             : 1 + (bytes - head_body_bytes + continuation_body_bytes - 1) / continuation_body_bytes;
+/// Slots of a descriptor with a body of that many bytes (<= max_body).
+[[nodiscard]] constexpr std::uint32_t slots_for(std::uint32_t body) noexcept {
+  return body <= head_body_bytes ? 1
+                                 : 1 + (body - head_body_bytes + continuation_body_bytes - 1) / continuation_body_bytes;
 }
-static_assert(slots_for(max_body + fence_bytes) == max_descriptor_slots && max_descriptor_slots <= ring_slots);
-static_assert(max_body >= 32764);
+static_assert(slots_for(max_body) == max_descriptor_slots && max_descriptor_slots <= ring_slots);
 
 // ---- channel block -------------------------------------------------------------------------------------------------
 
