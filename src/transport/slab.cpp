@@ -113,16 +113,44 @@ void Slab::return_block(std::size_t size_class, std::uint64_t offset) noexcept {
       static_cast<std::uint16_t>((offset - region_->extent_offset(extent)) / block_size(size_class)));
   // A wholly free extent goes back to the region, but the last one of a class stays: a program that allocates and
   // frees one block at a time must not claim an extent each time.
-  if (cut.free_blocks.size() == abi::extent_size / block_size(size_class) && candidates.size() > 1) {
-    cut_[candidates.back()].place = cut.place;
-    std::swap(candidates[cut.place], candidates.back());
-    candidates.pop_back();
-    cut.free_blocks.clear();
-    release_run(extent, 1);
+  if (is_wholly_free(size_class, extent) && candidates.size() > 1) {
+    release_cut(size_class, extent);
   }
 }
 
+bool Slab::is_wholly_free(std::size_t size_class, std::uint64_t extent) const noexcept {
+  return cut_[extent].free_blocks.size() == abi::extent_size / block_size(size_class);
+}
+
+void Slab::release_cut(std::size_t size_class, std::uint64_t extent) noexcept {
+  CutExtent& cut = cut_[extent];
+  std::vector<std::uint64_t>& candidates = with_room_[size_class];
+  cut_[candidates.back()].place = cut.place;
+  std::swap(candidates[cut.place], candidates.back());
+  candidates.pop_back();
+  cut.free_blocks.clear();
+  release_run(extent, 1);
+}
+
+bool Slab::release_unused() noexcept {
+  const std::uint64_t before = extents_claimed_;
+  for (std::size_t size_class = 0; size_class < with_room_.size(); ++size_class) {
+    for (std::size_t i = with_room_[size_class].size(); i-- > 0;) {
+      if (const std::uint64_t extent = with_room_[size_class][i]; is_wholly_free(size_class, extent)) {
+        release_cut(size_class, extent);
+      }
+    }
+  }
+  return extents_claimed_ != before;
+}
+
 Result<std::uint64_t> Slab::claim_run(std::uint64_t extents) {
+  auto run = find_run(extents);
+  // What stayed with other classes must not make this one starve.
+  return run || !release_unused() ? run : find_run(extents);
+}
+
+Result<std::uint64_t> Slab::find_run(std::uint64_t extents) {
   const auto owners = region_->owners();
   std::uint64_t start = 0;
   while (extents <= owners.size() && start <= owners.size() - extents) {

@@ -51,7 +51,12 @@ class Slab {
   [[nodiscard]] static std::uint64_t block_size(std::size_t size_class) noexcept;
   [[nodiscard]] Result<std::uint64_t> take_block(std::size_t size_class);
   void return_block(std::size_t size_class, std::uint64_t offset) noexcept;
+  [[nodiscard]] bool is_wholly_free(std::size_t size_class, std::uint64_t extent) const noexcept;
+  void release_cut(std::size_t size_class, std::uint64_t extent) noexcept;
+  /// Gives extents back that are cut up and wholly free. False when there are none.
+  bool release_unused() noexcept;
   [[nodiscard]] Result<std::uint64_t> claim_run(std::uint64_t extents);
+  [[nodiscard]] Result<std::uint64_t> find_run(std::uint64_t extents);
   void release_run(std::uint64_t first, std::uint64_t extents) noexcept;
   [[nodiscard]] std::unexpected<Error> exhausted(std::uint64_t bytes) const;
 
