@@ -114,13 +114,13 @@ TEST(RingTest, AllFieldsOfTheHeadTravel) {
   RingConsumer consumer = ring.consumer();
   Outgoing sent;
   sent.opcode = 0xfedc;
-  sent.flags = abi::flag_post | abi::flag_fence;
+  sent.flags = abi::flag_post;
   sent.header = {.call_id = 0x8765'4321, .api = 0xabcd, .fixed = 0, .size = 0, .status = -77};
   producer.write(sent);
   Incoming incoming;
   ASSERT_EQ(consumer.poll(incoming), Polled::ready);
   EXPECT_EQ(incoming.control.opcode, 0xfedc);
-  EXPECT_EQ(incoming.control.flags, abi::flag_post | abi::flag_fence);
+  EXPECT_EQ(incoming.control.flags, abi::flag_post);
   EXPECT_EQ(incoming.control.slots, 1);
   EXPECT_EQ(incoming.header.call_id, 0x8765'4321);
   EXPECT_EQ(incoming.header.api, 0xabcd);
