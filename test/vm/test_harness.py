@@ -164,6 +164,10 @@ class Life(unittest.TestCase):
             vm.reset(timeout=30)
             self.assertEqual(vm.run("echo again").output, "again\n")
 
+    def test_a_guest_that_does_not_come_up_is_reported_with_its_console(self):
+        with self.assertRaisesRegex(VmTimeout, r"(?s)has not come up after 8 s.*console:.*Kernel panic.*stand at "):
+            Vm(kernel_args="rdinit=/no/such/init panic=0").start(timeout=8)
+
     def test_a_guest_may_reset_itself(self):
         with Vm() as vm:
             with self.assertRaisesRegex(VmDied, "the guest was reset"):
@@ -237,9 +241,9 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(list(self.temporary.iterdir()), [])
 
     def test_it_passes_on_output_and_exit_status(self):
-        process = self.start("--", "sh", "-c", "echo out; echo err >&2; exit 9")
+        process = self.start("--timeout", "30", "--", "sh", "-c", "echo out; echo err >&2; exit 9")
         out, err = process.communicate(timeout=50)
-        self.assertEqual((process.returncode, out), (9, "out\n"))
+        self.assertEqual((process.returncode, out), (9, "out\n"), err)
         lines = err.splitlines()
         self.assertRegex(lines[0], r"^vm: booting Linux \S+cloud-amd64 \((tcg|kvm), 2 CPUs")
         self.assertRegex(lines[1], r"^vm: up after [0-9.]+ s$")

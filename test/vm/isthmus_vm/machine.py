@@ -199,6 +199,10 @@ class Vm:
         self._launch(kernel, archive)
         try:
             self._wait(lambda: self._session is not None, timeout, "the guest has not come up")
+        except VmTimeout as error:
+            where = self._where_it_stands()
+            self.stop()
+            raise VmTimeout(f"{error}\n{where}") from None
         except BaseException:
             self.stop()
             raise
@@ -333,6 +337,7 @@ class Vm:
         qmp, qmp_far = socket.socketpair()
         far_ends = [control_far, console_far, qmp_far]
         self._control_socket, self._console_socket, self._qmp_socket = control, console, qmp
+        qmp.sendall(b'{"execute": "qmp_capabilities"}\n')  # lies ready for QEMU
         initrd = os.memfd_create("initramfs")
         with open(initrd, "wb", closefd=False) as file:
             file.write(archive)
@@ -411,9 +416,19 @@ class Vm:
             self._launch_error = f"{arguments[0]}: {error}"
         finally:
             launched.set()
-        if self._process is not None:
-            self._send_all(self._qmp_socket, b'{"execute": "qmp_capabilities"}\n')
+        if self._process is None:
+            return
+        try:
             self._receive_until_end()
+        finally:  # also where a caller's function raised: nobody may wait for a thread that is gone
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            with self._changed:
+                self._ended = True
+                self._session = None
+                self._fail_jobs(self._end_reason())
+                self._changed.notify_all()
 
     # --- receiving, in the machine's own thread ---
 
@@ -442,11 +457,6 @@ class Vm:
         for end in (self._qmp_socket, self._control_socket, self._console_socket):
             end.close()
         os.close(self._errors_pipe)
-        with self._changed:
-            self._ended = True
-            self._session = None
-            self._fail_jobs(self._end_reason())
-            self._changed.notify_all()
 
     # The callers' functions are called without the lock: one that blocks must not keep others from their time limits.
 
@@ -549,6 +559,14 @@ class Vm:
                 raise VmDied(f"{what}: {self._end_reason()}")
             boots = f"; the guest was reset {self._resets} times" if self._resets and self._session is None else ""
             raise VmTimeout(f"{what} after {timeout:g} s{boots}{self._console_tail()}")
+
+    def _where_it_stands(self):
+        """Tells a guest that hangs from a QEMU that does."""
+        try:
+            registers = self.qmp("human-monitor-command", timeout=3, **{"command-line": "info registers -a"})
+        except VmError as error:
+            return str(error)
+        return "QEMU runs; the guest's CPUs stand at " + ", ".join(re.findall(r"RIP=([0-9a-f]+)", registers))
 
     def _end_reason(self):
         status = self._process.returncode
