@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <utility>
 
@@ -71,9 +71,7 @@ class Client {
     if (outcome.trailing > trailing.size()) {
       return fail(Errc::invalid_argument, "the reply's trailing bytes are longer than the buffer for them");
     }
-    if (outcome.trailing != 0) {
-      std::memcpy(trailing.data(), body.data() + reply->fixed, outcome.trailing);
-    }
+    std::ranges::copy(body.subspan(reply->fixed, outcome.trailing), trailing.begin());
     return outcome;
   }
 

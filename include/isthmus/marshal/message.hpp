@@ -5,7 +5,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <type_traits>
 
@@ -46,10 +45,9 @@ template <FixedPart T>
 template <FixedPart T>
 [[nodiscard]] bool read_fixed(std::span<const std::byte> bytes, T& value) noexcept {
   value = T{};
-  if constexpr (fixed_size<T> != 0) {
-    std::memcpy(&value, bytes.data(), std::min(bytes.size(), sizeof value));
-  }
-  const auto excess = bytes.subspan(std::min(bytes.size(), fixed_size<T>));
+  const std::size_t known = std::min(bytes.size(), fixed_size<T>);
+  std::ranges::copy(bytes.first(known), std::as_writable_bytes(std::span(&value, 1)).begin());
+  const auto excess = bytes.subspan(known);
   return std::ranges::all_of(excess, [](std::byte b) { return b == std::byte{0}; });
 }
 
