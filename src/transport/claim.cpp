@@ -43,7 +43,7 @@ void write_record(abi::ClaimRecord& record) {
 }
 
 bool try_claim(abi::LaneClientPage& page) {
-  if (!page.claim.word.replace(word(ClaimState::free), word(ClaimState::claiming))) {
+  if (!page.claim.word.replace(word(ClaimState::free), word(ClaimState::claiming))) {  // L2
     return false;
   }
   write_record(page.record);

@@ -93,7 +93,7 @@ Result<void> write_header(int fd, const RegionSpec& spec, std::uint64_t epoch) {
   then(offsetof(H, extents_offset), geometry.extents_offset);
   then(offsetof(H, extent_count), geometry.extent_count);
   then(offsetof(H, name), name);
-  then(offsetof(H, magic), abi::region_magic);  // last: a header with the magic is complete
+  then(offsetof(H, magic), abi::region_magic);  // M1: last, so that a header with the magic is complete
   return ok;
 }
 

@@ -44,7 +44,7 @@ Result<Region> Region::open_as_client(int fd, std::uint64_t file_size, std::stri
   }
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the region is raw memory by nature
   const auto& header = *reinterpret_cast<const abi::RegionHeader*>(header_page->data());
-  const Untrusted<std::uint64_t> magic = header.magic.load_acquire();
+  const Untrusted<std::uint64_t> magic = header.magic.load_acquire();  // M2: acquires M1
   if (!magic.equals(abi::region_magic)) {
     return fail(Errc::version_mismatch,
                 text(what, ": no Isthmus region: magic ", Hex{*magic.at_most(any64)}, " instead of ",

@@ -155,7 +155,7 @@ Result<std::uint64_t> Slab::find_run(std::uint64_t extents) {
   std::uint64_t start = 0;
   while (extents <= owners.size() && start <= owners.size() - extents) {
     std::uint64_t got = 0;
-    while (got < extents && owners[start + got].replace(0, owner_)) {
+    while (got < extents && owners[start + got].replace(0, owner_)) {  // E2: acquires E1
       ++got;
     }
     if (got == extents) {
@@ -163,7 +163,7 @@ Result<std::uint64_t> Slab::find_run(std::uint64_t extents) {
       return region_->extent_offset(start);
     }
     for (std::uint64_t i = 0; i < got; ++i) {
-      owners[start + i].store_release(0);
+      owners[start + i].store_release(0);  // E1
     }
     start += got + 1;
   }
@@ -173,7 +173,7 @@ Result<std::uint64_t> Slab::find_run(std::uint64_t extents) {
 void Slab::release_run(std::uint64_t first, std::uint64_t extents) noexcept {
   const auto owners = region_->owners();
   for (std::uint64_t i = first; i < first + extents; ++i) {
-    owners[i].store_release(0);
+    owners[i].store_release(0);  // E1: the use of the extent comes before
   }
   extents_claimed_ -= extents;
 }

@@ -20,9 +20,9 @@ constexpr std::chrono::microseconds longest_nap{1000};
 std::uint32_t Sleeper::take_ticket() const noexcept {
   if (doorbell_ != nullptr) {
     // Any count will do: a wrong one only ends the block at once.
-    return doorbell_->load_acquire().bits(std::numeric_limits<std::uint32_t>::max());
+    return doorbell_->load_acquire().bits(std::numeric_limits<std::uint32_t>::max());  // S0: acquires W4
   }
-  return relay_ != nullptr ? relay_->load(std::memory_order_acquire) : 0;
+  return relay_ != nullptr ? relay_->load(std::memory_order_acquire) : 0;  // S0: acquires B3
 }
 
 void Sleeper::block(std::uint32_t ticket, Clock::time_point start, Clock::time_point until) noexcept {
