@@ -12,11 +12,18 @@ namespace isthmus {
 
 /// How one side of a channel waits: spin, then arm, re-check, block. The other half of the protocol is Doorbell.
 ///
-/// Why no wake-up is lost: the sleeper stores `sleeping` (S1), fences (S2) and looks once more (S3) before it blocks;
-/// the waker publishes (W1), fences (W2) and then looks at `sleeping` (W3). Of S3 and W3, at least one comes after the
-/// other side's store, whatever the store buffers do; so either the sleeper sees the message or the waker sees the
-/// sleeper and counts the doorbell up. The sleeper took the doorbell's count before S1, so a count that goes up later
-/// ends its block at once. Only the sleeper writes `sleeping`: a waker that cleared it could erase the next arming.
+/// Why no wake-up is lost. The sleeper takes the doorbell's count (S0), stores `sleeping` (S1), fences (S2), looks once
+/// more (S3), and blocks; the kernel lets it block only while the count is still S0's. The waker publishes (W1), fences
+/// (W2), looks at `sleeping` (W3), and where that is 1 it counts the doorbell up (W4), and only then wakes. Suppose a
+/// sleeper blocked for ever with something published. Its S3 did not see W1, or it would not have blocked. The two
+/// fences have one order, and the look behind the later one sees the store before the earlier one; so W3 saw S1, or
+/// what the sleeper stored after it, which is nothing. So W4 came. Had S0 seen W4 (the waker saw an earlier arming), it
+/// had acquired W1, and S3 would have seen that; so S0 did not see it, and W4 ends the block, or keeps it from
+/// beginning. All that holds for each waker by itself.
+///
+/// Only the sleeper writes `sleeping`: a waker that clears it after ringing can erase the next arming. What is waited
+/// for may be anything that its waker publishes before it fences. docs/memory-model.md says what is checked.
+///
 /// One thread.
 class Sleeper {
  public:
@@ -41,10 +48,10 @@ class Sleeper {
     const Clock::time_point start = Clock::now();
     for (;;) {
       before_sleep();
-      const std::uint32_t ticket = take_ticket();
-      sleeping_->store_relaxed(1);  // S1
-      full_fence();                 // S2
-      bool found = ready();         // S3
+      const std::uint32_t ticket = take_ticket();  // S0
+      sleeping_->store_relaxed(1);                 // S1
+      full_fence();                                // S2
+      bool found = ready();                        // S3
       if (!found) {
         block(ticket, start, until);
       }
