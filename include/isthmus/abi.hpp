@@ -69,30 +69,50 @@ struct ControlWord {
 };
 inline constexpr std::uint8_t flag_continuation = 1;  ///< not the first slot of a descriptor
 inline constexpr std::uint8_t flag_post = 2;          ///< nobody waits for a reply, and none is sent
-inline constexpr std::uint8_t flag_fence = 4;         ///< the body starts with {channel: 16, position: 48 bits}
+inline constexpr std::uint8_t flag_fence = 4;         ///< the body starts with a Fence
 inline constexpr std::uint8_t flags_known = 7;
+
+/// "Not before that channel has executed up to there": {channel: 16 bits, position: 48 bits}, in front of a request's
+/// body. Keeps the order of posts across the channels of a lane.
+struct Fence {
+  std::uint16_t channel = 0;
+  std::uint64_t position = 0;  ///< of the request ring, modulo 2^48; 1 past the start of the descriptor meant
+
+  static constexpr std::uint64_t position_mask = (std::uint64_t{1} << 48) - 1;
+
+  [[nodiscard]] constexpr std::uint64_t encode() const noexcept {
+    return std::uint64_t{channel} << 48 | (position & position_mask);
+  }
+  [[nodiscard]] static constexpr Fence decode(std::uint64_t word) noexcept {
+    return {static_cast<std::uint16_t>(word >> 48), word & position_mask};
+  }
+};
 
 /// words[1] and words[2] of a descriptor's head.
 struct MessageHeader {
-  std::uint32_t call_id = 0;  ///< chosen by the client, echoed by the reply
+  std::uint32_t call_id = 0;  ///< chosen by the caller, echoed by the reply
   std::uint16_t api = 0;      ///< which API the opcode belongs to
   std::uint16_t fixed = 0;    ///< bytes of the body's fixed part; the rest is trailing
-  std::uint32_t size = 0;     ///< bytes of the body
+  std::uint32_t size = 0;     ///< bytes of the body, a Fence in front of it not counted
   std::int32_t status = 0;    ///< replies: 0, or the service's error; requests: 0
 };
 static_assert(sizeof(MessageHeader) == 16);
 
+inline constexpr std::uint32_t fence_bytes = 8;
 inline constexpr std::uint32_t head_body_bytes = 40;          ///< 64 - control word - MessageHeader
 inline constexpr std::uint32_t continuation_body_bytes = 56;  ///< 64 - control word
 inline constexpr std::uint32_t max_descriptor_slots = 590;    ///< 32,764 bytes of kernel parameters, and a little more
-inline constexpr std::uint32_t max_body = head_body_bytes + (max_descriptor_slots - 1) * continuation_body_bytes;
+inline constexpr std::uint32_t max_body =
+    head_body_bytes + (max_descriptor_slots - 1) * continuation_body_bytes - fence_bytes;
 
-/// Slots of a descriptor with a body of that many bytes (<= max_body).
-[[nodiscard]] constexpr std::uint32_t slots_for(std::uint32_t body) noexcept {
-  return body <= head_body_bytes ? 1
-                                 : 1 + (body - head_body_bytes + continuation_body_bytes - 1) / continuation_body_bytes;
+/// Slots of a descriptor with that many bytes after its head (body and fence).
+[[nodiscard]] constexpr std::uint32_t slots_for(std::uint32_t bytes) noexcept {
+  return bytes <= head_body_bytes
+             ? 1
+             : 1 + (bytes - head_body_bytes + continuation_body_bytes - 1) / continuation_body_bytes;
 }
-static_assert(slots_for(max_body) == max_descriptor_slots && max_descriptor_slots <= ring_slots);
+static_assert(slots_for(max_body + fence_bytes) == max_descriptor_slots && max_descriptor_slots <= ring_slots);
+static_assert(max_body >= 32764);
 
 // ---- channel block -------------------------------------------------------------------------------------------------
 
@@ -110,7 +130,8 @@ struct alignas(page_size) ChannelWords {
   LoneWord<std::uint32_t> reply_doorbell;    ///< twin: counted up to wake the client
   LoneWord<std::uint32_t> client_sleeping;   ///< client: 1 while it wants the reply doorbell rung
   LoneWord<std::uint64_t> reply_consumed;    ///< client: position up to which reply slots are free (credit)
-  LoneWord<std::uint64_t> retired;           ///< twin: request position up to which frames of posts are free
+  LoneWord<std::uint64_t> retired;           ///< twin: request position up to which requests were executed: frames of
+                                             ///< posts before it are free
 };
 static_assert(sizeof(ChannelWords) == page_size);
 
@@ -148,7 +169,10 @@ inline constexpr std::uint64_t channel_present = 1;
 struct alignas(page_size) LaneClientPage {
   LoneWord<std::uint32_t> claim;  ///< ClaimState
   alignas(writer_separation) ClaimRecord record;
-  LoneWord<std::uint32_t> changed;  ///< counted up whenever claim or directory changed
+  LoneWord<std::uint32_t> changed;  ///< counted up whenever claim, directory or upcalls changed
+  /// Offset of the block of the upcall pair | channel_present, or 0. In that block the host calls and the client
+  /// answers.
+  LoneWord<std::uint64_t> upcalls;
   /// Which channels rang (a hint), where a doorbell is shared by the channels of a lane.
   alignas(writer_separation) std::array<SharedWord<std::uint64_t>, max_channels / 64> pending;
   alignas(1024) std::array<SharedWord<std::uint64_t>, max_channels> directory;
@@ -161,6 +185,7 @@ struct alignas(page_size) LaneHostPage {
   LoneWord<std::uint32_t> state;                    ///< HostState, in the low byte
   LoneWord<std::uint64_t> epoch;                    ///< counts the lane's lives; laps start from its low 32 bits
   LoneWord<std::uint64_t> heartbeat;                ///< counts while the worker lives, about twice a second
+  LoneWord<std::uint32_t> upcalls;                  ///< ChannelState of the upcall pair
   alignas(512) std::array<char, text_size> reason;  ///< why the host closed the lane; valid once state is closing
   alignas(1024) std::array<SharedWord<std::uint32_t>, max_channels> channels;  ///< ChannelState
 };

@@ -5,9 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "isthmus/error.hpp"
+#include "isthmus/frame.hpp"
 
 namespace isthmus {
 
@@ -28,6 +31,9 @@ struct Reply {
   std::uint32_t size = 0;   ///< bytes of reply body, written to the caller's buffer
   std::uint16_t fixed = 0;  ///< of these, bytes of the fixed part; <= size
 };
+
+/// Names a call that was submitted; void once its reply was taken, or it was cancelled.
+enum class CallId : std::uint32_t {};
 
 /// How much a channel did since it was opened.
 struct ChannelStatistics {
@@ -51,16 +57,40 @@ class Channel {
   Channel& operator=(Channel&&) = delete;
   ~Channel();
 
-  /// Sends a request and waits for its reply, whose body is written to `reply`.
+  /// Sends a request and waits for its reply, whose body is written to `reply`. It is executed after every call and
+  /// post of the lane that had returned before, on whatever thread.
   ///
-  /// Errors: invalid_argument (body too long; reply longer than `reply`: nothing of it is written), timed_out (the call
-  /// is given up and its late reply will be dropped, but the host may still execute it: memory that the request names
-  /// must stay untouched until the lane ends), wrong_thread, closed, peer_died, protocol_violation.
+  /// Errors: invalid_argument (body too long; reply longer than `reply`: nothing of it is written), exhausted (more
+  /// than 1024 calls in flight), timed_out (the call is given up, but the host may still execute it: hand frames that
+  /// it names to keep()), wrong_thread, closed, peer_died, protocol_violation.
   [[nodiscard]] Result<Reply> call(const Message& request, std::span<std::byte> reply = {},
                                    Clock::time_point deadline = no_deadline);
 
-  /// Sends a request that nobody waits for. Waits only for room in the ring. The same errors as call().
+  /// Sends a request that nobody waits for. Waits only for room in the ring. The same order and errors as call().
+  /// Frames that the request names are handed over, and freed once the host has executed it.
   [[nodiscard]] Result<void> post(const Message& request, Clock::time_point deadline = no_deadline);
+  [[nodiscard]] Result<void> post(const Message& request, std::vector<Frame> frames,
+                                  Clock::time_point deadline = no_deadline);
+
+  /// Sends a request whose reply is fetched later, by poll() or wait(); replies may come in any order. `reply` must
+  /// stay valid until then, or until cancel(). The deadline is for room in the ring. Errors: as call().
+  [[nodiscard]] Result<CallId> submit(const Message& request, std::span<std::byte> reply = {},
+                                      Clock::time_point deadline = no_deadline);
+  /// The reply, if it is there. Never blocks. Errors: as wait(), except timed_out.
+  [[nodiscard]] Result<std::optional<Reply>> poll(CallId id);
+  /// Blocks for the reply. Errors: invalid_argument (unknown id; reply longer than its buffer), timed_out (the call
+  /// stays open: wait again, or cancel), and the lane's as with call().
+  [[nodiscard]] Result<Reply> wait(CallId id, Clock::time_point deadline = no_deadline);
+  /// Gives a call up; its reply will be dropped, and its buffer is free at once. True if the host may still execute it:
+  /// hand frames that it names to keep(). Errors: invalid_argument (unknown id), and the lane's.
+  [[nodiscard]] Result<bool> cancel(CallId id);
+  /// Keeps a frame until every call that was given up so far is answered; only then its memory is used again.
+  void keep(Frame frame);
+
+  /// A descriptor for somebody else's epoll loop, owned by the channel: readable once a reply has come since poll()
+  /// last found none. Read it (8 bytes), then poll() all calls that are open. It is made, with a helper thread of the
+  /// lane, by the first call. Errors: exhausted, and those of poll().
+  [[nodiscard]] Result<int> completion_fd();
 
   [[nodiscard]] ChannelStatistics statistics() const noexcept;
 

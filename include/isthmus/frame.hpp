@@ -37,6 +37,9 @@ class Frame {
 
  private:
   friend class Lane;
+  friend class Channel;
+  /// Gives the memory to the channel, which frees it later: a channel must not own the lane that owns it.
+  Reference release() noexcept;
   Frame(std::shared_ptr<LaneState> lane, std::span<std::byte> bytes, Reference reference) noexcept;
 
   std::shared_ptr<LaneState> lane_;

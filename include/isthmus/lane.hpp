@@ -7,11 +7,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "isthmus/channel.hpp"
 #include "isthmus/endpoint.hpp"
 #include "isthmus/error.hpp"
 #include "isthmus/frame.hpp"
+#include "isthmus/service.hpp"
 
 namespace isthmus {
 
@@ -50,8 +52,15 @@ class Lane {
   /// Payload memory of at least 1 byte. Errors: invalid_argument (0 bytes), exhausted, wrong_thread (after fork).
   [[nodiscard]] Result<Frame> allocate(std::size_t bytes);
 
+  /// Answers the host's upcalls from now on, in a thread of the library's. `service` must outlive the lane and every
+  /// frame of it. Errors: invalid_argument (a second time), exhausted (thread, slab memory), and those of channel().
+  [[nodiscard]] Result<void> serve_upcalls(Service& service);
+
   /// Whether the worker still serves this lane; the error says why not.
   [[nodiscard]] Result<void> check();
+
+  /// For tests and other kinds of links: a handle on a lane that is attached already.
+  [[nodiscard]] static Lane of(std::shared_ptr<LaneState> state) noexcept { return Lane(std::move(state)); }
 
   [[nodiscard]] const std::string& region_name() const noexcept;
   [[nodiscard]] std::uint32_t index() const noexcept;

@@ -3,11 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 
 #include "isthmus/error.hpp"
+#include "isthmus/pending_call.hpp"
 #include "isthmus/reference.hpp"
+#include "isthmus/upcalls.hpp"
 
 namespace isthmus {
 
@@ -33,13 +36,23 @@ class Request {
   virtual Result<void> reply(std::int32_t status, std::span<const std::byte> fixed = {},
                              std::span<const std::byte> trailing = {}) = 0;
 
+  /// Keeps the call, to be answered later from any thread; handle() may return, and the channel goes on with its next
+  /// request. Payload that the request names stays the client's: it may be touched until the call is answered, unless
+  /// the lane ends. \pre wants_reply(), and neither reply() nor defer() was called before
+  [[nodiscard]] virtual PendingCall defer() = 0;
+
+  /// The way back to the client; empty when it serves no upcalls. May be kept: it answers `closed` once the lane is
+  /// over.
+  [[nodiscard]] virtual std::shared_ptr<Upcalls> upcalls() const noexcept = 0;
+
  protected:
   ~Request() = default;
 };
 
 /// What a worker does with requests. One object serves all channels of a lane: handle() is called by many threads at
-/// the same time, one for each channel, in the channel's order. A call that it leaves unanswered is answered with
-/// status_unhandled.
+/// the same time, one for each channel, in the channel's order; and a request starts only when every call and post of
+/// the lane that had returned in the client before it was made has been handled. A call that is neither answered nor
+/// deferred is answered with status_unhandled.
 class Service {
  public:
   Service() = default;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isthmus/channel.hpp"
 
+#include <sys/eventfd.h>
+
 #include <algorithm>
-#include <cstring>
+#include <cerrno>
+#include <limits>
+#include <system_error>
 #include <utility>
 
 #include "src/transport/channel_impl.hpp"
@@ -10,9 +14,6 @@
 
 namespace isthmus {
 namespace {
-
-// Every wait has a bound after which the peer's life is checked.
-constexpr std::chrono::milliseconds longest_wait_unchecked{100};
 
 Doorbell make_doorbell(LaneState& lane, std::uint32_t number, abi::ChannelBlock& block) noexcept {
   abi::ChannelWords& words = block.words;
@@ -23,9 +24,9 @@ Doorbell make_doorbell(LaneState& lane, std::uint32_t number, abi::ChannelBlock&
   return {words.twin_sleeping.word, pending.at(number / 64), std::uint64_t{1} << (number % 64)};
 }
 
-Sleeper make_sleeper(LaneState& lane, abi::ChannelWords& words) noexcept {
-  return lane.link().shares_kernel() ? Sleeper(words.client_sleeping.word, words.reply_doorbell.word)
-                                     : Sleeper(words.client_sleeping.word);
+Sleeper::Wiring sleeping_of(LaneState& lane, abi::ChannelWords& words) noexcept {
+  return {.sleeping = &words.client_sleeping.word,
+          .doorbell = lane.link().shares_kernel() ? &words.reply_doorbell.word : nullptr};
 }
 
 }  // namespace
@@ -36,25 +37,25 @@ const void* thread_mark() noexcept {
 }
 
 Channel::Impl::Impl(LaneState& lane_state, std::uint32_t channel_number, abi::ChannelBlock& channel_block,
-                    std::uint32_t first_lap)
+                    std::uint32_t first_lap, std::uint64_t start)
     : lane(&lane_state),
       number(channel_number),
       block(&channel_block),
       owner(thread_mark()),
-      requests(channel_block.requests, channel_block.words.request_consumed.word, first_lap),
-      replies(channel_block.replies, channel_block.words.reply_consumed.word, first_lap),
-      doorbell(make_doorbell(lane_state, channel_number, channel_block)),
-      sleeper(make_sleeper(lane_state, channel_block.words)) {}
+      caller(lane_state, text("channel ", channel_number, " of region ", lane_state.region().name()),
+             RingProducer(channel_block.requests, channel_block.words.request_consumed.word, first_lap, start),
+             RingConsumer(channel_block.replies, channel_block.words.reply_consumed.word, first_lap),
+             make_doorbell(lane_state, channel_number, channel_block), sleeping_of(lane_state, channel_block.words)) {}
 
-void Channel::Impl::prepare(abi::ChannelBlock& block, std::uint32_t first_lap) noexcept {
+void Channel::Impl::prepare(abi::ChannelBlock& block, std::uint32_t first_lap, std::uint64_t start) noexcept {
   abi::ChannelWords& words = block.words;
   for (auto* word : {&words.request_doorbell, &words.twin_sleeping, &words.reply_doorbell, &words.client_sleeping}) {
     word->word.store_relaxed(0);
   }
-  for (auto* word : {&words.request_consumed, &words.reply_consumed, &words.retired}) {
-    word->word.store_relaxed(0);
-  }
-  prepare_ring(block.requests, first_lap);
+  words.request_consumed.word.store_relaxed(start);
+  words.reply_consumed.word.store_relaxed(0);
+  words.retired.word.store_relaxed(start);
+  prepare_ring(block.requests, first_lap, start);
   prepare_ring(block.replies, first_lap);
 }
 
@@ -74,178 +75,240 @@ Result<void> Channel::Impl::check_caller() const {
   return {};
 }
 
-Result<void> Channel::Impl::check_message(const Message& request) const {
-  const std::size_t size = request.fixed.size() + request.trailing.size();
-  if (size > abi::max_body) {
-    return fail(Errc::invalid_argument, text("channel ", number, ": a request of ", size, " bytes; ", abi::max_body,
-                                             " are possible, more goes into a Frame"));
+void Channel::Impl::write(const Message& request, std::uint32_t call_id, bool is_post) noexcept {
+  const std::uint64_t before = lane->order_behind(number, caller.position(), is_post);
+  caller.write(
+      {.opcode = request.opcode,
+       .flags = static_cast<std::uint8_t>((is_post ? abi::flag_post : 0) | (before != 0 ? abi::flag_fence : 0)),
+       .header = {.call_id = call_id, .api = request.api},
+       .fixed = request.fixed,
+       .trailing = request.trailing,
+       .fence = before});
+}
+
+Result<CallId> Channel::Impl::submit(const Message& request, std::span<std::byte> reply, Clock::time_point deadline) {
+  if (auto room = caller.make_room(request.fixed.size() + request.trailing.size(), deadline); !room) {
+    return std::unexpected(std::move(room.error()));
+  }
+  const auto call_id = caller.open_call(reply);
+  if (!call_id) {
+    return std::unexpected(call_id.error());
+  }
+  write(request, *call_id, false);
+  ++counts.calls;
+  return static_cast<CallId>(*call_id);
+}
+
+Result<void> Channel::Impl::check_call(CallId id) const {
+  if (auto ok = check_caller(); !ok) {
+    return ok;
+  }
+  if (!caller.knows(static_cast<std::uint32_t>(id))) {
+    return fail(Errc::invalid_argument, text("channel ", number, ": call ", static_cast<std::uint32_t>(id),
+                                             " is not open; its reply was taken, or it was cancelled"));
   }
   return {};
 }
 
-template <class Ready>
-Result<void> Channel::Impl::wait(const Ready& ready, Clock::time_point deadline) {
-  for (;;) {
-    const Clock::time_point now_and_then = Clock::now() + longest_wait_unchecked;
-    const auto publish_credit = [this]() noexcept {
-      if (replies.publish_credit()) {
-        doorbell.flush();
-      }
-    };
-    if (sleeper.wait(ready, std::min(deadline, now_and_then), publish_credit)) {
-      return {};
-    }
-    if (auto host = lane->check(); !host) {
-      return host;
-    }
-    if (Clock::now() >= deadline) {
-      return fail(Errc::timed_out, text("channel ", number, ": the deadline has passed without an answer"));
-    }
+Result<void> Channel::Impl::retire() {
+  if (posted.empty()) {
+    return {};
   }
-}
-
-Result<void> Channel::Impl::send(const Message& request, std::uint32_t call_id, std::uint8_t flags,
-                                 Clock::time_point deadline) {
-  const std::uint32_t slots =
-      abi::slots_for(static_cast<std::uint32_t>(request.fixed.size() + request.trailing.size()));
-  Credit credit = requests.credit(slots);
-  while (credit == Credit::wait) {
-    // Late replies are dropped meanwhile: a twin that waits for room in the reply ring makes none in the request ring.
-    const auto room = [&]() noexcept {
-      credit = requests.credit(slots);
-      return credit != Credit::wait || replies.ready();
-    };
-    if (auto waited = wait(room, deadline); !waited) {
-      return waited;
-    }
-    if (auto dropped = drop_late_replies(); !dropped) {
-      return dropped;
-    }
+  const std::uint64_t behind_all = caller.position() - posted.front().position + abi::max_descriptor_slots;
+  const auto left = block->words.retired.word.load_acquire().behind(caller.position(), behind_all);  // R1
+  if (!left) {
+    return caller.poison("the host retired an impossible position");
   }
-  if (credit == Credit::violated) {
-    return poison("the host published an impossible position for the request ring");
+  const std::uint64_t retired = caller.position() - *left;
+  while (!posted.empty() && posted.front().position <= retired) {
+    lane->slab().free(posted.front().frame.offset(), posted.front().frame.length);
+    posted.pop_front();
   }
-  requests.write({.opcode = request.opcode,
-                  .flags = flags,
-                  .header = {.call_id = call_id, .api = request.api},
-                  .fixed = request.fixed,
-                  .trailing = request.trailing});
-  doorbell.flush();
   return {};
 }
 
-Result<bool> Channel::Impl::poll_reply(Incoming& incoming) {
-  const Polled polled = replies.poll(incoming);
-  if (polled == Polled::violated) {
-    return poison("the host wrote a malformed reply");
-  }
-  if (replies.take_news()) {
-    doorbell.flush();
-  }
-  return polled == Polled::ready;
-}
-
-Result<void> Channel::Impl::drop_late_replies() {
-  Incoming incoming;
-  for (;;) {
-    const Result<bool> got = poll_reply(incoming);
-    if (!got) {
-      return std::unexpected(got.error());
-    }
-    if (!*got) {
-      return {};
-    }
-    if (auto dropped = drop_late_reply(incoming.header.call_id); !dropped) {
-      return dropped;
+void Channel::Impl::release_kept_frames() noexcept {
+  if (caller.abandoned_calls() == 0) {
+    for (const Reference& frame : std::exchange(kept, {})) {
+      lane->slab().free(frame.offset(), frame.length);
     }
   }
 }
 
-Result<Reply> Channel::Impl::receive(std::uint32_t call_id, std::span<std::byte> reply, Clock::time_point deadline) {
-  Incoming incoming;
-  for (;;) {
-    const Result<bool> got = poll_reply(incoming);
-    if (!got) {
-      return std::unexpected(got.error());
-    }
-    if (*got && incoming.header.call_id == call_id) {
-      break;
-    }
-    if (*got) {
-      if (auto dropped = drop_late_reply(incoming.header.call_id); !dropped) {
-        return std::unexpected(std::move(dropped.error()));
-      }
-      continue;
-    }
-    const auto waited = wait([this]() noexcept { return replies.ready(); }, deadline);
-    if (!waited) {
-      if (waited.error().code == Errc::timed_out) {
-        abandoned.push_back(call_id);
-      }
-      return std::unexpected(waited.error());
-    }
+std::vector<Reference> Channel::Impl::take_frames() {
+  std::vector<Reference> frames;
+  for (const PostedFrame& post : std::exchange(posted, {})) {
+    frames.push_back(post.frame);
   }
-  if (incoming.body.size() > reply.size()) {
-    return fail(Errc::invalid_argument, text("channel ", number, ": a reply of ", incoming.body.size(),
-                                             " bytes for a buffer of ", reply.size()));
-  }
-  if (!incoming.body.empty()) {
-    std::memcpy(reply.data(), incoming.body.data(), incoming.body.size());
-  }
-  return Reply{.status = incoming.header.status, .size = incoming.header.size, .fixed = incoming.header.fixed};
+  // Nobody will ever know when calls that were given up are over: the frames kept for them stay until the lane ends.
+  kept.clear();
+  return frames;
 }
 
-Result<void> Channel::Impl::drop_late_reply(std::uint32_t call_id) {
-  const auto found = std::ranges::find(abandoned, call_id);
-  if (found == abandoned.end()) {
-    return poison(text("the host answered call ", call_id, ", which was not asked"));
+void Channel::Impl::arm() {
+  if (!completion || armed || caller.open_calls() == 0) {
+    return;
   }
-  abandoned.erase(found);
-  ++counts.dropped_replies;
-  return {};
+  caller.publish_credit();
+  abi::ChannelWords& words = block->words;
+  const bool futex = lane->link().shares_kernel();
+  // The ticket is taken before this side says that it sleeps, as in Sleeper::wait().
+  const std::uint32_t ticket =
+      futex ? words.reply_doorbell.word.load_acquire().bits(std::numeric_limits<std::uint32_t>::max()) : 0;
+  words.client_sleeping.word.store_relaxed(1);  // S1
+  full_fence();                                 // S2; the waiter looks next (S3)
+  waiter->arm({.channel = number,
+               .reply = caller.next_reply(),
+               .doorbell = futex ? &words.reply_doorbell.word : nullptr,
+               .ticket = ticket,
+               .eventfd = completion.get()});
+  armed = true;
 }
 
-std::unexpected<Error> Channel::Impl::poison(std::string what) {
-  Error error{Errc::protocol_violation, text("channel ", number, " of region ", lane->region().name(), ": ", what)};
-  lane->poison(error);
-  return std::unexpected(std::move(error));
+void Channel::Impl::disarm() {
+  if (armed) {
+    waiter->disarm(number);
+    block->words.client_sleeping.word.store_relaxed(0);
+    armed = false;
+  }
 }
 
 Channel::Channel(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
-Channel::~Channel() = default;
+
+Channel::~Channel() {
+  if (impl_->lane->is_owner_process()) {
+    impl_->disarm();
+  }
+}
 
 Result<Reply> Channel::call(const Message& request, std::span<std::byte> reply, Clock::time_point deadline) {
   if (auto ok = impl_->check_caller(); !ok) {
     return std::unexpected(std::move(ok.error()));
   }
-  if (auto ok = impl_->check_message(request); !ok) {
-    return std::unexpected(std::move(ok.error()));
+  impl_->disarm();
+  const auto id = impl_->submit(request, reply, deadline);
+  if (!id) {
+    return std::unexpected(id.error());
   }
-  const std::uint32_t call_id = ++impl_->last_call_id;
-  if (auto sent = impl_->send(request, call_id, 0, deadline); !sent) {
-    return std::unexpected(std::move(sent.error()));
+  const auto call_id = static_cast<std::uint32_t>(*id);
+  if (auto answered = impl_->caller.wait(call_id, deadline); !answered) {
+    if (answered.error().code == Errc::timed_out) {
+      if (const auto abandoned = impl_->caller.abandon(call_id); !abandoned) {
+        return std::unexpected(abandoned.error());
+      }
+    }
+    impl_->arm();
+    return std::unexpected(std::move(answered.error()));
   }
-  ++impl_->counts.calls;
-  return impl_->receive(call_id, reply, deadline);
+  impl_->release_kept_frames();
+  impl_->arm();
+  return impl_->caller.take_reply(call_id);
 }
 
-Result<void> Channel::post(const Message& request, Clock::time_point deadline) {
+Result<void> Channel::post(const Message& request, Clock::time_point deadline) { return post(request, {}, deadline); }
+
+Result<void> Channel::post(const Message& request, std::vector<Frame> frames, Clock::time_point deadline) {
   if (auto ok = impl_->check_caller(); !ok) {
     return ok;
   }
-  if (auto ok = impl_->check_message(request); !ok) {
-    return ok;
+  if (auto room = impl_->caller.make_room(request.fixed.size() + request.trailing.size(), deadline); !room) {
+    return room;
   }
-  if (auto sent = impl_->send(request, 0, abi::flag_post, deadline); !sent) {
-    return sent;
-  }
+  impl_->write(request, 0, true);
   ++impl_->counts.posts;
-  return {};
+  for (Frame& frame : frames) {
+    impl_->posted.push_back({.position = impl_->caller.position(), .frame = frame.release()});
+  }
+  return impl_->retire();
+}
+
+Result<CallId> Channel::submit(const Message& request, std::span<std::byte> reply, Clock::time_point deadline) {
+  if (auto ok = impl_->check_caller(); !ok) {
+    return std::unexpected(std::move(ok.error()));
+  }
+  auto id = impl_->submit(request, reply, deadline);
+  if (id) {
+    impl_->arm();
+  }
+  return id;
+}
+
+Result<std::optional<Reply>> Channel::poll(CallId id) {
+  if (auto ok = impl_->check_call(id); !ok) {
+    return std::unexpected(std::move(ok.error()));
+  }
+  impl_->disarm();
+  const auto call_id = static_cast<std::uint32_t>(id);
+  const auto answered = impl_->caller.poll(call_id);
+  impl_->release_kept_frames();
+  if (!answered) {
+    return std::unexpected(answered.error());
+  }
+  if (!*answered) {
+    impl_->arm();
+    return std::nullopt;
+  }
+  const auto reply = impl_->caller.take_reply(call_id);
+  impl_->arm();
+  return reply ? Result<std::optional<Reply>>(*reply) : std::unexpected(reply.error());
+}
+
+Result<Reply> Channel::wait(CallId id, Clock::time_point deadline) {
+  if (auto ok = impl_->check_call(id); !ok) {
+    return std::unexpected(std::move(ok.error()));
+  }
+  impl_->disarm();
+  const auto call_id = static_cast<std::uint32_t>(id);
+  auto answered = impl_->caller.wait(call_id, deadline);
+  impl_->release_kept_frames();
+  if (!answered) {
+    impl_->arm();
+    return std::unexpected(std::move(answered.error()));
+  }
+  auto reply = impl_->caller.take_reply(call_id);
+  impl_->arm();
+  return reply;
+}
+
+Result<bool> Channel::cancel(CallId id) {
+  if (auto ok = impl_->check_call(id); !ok) {
+    return std::unexpected(std::move(ok.error()));
+  }
+  impl_->disarm();
+  auto abandoned = impl_->caller.abandon(static_cast<std::uint32_t>(id));
+  impl_->arm();
+  return abandoned;
+}
+
+void Channel::keep(Frame frame) {
+  impl_->kept.push_back(frame.release());
+  impl_->release_kept_frames();
+}
+
+Result<int> Channel::completion_fd() {
+  if (auto ok = impl_->check_caller(); !ok) {
+    return std::unexpected(std::move(ok.error()));
+  }
+  if (!impl_->completion) {
+    auto waiter = impl_->lane->completion_waiter();
+    if (!waiter) {
+      return std::unexpected(std::move(waiter.error()));
+    }
+    UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!fd) {
+      return fail(Errc::exhausted, text("channel ", impl_->number, ": no eventfd: ", errno_text(errno)));
+    }
+    impl_->waiter = std::move(*waiter);
+    impl_->completion = std::move(fd);
+    impl_->arm();
+  }
+  return impl_->completion.get();
 }
 
 ChannelStatistics Channel::statistics() const noexcept {
   ChannelStatistics counts = impl_->counts;
-  counts.doorbells = impl_->doorbell.rung();
+  counts.doorbells = impl_->caller.doorbells();
+  counts.dropped_replies = impl_->caller.dropped_replies();
   return counts;
 }
 

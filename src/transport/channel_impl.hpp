@@ -2,51 +2,59 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
 #include "isthmus/abi.hpp"
 #include "isthmus/channel.hpp"
-#include "src/transport/doorbell.hpp"
+#include "src/transport/caller.hpp"
+#include "src/transport/completion_waiter.hpp"
 #include "src/transport/lane_state.hpp"
-#include "src/transport/ring_consumer.hpp"
-#include "src/transport/ring_producer.hpp"
-#include "src/transport/sleeper.hpp"
+#include "src/transport/unique_fd.hpp"
 
 namespace isthmus {
 
-/// The client's end of a channel.
+/// The client's end of a channel: a Caller that keeps the order of the lane and belongs to one thread.
 struct Channel::Impl {
-  Impl(LaneState& lane, std::uint32_t number, abi::ChannelBlock& block, std::uint32_t first_lap);
+  Impl(LaneState& lane, std::uint32_t number, abi::ChannelBlock& block, std::uint32_t first_lap, std::uint64_t start);
 
   /// Prepares the memory of a channel block that is not in the directory yet.
-  static void prepare(abi::ChannelBlock& block, std::uint32_t first_lap) noexcept;
+  static void prepare(abi::ChannelBlock& block, std::uint32_t first_lap, std::uint64_t start) noexcept;
 
   [[nodiscard]] Result<void> check_caller() const;
-  [[nodiscard]] Result<void> check_message(const Message& request) const;
-  [[nodiscard]] Result<void> send(const Message& request, std::uint32_t call_id, std::uint8_t flags,
-                                  Clock::time_point deadline);
-  [[nodiscard]] Result<Reply> receive(std::uint32_t call_id, std::span<std::byte> reply, Clock::time_point deadline);
-  /// Takes the next reply, if there is one.
-  [[nodiscard]] Result<bool> poll_reply(Incoming& incoming);
-  [[nodiscard]] Result<void> drop_late_replies();
-  /// Fails when no call of that number was given up.
-  [[nodiscard]] Result<void> drop_late_reply(std::uint32_t call_id);
-  template <class Ready>
-  [[nodiscard]] Result<void> wait(const Ready& ready, Clock::time_point deadline);
-  [[nodiscard]] std::unexpected<Error> poison(std::string what);
+  /// Writes a request with the fence that keeps it behind what came before it in the lane. \pre room was made for it
+  void write(const Message& request, std::uint32_t call_id, bool is_post) noexcept;
+  [[nodiscard]] Result<CallId> submit(const Message& request, std::span<std::byte> reply, Clock::time_point deadline);
+  [[nodiscard]] Result<void> check_call(CallId id) const;
+  /// Frees the frames of posts that the host has executed.
+  [[nodiscard]] Result<void> retire();
+  /// Frees the frames that were kept for calls that were given up, once all of those are answered.
+  void release_kept_frames() noexcept;
+  /// With a completion descriptor: has it made readable when the next reply comes.
+  void arm();
+  void disarm();
 
   LaneState* lane;
   std::uint32_t number;
   abi::ChannelBlock* block;
   const void* owner;  // address of a thread-local of the owning thread
-  RingProducer requests;
-  RingConsumer replies;
-  Doorbell doorbell;
-  Sleeper sleeper;
-  std::uint32_t last_call_id = 0;
-  std::vector<std::uint32_t> abandoned;  // calls that were given up and whose replies are still to come
+  Caller caller;
   ChannelStatistics counts;
+
+  /// What is not free yet, for whoever frees it when the channel is gone.
+  [[nodiscard]] std::vector<Reference> take_frames();
+
+  struct PostedFrame {
+    std::uint64_t position;  // past the post that names it
+    Reference frame;
+  };
+  std::deque<PostedFrame> posted;  // in the order of their posts
+  std::vector<Reference> kept;     // until no call that was given up is unanswered
+
+  UniqueFd completion;                       // eventfd, once asked for
+  std::shared_ptr<CompletionWaiter> waiter;  // set with it
+  bool armed = false;
 };
 
 /// An address that differs in every thread.

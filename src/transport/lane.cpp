@@ -36,6 +36,7 @@ Result<Frame> Lane::allocate(std::size_t bytes) {
   return Frame(state_, std::span(state_->region().data(*offset), bytes), Reference::make(0, *offset, bytes));
 }
 
+Result<void> Lane::serve_upcalls(Service& service) { return state_->serve_upcalls(service); }
 Result<void> Lane::check() { return state_->check(); }
 const std::string& Lane::region_name() const noexcept { return state_->region().name(); }
 std::uint32_t Lane::index() const noexcept { return state_->index(); }
@@ -54,6 +55,12 @@ Frame& Frame::operator=(Frame&& other) noexcept {
   std::swap(bytes_, other.bytes_);
   std::swap(reference_, other.reference_);
   return *this;
+}
+
+Reference Frame::release() noexcept {
+  lane_.reset();
+  bytes_ = {};
+  return std::exchange(reference_, {});
 }
 
 Frame::~Frame() {

@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bitset>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <ctime>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -20,6 +22,8 @@
 #include <system_error>
 #include <utility>
 
+#include "src/transport/caller.hpp"
+#include "src/transport/lane_order.hpp"
 #include "src/transport/region.hpp"
 #include "src/transport/text.hpp"
 #include "src/transport/twin.hpp"
@@ -46,6 +50,81 @@ constexpr std::chrono::microseconds shortest_interval{50};
 constexpr std::chrono::milliseconds longest_interval_serving{5};
 constexpr std::chrono::milliseconds longest_interval_waiting{20};
 
+/// The host's end of the upcall pair. Any thread.
+class UpcallPort final : public Upcalls, public CallerLane {
+ public:
+  UpcallPort(abi::ChannelBlock& block, std::uint32_t first_lap, bool shares_kernel,
+             std::function<void(const std::string&)> on_violation)
+      : on_violation_(std::move(on_violation)),
+        caller_(*this, "upcall", RingProducer(block.requests, block.words.request_consumed.word, first_lap),
+                RingConsumer(block.replies, block.words.reply_consumed.word, first_lap),
+                shares_kernel ? Doorbell(block.words.twin_sleeping.word, block.words.request_doorbell.word)
+                              : Doorbell(block.words.twin_sleeping.word),
+                {.sleeping = &block.words.client_sleeping.word,
+                 .doorbell = shares_kernel ? &block.words.reply_doorbell.word : nullptr}) {}
+
+  Result<Reply> call(const Message& message, std::span<std::byte> reply, Channel::Clock::time_point deadline) override {
+    const std::scoped_lock lock(mutex_);
+    if (auto room = ready_for(message, deadline); !room) {
+      return std::unexpected(std::move(room.error()));
+    }
+    const auto id = caller_.open_call(reply);
+    if (!id) {
+      return std::unexpected(id.error());
+    }
+    write(message, *id, 0);
+    if (auto answered = caller_.wait(*id, deadline); !answered) {
+      static_cast<void>(caller_.abandon(*id));
+      return std::unexpected(std::move(answered.error()));
+    }
+    return caller_.take_reply(*id);
+  }
+
+  Result<void> post(const Message& message, Channel::Clock::time_point deadline) override {
+    const std::scoped_lock lock(mutex_);
+    if (auto room = ready_for(message, deadline); !room) {
+      return room;
+    }
+    write(message, 0, abi::flag_post);
+    return {};
+  }
+
+  /// Those who wait return within the bound of a wait; the region may be unmapped once this has returned.
+  void close() {
+    closed_.store(true, std::memory_order_release);
+    const std::scoped_lock lock(mutex_);
+  }
+
+  Result<void> check() override {
+    return closed_.load(std::memory_order_acquire) ? Result<void>(fail(Errc::closed, "the lane is over"))
+                                                   : Result<void>();
+  }
+  void poison(Error reason) noexcept override {
+    closed_.store(true, std::memory_order_release);
+    on_violation_(reason.message);
+  }
+
+ private:
+  [[nodiscard]] Result<void> ready_for(const Message& message, Channel::Clock::time_point deadline) {
+    if (auto open = check(); !open) {
+      return open;
+    }
+    return caller_.make_room(message.fixed.size() + message.trailing.size(), deadline);
+  }
+  void write(const Message& message, std::uint32_t call_id, std::uint8_t flags) {
+    caller_.write({.opcode = message.opcode,
+                   .flags = flags,
+                   .header = {.call_id = call_id, .api = message.api},
+                   .fixed = message.fixed,
+                   .trailing = message.trailing});
+  }
+
+  std::function<void(const std::string&)> on_violation_;
+  std::atomic<bool> closed_{false};
+  std::mutex mutex_;  // guards caller_
+  Caller caller_;
+};
+
 }  // namespace
 
 struct LaneServer::Impl {
@@ -61,6 +140,9 @@ struct LaneServer::Impl {
   [[nodiscard]] std::optional<std::uint32_t> find_claim() const;
   [[nodiscard]] std::optional<LaneEnd> verdict();
   [[nodiscard]] std::optional<LaneEnd> follow_directory(Service& service);
+  [[nodiscard]] std::optional<LaneEnd> follow_upcalls();
+  [[nodiscard]] abi::ChannelBlock* block_of(Untrusted<std::uint64_t> entry) const noexcept;
+  void give_up(const std::string& reason);
   [[nodiscard]] bool relay_pending();
   void close(const LaneEnd& end);
 
@@ -73,8 +155,10 @@ struct LaneServer::Impl {
   std::uint32_t lane = 0;
   std::uint32_t first_lap = 0;
   std::bitset<abi::max_channels> refused;  // for which there was no thread, until the client takes its entry back
-  std::mutex mutex;                        // guards given_up
+  LaneOrder order;
+  std::mutex mutex;  // guards given_up and upcalls
   std::optional<std::string> given_up;
+  std::shared_ptr<UpcallPort> upcalls;
   std::array<std::unique_ptr<Twin>, abi::max_channels> twins;  // last: their threads use what stands above
 };
 
@@ -134,6 +218,8 @@ void LaneServer::Impl::clean_lane(std::uint32_t index) const {
   for (auto& state : dead.host.channels) {
     state.store_relaxed(word(ChannelState::free));
   }
+  dead.client.upcalls.word.store_relaxed(0);
+  dead.host.upcalls.word.store_relaxed(word(ChannelState::free));
   const std::uint64_t epoch = *dead.host.epoch.word.load_relaxed().at_most(any64);
   dead.host.epoch.word.store_relaxed(epoch + 1);
   dead.host.state.word.store_release(word(HostState::free));
@@ -220,24 +306,27 @@ std::optional<LaneEnd> LaneServer::Impl::follow_directory(Service& service) {
     } else if (twin != nullptr && entry.equals(0)) {
       twin->stop_when_drained();
     } else if (twin == nullptr && !entry.equals(0) && !refused.test(number)) {
-      const std::uint64_t value = *entry.at_most(any64);  // checked by channel_block()
-      abi::ChannelBlock* block =
-          (value & abi::channel_present) != 0 ? region.channel_block(value & ~abi::channel_present) : nullptr;
+      abi::ChannelBlock* block = block_of(entry);
       if (block == nullptr) {
         return LaneEnd{.orderly = false,
-                       .reason = text("protocol violation by the client: channel ", number, " lies at ", Hex{value})};
+                       .reason = text("protocol violation by the client: channel ", number, " lies at ",
+                                      Hex{*entry.at_most(any64)})};
       }
-      const auto report = [this, number](const std::string& reason) {
-        {
-          const std::scoped_lock lock(mutex);
-          given_up = text(reason, "; channel ", number);
-        }
-        const std::uint64_t one = 1;
-        static_cast<void>(!write(own_wake.get(), &one, sizeof one));
-      };
       try {
-        twin = std::make_unique<Twin>(region, *block, first_lap, polls() ? Twin::WakeUp::relay : Twin::WakeUp::futex,
-                                      service, report);
+        static_cast<void>(order.open(number));
+        twin = std::make_unique<Twin>(Twin::Setup{
+            .region = &region,
+            .block = block,
+            .first_lap = first_lap,
+            .number = number,
+            .order = &order,
+            .wake_up = polls() ? Twin::WakeUp::relay : Twin::WakeUp::futex,
+            .service = &service,
+            .upcalls = [this]() -> std::shared_ptr<Upcalls> {
+              const std::scoped_lock lock(mutex);
+              return upcalls;
+            },
+            .on_give_up = [this, number](const std::string& reason) { give_up(text(reason, "; channel ", number)); }});
         state.store_release(word(ChannelState::open));
       } catch (const std::system_error&) {
         refused.set(number);  // no thread to be had now
@@ -245,6 +334,39 @@ std::optional<LaneEnd> LaneServer::Impl::follow_directory(Service& service) {
       }
     }
   }
+  return std::nullopt;
+}
+
+abi::ChannelBlock* LaneServer::Impl::block_of(Untrusted<std::uint64_t> entry) const noexcept {
+  const std::uint64_t value = *entry.at_most(any64);  // checked by channel_block()
+  return (value & abi::channel_present) != 0 ? region.channel_block(value & ~abi::channel_present) : nullptr;
+}
+
+void LaneServer::Impl::give_up(const std::string& reason) {
+  {
+    const std::scoped_lock lock(mutex);
+    given_up = reason;
+  }
+  const std::uint64_t one = 1;
+  static_cast<void>(!write(own_wake.get(), &one, sizeof one));
+}
+
+std::optional<LaneEnd> LaneServer::Impl::follow_upcalls() {
+  const Untrusted<std::uint64_t> entry = control().client.upcalls.word.load_acquire();  // D1
+  const std::scoped_lock lock(mutex);
+  if (upcalls != nullptr || entry.equals(0)) {
+    return std::nullopt;
+  }
+  abi::ChannelBlock* block = block_of(entry);
+  if (block == nullptr) {
+    return LaneEnd{
+        .orderly = false,
+        .reason = text("protocol violation by the client: the upcall pair lies at ", Hex{*entry.at_most(any64)})};
+  }
+  upcalls = std::make_shared<UpcallPort>(*block, first_lap, !polls(), [this](const std::string& reason) {
+    give_up(text("protocol violation by the client: ", reason));
+  });
+  control().host.upcalls.word.store_release(word(ChannelState::open));
   return std::nullopt;
 }
 
@@ -276,8 +398,11 @@ void LaneServer::Impl::close(const LaneEnd& end) {
   for (const auto& twin : twins) {
     if (twin != nullptr) {
       twin->stop_now();
-      twin->wake_client();
+      twin->wake_caller();
     }
+  }
+  if (const std::shared_ptr<UpcallPort> port = (std::scoped_lock(mutex), upcalls)) {
+    port->close();
   }
   for (auto& twin : twins) {
     twin.reset();
@@ -302,6 +427,9 @@ LaneEnd LaneServer::serve(Service& service) {
     if (!end && (changes != changes_seen || now >= next_heartbeat)) {
       changes_seen = changes;
       end = self.follow_directory(service);
+      if (!end) {
+        end = self.follow_upcalls();
+      }
       interval = shortest_interval;
     }
     if (now >= next_heartbeat) {

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "src/transport/channel_impl.hpp"
 #include "src/transport/claim.hpp"
+#include "src/transport/completion_waiter.hpp"
 #include "src/transport/text.hpp"
 
 namespace isthmus {
@@ -134,8 +136,14 @@ LaneState::LaneState(Region region, std::uint32_t index, std::unique_ptr<Link> l
 
 LaneState::~LaneState() {
   if (!mark_.is_this_process()) {
-    return;  // a child after fork: the lane is its parent's
+    // A child after fork: the lane is its parent's, and so are the threads, which cannot be joined here.
+    static_cast<void>(upcall_twin_.release());
+    static_cast<void>(new std::shared_ptr<CompletionWaiter>(completion_waiter_));
+    return;
   }
+  upcall_twin_.reset();
+  channels_ = {};
+  completion_waiter_.reset();
   OpenLanes::instance().remove(*link_);
   control().client.claim.word.store_release(static_cast<std::uint32_t>(ClaimState::released));
   announce_change();
@@ -251,6 +259,9 @@ std::optional<std::uint32_t> LaneState::reserve_channel_number() {
     if (!control().host.channels.at(number).load_acquire().equals(static_cast<std::uint32_t>(ChannelState::free))) {
       continue;  // the host still drains it
     }
+    for (const Reference& frame : std::exchange(left_behind_.at(number), {})) {
+      slab_->free(frame.offset(), frame.length);
+    }
     return number;
   }
   return std::nullopt;
@@ -273,11 +284,14 @@ Result<Channel*> LaneState::open_channel() {
   }
   abi::ChannelBlock* block = region_.channel_block(offset);
   const auto first_lap = static_cast<std::uint32_t>(epoch_);
-  Channel::Impl::prepare(*block, first_lap);
-  std::unique_ptr<Channel> channel(new Channel(std::make_unique<Channel::Impl>(*this, *number, *block, first_lap)));
+  const std::uint64_t start = starts_.at(*number);
+  Channel::Impl::prepare(*block, first_lap, start);
+  std::unique_ptr<Channel> channel(
+      new Channel(std::make_unique<Channel::Impl>(*this, *number, *block, first_lap, start)));
   control().client.directory.at(*number).store_release(offset | abi::channel_present);  // D1: the block is prepared
   announce_change();
-  if (auto opened = await_channel(*number); !opened) {
+  const std::string what = text("channel ", *number);
+  if (auto opened = await_open(control().host.channels.at(*number), what); !opened) {
     control().client.directory.at(*number).store_release(0);
     announce_change();
     if (opened.error().code == Errc::timed_out) {
@@ -291,9 +305,8 @@ Result<Channel*> LaneState::open_channel() {
   return result;
 }
 
-Result<void> LaneState::await_channel(std::uint32_t number) {
+Result<void> LaneState::await_open(const SharedWord<std::uint32_t>& state, const std::string& what) {
   constexpr std::chrono::seconds patience{5};
-  const SharedWord<std::uint32_t>& state = control().host.channels.at(number);
   std::optional<Error> verdict;
   const auto opened = [&] {
     const Untrusted<std::uint32_t> now = state.load_acquire();
@@ -313,9 +326,8 @@ Result<void> LaneState::await_channel(std::uint32_t number) {
     return verdict.has_value();
   };
   if (!nap_until(opened, Clock::now() + patience)) {
-    return fail(Errc::timed_out,
-                text("lane ", index_, " of region ", region_.name(), ": the worker did not open channel ", number,
-                     " within ", patience.count(), " s"));
+    return fail(Errc::timed_out, text("lane ", index_, " of region ", region_.name(), ": the worker did not open ",
+                                      what, " within ", patience.count(), " s"));
   }
   return verdict ? Result<void>(std::unexpected(*verdict)) : Result<void>();
 }
@@ -325,9 +337,72 @@ void LaneState::close_channel(std::uint32_t number) noexcept {
     return;
   }
   const std::scoped_lock lock(mutex_);
+  starts_[number] = channels_[number]->impl_->caller.position();
+  // The host may still execute what was posted: the frames are free once it has drained the ring.
+  left_behind_[number] = channels_[number]->impl_->take_frames();
   channels_[number].reset();
   control().client.directory[number].store_release(0);
   announce_change();
+}
+
+std::uint64_t LaneState::order_behind(std::uint32_t channel, std::uint64_t position, bool is_post) noexcept {
+  // O2: whoever reads a post here comes after it; the host keeps that order by the fence.
+  const std::uint64_t mine =
+      abi::Fence{.channel = static_cast<std::uint16_t>(channel), .position = position + 1}.encode();
+  const std::uint64_t last =
+      is_post ? last_post_.exchange(mine, std::memory_order_acq_rel) : last_post_.load(std::memory_order_acquire);
+  return last == 0 || abi::Fence::decode(last).channel == channel ? 0 : last;
+}
+
+Result<std::shared_ptr<CompletionWaiter>> LaneState::completion_waiter() {
+  const std::scoped_lock lock(mutex_);
+  if (completion_waiter_ == nullptr) {
+    try {
+      completion_waiter_ = std::make_shared<CompletionWaiter>([this] { return check(); });
+    } catch (const std::system_error& error) {
+      return fail(Errc::exhausted, text("lane ", index_, ": no thread for completion descriptors: ", error.what()));
+    }
+  }
+  return completion_waiter_;
+}
+
+Result<void> LaneState::serve_upcalls(Service& service) {
+  if (!usable()) {
+    return check();
+  }
+  std::uint64_t offset = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (upcall_twin_ != nullptr) {
+      return fail(Errc::invalid_argument, text("lane ", index_, ": upcalls are served already"));
+    }
+    const auto allocated = slab_->allocate_channel();
+    if (!allocated) {
+      return std::unexpected(allocated.error());
+    }
+    offset = *allocated;
+    abi::ChannelBlock* block = region_.channel_block(offset);
+    const auto first_lap = static_cast<std::uint32_t>(epoch_);
+    Channel::Impl::prepare(*block, first_lap, 0);
+    try {
+      upcall_twin_ = std::make_unique<Twin>(
+          Twin::Setup{.region = &region_,
+                      .block = block,
+                      .first_lap = first_lap,
+                      .number = 0,
+                      .order = nullptr,
+                      .wake_up = link_->shares_kernel() ? Twin::WakeUp::futex : Twin::WakeUp::interval,
+                      .service = &service,
+                      .upcalls = {},
+                      .on_give_up = [this](const std::string& reason) { poison({Errc::protocol_violation, reason}); }});
+    } catch (const std::system_error& error) {
+      slab_->free_channel(offset);
+      return fail(Errc::exhausted, text("lane ", index_, ": no thread for upcalls: ", error.what()));
+    }
+  }
+  control().client.upcalls.word.store_release(offset | abi::channel_present);  // D1
+  announce_change();
+  return await_open(control().host.upcalls.word, "the upcall pair");
 }
 
 }  // namespace isthmus

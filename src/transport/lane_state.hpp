@@ -10,19 +10,24 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "isthmus/channel.hpp"
 #include "isthmus/error.hpp"
 #include "isthmus/lane.hpp"
+#include "src/transport/caller.hpp"
 #include "src/transport/link.hpp"
 #include "src/transport/process_mark.hpp"
 #include "src/transport/region.hpp"
 #include "src/transport/slab.hpp"
+#include "src/transport/twin.hpp"
 
 namespace isthmus {
 
+class CompletionWaiter;
+
 /// A claimed lane, seen from its client process. Lane, Frame and Channel share it.
-class LaneState : public std::enable_shared_from_this<LaneState> {
+class LaneState final : public CallerLane, public std::enable_shared_from_this<LaneState> {
  public:
   using Clock = std::chrono::steady_clock;
 
@@ -45,13 +50,25 @@ class LaneState : public std::enable_shared_from_this<LaneState> {
   void close_channel(std::uint32_t number) noexcept;
 
   /// An error when this is a child after fork, or the lane is over. Slow: to be called by those who wait.
-  [[nodiscard]] Result<void> check();
+  [[nodiscard]] Result<void> check() override;
   /// The same without looking at the host: what is known already.
   [[nodiscard]] bool usable() const noexcept {
     return mark_.is_this_process() && !over_.load(std::memory_order_acquire);
   }
   /// Ends the lane from this side, for ever; the first reason stays.
-  void poison(Error reason) noexcept;
+  void poison(Error reason) noexcept override;
+
+  /// The fence that keeps a request behind everything of the lane that came before it, or 0 where its own ring does
+  /// that. `position` is where the request will start. A post becomes what later requests stay behind: nothing may fail
+  /// between this and the request's write. Any thread.
+  [[nodiscard]] std::uint64_t order_behind(std::uint32_t channel, std::uint64_t position, bool is_post) noexcept;
+
+  /// The lane's helper thread for completion descriptors. Errors: exhausted.
+  [[nodiscard]] Result<std::shared_ptr<CompletionWaiter>> completion_waiter();
+
+  /// Answers the host's upcalls from now on, in a thread of its own. `service` must outlive the lane. Errors:
+  /// invalid_argument (a second time), exhausted, and the lane's.
+  [[nodiscard]] Result<void> serve_upcalls(Service& service);
 
   [[nodiscard]] bool is_owner_process() const noexcept { return mark_.is_this_process(); }
   [[nodiscard]] const Region& region() const noexcept { return region_; }
@@ -66,7 +83,7 @@ class LaneState : public std::enable_shared_from_this<LaneState> {
   [[nodiscard]] Result<void> await_worker(std::chrono::milliseconds timeout);
   [[nodiscard]] Result<Channel*> open_channel();
   [[nodiscard]] std::optional<std::uint32_t> reserve_channel_number();
-  [[nodiscard]] Result<void> await_channel(std::uint32_t number);
+  [[nodiscard]] Result<void> await_open(const SharedWord<std::uint32_t>& state, const std::string& what);
   void announce_change() noexcept;
   [[nodiscard]] std::optional<Error> host_verdict() const;
 
@@ -77,12 +94,19 @@ class LaneState : public std::enable_shared_from_this<LaneState> {
   std::uint64_t epoch_ = 0;
   std::optional<Slab> slab_;
 
-  std::atomic<bool> over_{false};
+  // The last post of the lane, an encoded abi::Fence; 0: none yet. Client-private.
+  alignas(abi::writer_separation) std::atomic<std::uint64_t> last_post_{0};
+
+  alignas(abi::writer_separation) std::atomic<bool> over_{false};
   std::mutex mutex_;  // guards what follows
   std::optional<Error> why_;
   std::array<std::unique_ptr<Channel>, abi::max_channels> channels_;
   std::array<std::uint64_t, abi::max_channels> blocks_{};  // offset of a channel's block, 0: none
+  std::array<std::uint64_t, abi::max_channels> starts_{};  // where the request positions of the next owner start
   std::bitset<abi::max_channels> lost_numbers_;            // not to be used again
+  std::array<std::vector<Reference>, abi::max_channels> left_behind_;  // frames of posts of threads that ended
+  std::shared_ptr<CompletionWaiter> completion_waiter_;
+  std::unique_ptr<Twin> upcall_twin_;
   std::uint64_t last_heartbeat_ = 0;
   Clock::time_point last_heartbeat_seen_;
 };

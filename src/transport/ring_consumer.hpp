@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -19,6 +20,13 @@ struct Incoming {
   abi::ControlWord control;
   abi::MessageHeader header;
   std::span<const std::byte> body;
+  std::uint64_t fence = 0;  ///< an encoded abi::Fence; only with abi::flag_fence
+};
+
+/// The one word by which the next descriptor shows, for others than the consumer's thread to look at.
+struct RingHead {
+  const SharedWord<std::uint64_t>* control = nullptr;
+  std::uint32_t lap = 0;
 };
 
 enum class Polled : std::uint8_t {
@@ -32,14 +40,25 @@ enum class Polled : std::uint8_t {
 /// Nothing in the ring is believed: a descriptor is copied out once (the snapshot), and only the copy is parsed.
 class RingConsumer {
  public:
-  /// `consumed` is this side's word: how far slots are free again.
+  /// `consumed` is this side's word: how far slots are free again. The first slot has position `start`.
   RingConsumer(std::span<const abi::Slot, abi::ring_slots> slots, SharedWord<std::uint64_t>& consumed,
-               std::uint32_t first_lap)
-      : slots_(slots.data()), consumed_(&consumed), first_lap_(first_lap), long_body_(std::make_unique<LongBody>()) {}
+               std::uint32_t first_lap, std::uint64_t start = 0)
+      : slots_(slots.data()),
+        consumed_(&consumed),
+        position_(start),
+        published_(start),
+        first_lap_(first_lap),
+        long_body_(std::make_unique<LongBody>()) {}
 
   /// Whether a descriptor's head is there.
   [[nodiscard]] bool ready() const noexcept {
     return abi::ControlWord::lap_of(slot(position_).words[0].load_acquire().snapshot()) == lap(position_);  // C1
+  }
+
+  /// Where the next descriptor will show. Its lap stays right until that descriptor is taken.
+  [[nodiscard]] RingHead head() const noexcept { return {&slot(position_).words[0], lap(position_)}; }
+  [[nodiscard]] static bool is_there(const RingHead& head) noexcept {
+    return abi::ControlWord::lap_of(head.control->load_acquire().snapshot()) == head.lap;
   }
 
   /// Takes the next descriptor, if there is one. Its slots are free for the producer as soon as the credit is
@@ -53,18 +72,26 @@ class RingConsumer {
     copy_words(head, short_body_);
     out.header = std::bit_cast<abi::MessageHeader>(std::array{short_body_[0], short_body_[1]});
     out.control = control;
+    const bool fenced = (control.flags & abi::flag_fence) != 0;
+    const std::uint32_t in_front = fenced ? abi::fence_bytes : 0;
     if ((control.flags & ~abi::flags_known) != 0 || (control.flags & abi::flag_continuation) != 0 ||
         out.header.size > abi::max_body || out.header.fixed > out.header.size ||
-        control.slots != abi::slots_for(out.header.size)) {
+        control.slots != abi::slots_for(out.header.size + in_front)) {
       return Polled::violated;
     }
+    std::span<const std::byte> bytes;
     if (control.slots == 1) {
-      out.body = std::as_bytes(std::span(short_body_)).subspan(sizeof out.header, out.header.size);
-    } else if (!gather(control.slots)) {
-      return Polled::violated;
+      bytes = std::as_bytes(std::span(short_body_)).subspan(sizeof out.header);
+    } else if (gather(control.slots)) {
+      bytes = std::as_bytes(std::span(*long_body_));
     } else {
-      out.body = std::as_bytes(std::span(*long_body_)).first(out.header.size);
+      return Polled::violated;
     }
+    out.fence = 0;
+    if (fenced) {
+      std::memcpy(&out.fence, bytes.data(), sizeof out.fence);
+    }
+    out.body = bytes.subspan(in_front, out.header.size);
     position_ += control.slots;
     if (position_ - published_ >= abi::ring_slots / 4) {
       publish();
@@ -85,13 +112,13 @@ class RingConsumer {
   /// `true` here or from publish_credit() must flush the doorbell.
   [[nodiscard]] bool take_news() noexcept { return std::exchange(news_, false); }
 
-  /// Slots consumed since the ring was made.
+  /// Where the next descriptor is looked for.
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
   /// What the producer has been told.
   [[nodiscard]] std::uint64_t published() const noexcept { return published_; }
 
  private:
-  using LongBody = std::array<std::uint64_t, (abi::max_body + 7) / 8>;
+  using LongBody = std::array<std::uint64_t, (abi::max_body + abi::fence_bytes + 7) / 8>;
 
   void publish() noexcept {
     consumed_->store_release(position_);  // C2: this side's reads of the slots come before
@@ -132,8 +159,8 @@ class RingConsumer {
 
   const abi::Slot* slots_;
   SharedWord<std::uint64_t>* consumed_;
-  std::uint64_t position_ = 0;
-  std::uint64_t published_ = 0;
+  std::uint64_t position_;
+  std::uint64_t published_;
   std::uint32_t first_lap_;
   bool news_ = false;  // credit was published, and the producer was not rung since
   std::array<std::uint64_t, 7> short_body_{};

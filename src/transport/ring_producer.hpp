@@ -20,8 +20,12 @@ struct Outgoing {
   abi::MessageHeader header;  ///< `size` and `fixed` are filled in by the ring
   std::span<const std::byte> fixed;
   std::span<const std::byte> trailing;
+  std::uint64_t fence = 0;  ///< an encoded abi::Fence; only with abi::flag_fence
 
-  [[nodiscard]] std::size_t size() const noexcept { return fixed.size() + trailing.size(); }
+  /// Bytes after the head.
+  [[nodiscard]] std::size_t size() const noexcept {
+    return ((flags & abi::flag_fence) != 0 ? abi::fence_bytes : 0) + fixed.size() + trailing.size();
+  }
 };
 
 enum class Credit : std::uint8_t {
@@ -36,10 +40,11 @@ enum class Credit : std::uint8_t {
 /// docs/memory-model.md: continuation slots are stored first, the head last (P1, release; the consumer's C1 acquires).
 class RingProducer {
  public:
-  /// `consumed` is the word in which the consumer publishes how far it has come.
+  /// `consumed` is the word in which the consumer publishes how far it has come. The first slot has position `start`,
+  /// and `consumed` holds that.
   RingProducer(std::span<abi::Slot, abi::ring_slots> slots, const SharedWord<std::uint64_t>& consumed,
-               std::uint32_t first_lap) noexcept
-      : slots_(slots.data()), consumed_(&consumed), first_lap_(first_lap) {}
+               std::uint32_t first_lap, std::uint64_t start = 0) noexcept
+      : slots_(slots.data()), consumed_(&consumed), position_(start), first_lap_(first_lap) {}
 
   /// Whether a descriptor of that many slots may be written now. Reads shared memory only when the credit that is
   /// known of is used up.
@@ -57,23 +62,22 @@ class RingProducer {
   }
 
   /// Writes and publishes one descriptor.
-  /// \pre message.size() <= abi::max_body, and credit(abi::slots_for(message.size())) said `enough`
+  /// \pre body <= abi::max_body, and credit(abi::slots_for(message.size())) said `enough`
   void write(const Outgoing& message) noexcept {
-    const auto size = static_cast<std::uint32_t>(message.size());
-    const std::uint32_t count = abi::slots_for(size);
-    std::span<const std::byte> fixed = message.fixed;
-    std::span<const std::byte> trailing = message.trailing;
+    const auto bytes = static_cast<std::uint32_t>(message.size());
+    const std::uint32_t count = abi::slots_for(bytes);
+    Source source(message);
 
-    std::array<std::uint64_t, 7> head{};
     abi::MessageHeader header = message.header;
-    header.size = size;
-    header.fixed = static_cast<std::uint16_t>(fixed.size());
+    header.size = static_cast<std::uint32_t>(message.fixed.size() + message.trailing.size());
+    header.fixed = static_cast<std::uint16_t>(message.fixed.size());
+    std::array<std::uint64_t, 7> head{};
     std::memcpy(head.data(), &header, sizeof header);
-    fill(std::as_writable_bytes(std::span(head)).subspan(sizeof header), fixed, trailing);
+    source.fill(std::as_writable_bytes(std::span(head)).subspan(sizeof header));
 
     for (std::uint32_t i = 1; i < count; ++i) {
       std::array<std::uint64_t, 7> words{};
-      fill(std::as_writable_bytes(std::span(words)), fixed, trailing);
+      source.fill(std::as_writable_bytes(std::span(words)));
       store(position_ + i, {.opcode = message.opcode, .flags = abi::flag_continuation}, words);
     }
     store(position_, {.opcode = message.opcode, .slots = static_cast<std::uint16_t>(count), .flags = message.flags},
@@ -82,21 +86,36 @@ class RingProducer {
     free_ -= count;
   }
 
-  /// Slots written since the ring was made.
+  /// Where the next descriptor will start.
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
 
  private:
-  static void fill(std::span<std::byte> target, std::span<const std::byte>& fixed,
-                   std::span<const std::byte>& trailing) noexcept {
-    for (auto* source : {&fixed, &trailing}) {
-      const std::size_t n = std::min(target.size(), source->size());
-      if (n != 0) {
-        std::memcpy(target.data(), source->data(), n);
-        target = target.subspan(n);
-        *source = source->subspan(n);
+  // The bytes after the head, taken piece by piece.
+  class Source {
+   public:
+    explicit Source(const Outgoing& message) noexcept
+        : fence_(message.fence),
+          pieces_{(message.flags & abi::flag_fence) != 0 ? std::as_bytes(std::span(&fence_, 1))
+                                                         : std::span<const std::byte>(),
+                  message.fixed, message.trailing} {}
+    Source(const Source&) = delete;
+    Source& operator=(const Source&) = delete;
+
+    void fill(std::span<std::byte> target) noexcept {
+      for (auto& piece : pieces_) {
+        const std::size_t n = std::min(target.size(), piece.size());
+        if (n != 0) {
+          std::memcpy(target.data(), piece.data(), n);
+          target = target.subspan(n);
+          piece = piece.subspan(n);
+        }
       }
     }
-  }
+
+   private:
+    std::uint64_t fence_;
+    std::array<std::span<const std::byte>, 3> pieces_;
+  };
 
   void store(std::uint64_t position, abi::ControlWord control, const std::array<std::uint64_t, 7>& words) noexcept {
     abi::Slot& slot = slots_[position % abi::ring_slots];
@@ -109,15 +128,17 @@ class RingProducer {
 
   abi::Slot* slots_;
   const SharedWord<std::uint64_t>* consumed_;
-  std::uint64_t position_ = 0;
+  std::uint64_t position_;
   std::uint32_t first_lap_;
   std::uint32_t free_ = abi::ring_slots;
 };
 
-/// Makes every slot of both rings look empty to a consumer that starts at `first_lap`, whatever the memory held.
-inline void prepare_ring(std::span<abi::Slot, abi::ring_slots> slots, std::uint32_t first_lap) noexcept {
+/// Makes every slot look empty to a consumer that starts at position `start`, whatever the memory held.
+inline void prepare_ring(std::span<abi::Slot, abi::ring_slots> slots, std::uint32_t first_lap,
+                         std::uint64_t start = 0) noexcept {
+  const std::uint32_t lap = first_lap + static_cast<std::uint32_t>(start / abi::ring_slots);
   for (abi::Slot& slot : slots) {
-    slot.words[0].store_relaxed(abi::ControlWord{.lap = first_lap - 1}.encode());
+    slot.words[0].store_relaxed(abi::ControlWord{.lap = lap - 1}.encode());
   }
 }
 

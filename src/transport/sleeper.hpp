@@ -29,14 +29,18 @@ class Sleeper {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Woken by a futex in shared memory (both sides are processes of one kernel).
-  Sleeper(SharedWord<std::uint32_t>& sleeping, SharedWord<std::uint32_t>& doorbell) noexcept
-      : sleeping_(&sleeping), doorbell_(&doorbell) {}
-  /// Woken by another thread of this process, which watches the lane's pending bits.
-  Sleeper(SharedWord<std::uint32_t>& sleeping, std::atomic<std::uint32_t>& relay) noexcept
-      : sleeping_(&sleeping), relay_(&relay) {}
-  /// Nobody can wake this side (ivshmem-plain has no interrupts): it looks again at growing intervals.
-  explicit Sleeper(SharedWord<std::uint32_t>& sleeping) noexcept : sleeping_(&sleeping) {}
+  /// Who sets `sleeping`, and what it is woken by.
+  struct Wiring {
+    SharedWord<std::uint32_t>* sleeping = nullptr;
+    /// A futex in shared memory (both sides are processes of one kernel).
+    SharedWord<std::uint32_t>* doorbell = nullptr;
+    /// Instead: a word that another thread of this process counts up, which watches the lane's pending bits.
+    std::atomic<std::uint32_t>* relay = nullptr;
+    // With neither, nobody can wake this side (ivshmem-plain has no interrupts): it looks again at growing intervals.
+  };
+
+  explicit Sleeper(const Wiring& wiring) noexcept
+      : sleeping_(wiring.sleeping), doorbell_(wiring.doorbell), relay_(wiring.relay) {}
 
   /// Returns true as soon as `ready()` holds, false once `until` has passed. `before_sleep()` runs each time before
   /// this side arms: the place to publish credit.
@@ -70,8 +74,8 @@ class Sleeper {
   void block(std::uint32_t ticket, Clock::time_point start, Clock::time_point until) noexcept;
 
   SharedWord<std::uint32_t>* sleeping_;
-  SharedWord<std::uint32_t>* doorbell_ = nullptr;
-  std::atomic<std::uint32_t>* relay_ = nullptr;
+  SharedWord<std::uint32_t>* doorbell_;
+  std::atomic<std::uint32_t>* relay_;
   Spinner spinner_;
 };
 

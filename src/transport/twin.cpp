@@ -10,6 +10,26 @@
 #include "src/transport/text.hpp"
 
 namespace isthmus {
+namespace {
+
+Sleeper::Wiring sleeping_of(Twin::WakeUp wake_up, abi::ChannelWords& words, std::atomic<std::uint32_t>& relay) {
+  switch (wake_up) {
+    case Twin::WakeUp::futex:
+      return {.sleeping = &words.twin_sleeping.word, .doorbell = &words.request_doorbell.word};
+    case Twin::WakeUp::relay:
+      return {.sleeping = &words.twin_sleeping.word, .relay = &relay};
+    case Twin::WakeUp::interval:
+      break;
+  }
+  return {.sleeping = &words.twin_sleeping.word};
+}
+
+Doorbell doorbell_of(Twin::WakeUp wake_up, abi::ChannelWords& words) {
+  return wake_up == Twin::WakeUp::futex ? Doorbell(words.client_sleeping.word, words.reply_doorbell.word)
+                                        : Doorbell(words.client_sleeping.word);
+}
+
+}  // namespace
 
 class Twin::CurrentRequest final : public Request {
  public:
@@ -23,14 +43,14 @@ class Twin::CurrentRequest final : public Request {
   }
   bool wants_reply() const noexcept override { return (incoming_->control.flags & abi::flag_post) == 0; }
   std::optional<std::span<std::byte>> resolve(Reference reference) const noexcept override {
-    return twin_->region_->resolve(reference);
+    return twin_->setup_.region->resolve(reference);
   }
   Result<void> reply(std::int32_t status, std::span<const std::byte> fixed,
                      std::span<const std::byte> trailing) override {
     if (!wants_reply()) {
       return {};
     }
-    if (answered_) {
+    if (settled_) {
       return fail(Errc::invalid_argument, text("call ", incoming_->header.call_id, ": answered twice"));
     }
     if (fixed.size() + trailing.size() > abi::max_body) {
@@ -38,38 +58,46 @@ class Twin::CurrentRequest final : public Request {
                   text("call ", incoming_->header.call_id, ": a reply of ", fixed.size() + trailing.size(), " bytes; ",
                        abi::max_body, " are possible, more goes through a reference"));
     }
-    answered_ = true;
+    settled_ = true;
     return twin_->send_reply(
         {.opcode = incoming_->control.opcode,
          .header = {.call_id = incoming_->header.call_id, .api = incoming_->header.api, .status = status},
          .fixed = fixed,
          .trailing = trailing});
   }
-  [[nodiscard]] bool answered() const noexcept { return answered_; }
+  PendingCall defer() override {
+    settled_ = true;
+    return {twin_->mailbox_, incoming_->header.call_id, incoming_->header.api, incoming_->control.opcode};
+  }
+  std::shared_ptr<Upcalls> upcalls() const noexcept override {
+    return twin_->setup_.upcalls ? twin_->setup_.upcalls() : nullptr;
+  }
+  [[nodiscard]] bool settled() const noexcept { return settled_; }
 
  private:
   Twin* twin_;
   const Incoming* incoming_;
-  bool answered_ = false;
+  bool settled_ = false;  // answered or deferred
 };
 
-Twin::Twin(const Region& region, abi::ChannelBlock& block, std::uint32_t first_lap, WakeUp wake_up, Service& service,
-           std::function<void(std::string)> on_give_up)
-    : region_(&region),
-      block_(&block),
-      wake_up_(wake_up),
-      service_(&service),
-      on_give_up_(std::move(on_give_up)),
-      requests_(block.requests, block.words.request_consumed.word, first_lap),
-      replies_(block.replies, block.words.reply_consumed.word, first_lap),
-      doorbell_(wake_up == WakeUp::futex ? Doorbell(block.words.client_sleeping.word, block.words.reply_doorbell.word)
-                                         : Doorbell(block.words.client_sleeping.word)),
-      sleeper_(wake_up == WakeUp::futex ? Sleeper(block.words.twin_sleeping.word, block.words.request_doorbell.word)
-                                        : Sleeper(block.words.twin_sleeping.word, relay_)),
+Twin::Twin(Setup setup)
+    : setup_(std::move(setup)),
+      executed_(setup_.order != nullptr ? setup_.order->executed(setup_.number) : 0),
+      retired_(executed_),
+      requests_(setup_.block->requests, setup_.block->words.request_consumed.word, setup_.first_lap, executed_),
+      replies_(setup_.block->replies, setup_.block->words.reply_consumed.word, setup_.first_lap),
+      doorbell_(doorbell_of(setup_.wake_up, setup_.block->words)),
+      sleeper_(sleeping_of(setup_.wake_up, setup_.block->words, relay_)),
+      mailbox_(std::make_shared<ReplyMailbox>([this] {
+        full_fence();  // W2, as in Doorbell::flush(); W1 is the mailbox's flag
+        if (setup_.block->words.twin_sleeping.word.load_relaxed().equals(1)) {
+          wake();
+        }
+      })),
       thread_([this] { run(); }) {}
 
 Twin::~Twin() {
-  // The client can write the word that the thread blocks on, and so take a wake-up back: one may not be enough.
+  // The caller can write the word that the thread blocks on, and so take a wake-up back: one may not be enough.
   constexpr std::chrono::milliseconds longest_nap{10};
   std::chrono::microseconds nap{20};
   for (stop_now(); !ended(); wake()) {
@@ -77,6 +105,7 @@ Twin::~Twin() {
     nap = std::min<std::chrono::microseconds>(nap * 2, longest_nap);
   }
   thread_.join();
+  mailbox_->close();
 }
 
 void Twin::stop_when_drained() noexcept {
@@ -91,8 +120,8 @@ void Twin::stop_now() noexcept {
 }
 
 void Twin::wake() noexcept {
-  if (wake_up_ == WakeUp::futex) {
-    SharedWord<std::uint32_t>& doorbell = block_->words.request_doorbell.word;
+  if (setup_.wake_up == WakeUp::futex) {
+    SharedWord<std::uint32_t>& doorbell = setup_.block->words.request_doorbell.word;
     static_cast<void>(doorbell.fetch_add(1));
     futex_wake(doorbell.address(), FutexScope::machine);
   } else {
@@ -101,22 +130,28 @@ void Twin::wake() noexcept {
   }
 }
 
-void Twin::wake_client() noexcept {
-  if (wake_up_ == WakeUp::futex) {
-    SharedWord<std::uint32_t>& doorbell = block_->words.reply_doorbell.word;
+void Twin::wake_caller() noexcept {
+  if (setup_.wake_up == WakeUp::futex) {
+    SharedWord<std::uint32_t>& doorbell = setup_.block->words.reply_doorbell.word;
     static_cast<void>(doorbell.fetch_add(1));
     futex_wake(doorbell.address(), FutexScope::machine);
   }
 }
 
+void Twin::publish_progress(bool ring) noexcept {
+  const bool retired = retired_ != executed_;
+  if (retired) {
+    setup_.block->words.retired.word.store_release(executed_);  // R1: the service's use of frames comes before
+    retired_ = executed_;
+  }
+  if (requests_.publish_credit() || retired || ring) {
+    doorbell_.flush();
+  }
+}
+
 void Twin::run() {
   const auto wanted = [this]() noexcept {
-    return requests_.ready() || stop_.load(std::memory_order_relaxed) != Stop::no;
-  };
-  const auto publish_credit = [this]() noexcept {
-    if (requests_.publish_credit()) {
-      doorbell_.flush();
-    }
+    return requests_.ready() || mailbox_->has_letters() || stop_.load(std::memory_order_relaxed) != Stop::no;
   };
   Incoming incoming;
   for (bool going = true; going;) {
@@ -125,17 +160,21 @@ void Twin::run() {
     if (stop == Stop::now) {
       break;
     }
+    if (mailbox_->has_letters()) {
+      deliver_letters();
+    }
     switch (requests_.poll(incoming)) {
       case Polled::ready:
         if (requests_.take_news()) {
-          doorbell_.flush();
+          publish_progress(true);
         }
         going = handle(incoming);
         break;
       case Polled::empty:
         going = stop == Stop::no;
         if (going) {
-          static_cast<void>(sleeper_.wait(wanted, Sleeper::Clock::time_point::max(), publish_credit));
+          static_cast<void>(
+              sleeper_.wait(wanted, Sleeper::Clock::time_point::max(), [this]() noexcept { publish_progress(); }));
         }
         break;
       case Polled::violated:
@@ -148,35 +187,74 @@ void Twin::run() {
 }
 
 bool Twin::handle(const Incoming& incoming) {
+  if ((incoming.control.flags & abi::flag_fence) != 0 && !await_fence(abi::Fence::decode(incoming.fence))) {
+    return false;
+  }
   CurrentRequest request(*this, incoming);
   try {
-    service_->handle(request);
+    setup_.service->handle(request);
   } catch (const std::exception& error) {
     give_up(text("the service failed with api ", request.api(), ", opcode ", request.opcode(), ": ", error.what()));
     return false;
   }
-  if (request.wants_reply() && !request.answered()) {
+  if (request.wants_reply() && !request.settled()) {
     static_cast<void>(request.reply(status_unhandled, {}, {}));
   }
+  executed_ = requests_.position();
+  if (setup_.order != nullptr) {
+    setup_.order->advance(setup_.number, executed_);
+  }
   return stop_.load(std::memory_order_acquire) != Stop::now;
+}
+
+bool Twin::await_fence(abi::Fence fence) {
+  if (setup_.order == nullptr) {
+    give_up("protocol violation by the client: a fence where there is no order");
+    return false;
+  }
+  // What is waited for is a post, which executes without waiting for anything outside; so spinning nearly always does,
+  // and short naps do for the rest. Nobody has to remember whom to wake.
+  constexpr std::chrono::microseconds longest_nap{500};
+  std::chrono::microseconds nap{10};
+  LaneOrder::Verdict verdict = LaneOrder::Verdict::wait;
+  const auto settled = [&]() noexcept {
+    verdict = setup_.order->look(fence, setup_.number);
+    return verdict != LaneOrder::Verdict::wait || stop_.load(std::memory_order_relaxed) == Stop::now;
+  };
+  while (!settled() && !fence_spinner_.spin(settled)) {
+    publish_progress();
+    std::this_thread::sleep_for(nap);
+    nap = std::min(nap * 2, longest_nap);
+  }
+  if (verdict == LaneOrder::Verdict::impossible) {
+    give_up(
+        text("protocol violation by the client: a fence names channel ", fence.channel, ", position ", fence.position));
+  }
+  return verdict == LaneOrder::Verdict::reached;
+}
+
+void Twin::deliver_letters() {
+  for (const ReplyMailbox::Letter& letter : mailbox_->take()) {
+    const std::span<const std::byte> body(letter.body);
+    static_cast<void>(send_reply({.opcode = letter.opcode,
+                                  .header = letter.header,
+                                  .fixed = body.first(letter.header.fixed),
+                                  .trailing = body.subspan(letter.header.fixed)}));
+  }
 }
 
 Result<void> Twin::send_reply(const Outgoing& reply) {
   const std::uint32_t slots = abi::slots_for(static_cast<std::uint32_t>(reply.size()));
   Credit credit = replies_.credit(slots);
   if (credit == Credit::wait) {
-    // The client does not read its replies: its own twin waits for it, and nobody else. Once it has closed the channel
+    // The caller does not read its replies: its own twin waits for it, and nobody else. Once it has closed the channel
     // it never will.
     const auto room = [&]() noexcept {
       credit = replies_.credit(slots);
       return credit != Credit::wait || stop_.load(std::memory_order_relaxed) != Stop::no;
     };
-    const auto publish_credit = [this]() noexcept {
-      if (requests_.publish_credit()) {
-        doorbell_.flush();
-      }
-    };
-    static_cast<void>(sleeper_.wait(room, Sleeper::Clock::time_point::max(), publish_credit));
+    static_cast<void>(
+        sleeper_.wait(room, Sleeper::Clock::time_point::max(), [this]() noexcept { publish_progress(); }));
   }
   if (credit == Credit::violated) {
     give_up("protocol violation by the client: an impossible position for the reply ring");
@@ -191,8 +269,8 @@ Result<void> Twin::send_reply(const Outgoing& reply) {
 }
 
 void Twin::give_up(std::string reason) {
-  if (on_give_up_) {
-    std::exchange(on_give_up_, nullptr)(std::move(reason));
+  if (setup_.on_give_up) {
+    std::exchange(setup_.on_give_up, nullptr)(std::move(reason));
   }
 }
 

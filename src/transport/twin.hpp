@@ -4,33 +4,49 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 
 #include "isthmus/abi.hpp"
 #include "isthmus/service.hpp"
 #include "src/transport/doorbell.hpp"
+#include "src/transport/lane_order.hpp"
 #include "src/transport/region.hpp"
+#include "src/transport/reply_mailbox.hpp"
 #include "src/transport/ring_consumer.hpp"
 #include "src/transport/ring_producer.hpp"
 #include "src/transport/sleeper.hpp"
 
 namespace isthmus {
 
-/// The worker's thread of one channel: takes requests in order, has the service handle them, writes the replies.
+/// The thread that answers at the far end of a ring pair: takes requests in order, has the service handle them, writes
+/// the replies. Each channel has one in the worker; the upcall pair has one in the client.
 class Twin {
  public:
-  /// How the twin and its client wake each other.
+  /// How the twin is woken, and wakes whoever waits for its replies.
   enum class WakeUp : std::uint8_t {
-    futex,  ///< a futex in the region: both are processes of one kernel
-    relay,  ///< the lane's thread sees the client's pending bit and calls wake(); the client looks by itself
+    futex,     ///< futexes in the region, both ways: both are processes of one kernel
+    relay,     ///< the lane's thread sees the caller's pending bit and calls wake(); the caller looks by itself
+    interval,  ///< both look by themselves
   };
 
-  /// Starts the thread. `on_give_up` is called by it, at most once, with the reason for which the lane cannot go on:
-  /// the client broke the protocol, or the service threw an exception. Throws std::system_error when no thread can be
-  /// had.
-  Twin(const Region& region, abi::ChannelBlock& block, std::uint32_t first_lap, WakeUp wake_up, Service& service,
-       std::function<void(std::string)> on_give_up);
+  struct Setup {
+    const Region* region = nullptr;
+    abi::ChannelBlock* block = nullptr;
+    std::uint32_t first_lap = 0;
+    std::uint32_t number = 0;    ///< of the channel
+    LaneOrder* order = nullptr;  ///< none for the upcall pair, whose requests carry no fences
+    WakeUp wake_up = WakeUp::futex;
+    Service* service = nullptr;
+    /// Looked up when a service asks for upcalls.
+    std::function<std::shared_ptr<Upcalls>()> upcalls;
+    /// Called by the thread, at most once, when it ends because the caller broke the protocol or the service threw.
+    std::function<void(std::string)> on_give_up;
+  };
+
+  /// Starts the thread. Throws std::system_error when there is none to be had.
+  explicit Twin(Setup setup);
   Twin(const Twin&) = delete;
   Twin& operator=(const Twin&) = delete;
   Twin(Twin&&) = delete;
@@ -46,8 +62,8 @@ class Twin {
   [[nodiscard]] bool ended() const noexcept { return ended_.load(std::memory_order_acquire); }
   /// Lets the thread look at its ring. Any thread.
   void wake() noexcept;
-  /// Wakes the client, so that it notices that the lane is over. Any thread.
-  void wake_client() noexcept;
+  /// Wakes the caller, so that it notices that the lane is over. Any thread.
+  void wake_caller() noexcept;
 
  private:
   class CurrentRequest;
@@ -55,21 +71,25 @@ class Twin {
 
   void run();
   [[nodiscard]] bool handle(const Incoming& incoming);
+  [[nodiscard]] bool await_fence(abi::Fence fence);
+  void deliver_letters();
   [[nodiscard]] Result<void> send_reply(const Outgoing& reply);
+  /// Tells the caller how far slots and frames are free, and rings if that is news, or `ring` says so.
+  void publish_progress(bool ring = false) noexcept;
   void give_up(std::string reason);
 
-  const Region* region_;
-  abi::ChannelBlock* block_;
-  WakeUp wake_up_;
-  Service* service_;
-  std::function<void(std::string)> on_give_up_;
+  Setup setup_;
+  std::uint64_t executed_;  // position of the next request to be executed
+  std::uint64_t retired_;   // what the caller was told of that
   std::atomic<std::uint32_t> relay_{0};
   RingConsumer requests_;
   RingProducer replies_;
   Doorbell doorbell_;
   Sleeper sleeper_;
+  Spinner fence_spinner_;
   std::atomic<Stop> stop_{Stop::no};
   std::atomic<bool> ended_{false};
+  std::shared_ptr<ReplyMailbox> mailbox_;
   std::thread thread_;
 };
 

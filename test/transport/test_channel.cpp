@@ -103,7 +103,8 @@ TEST_P(ChannelTest, AnOversizedRequestIsAnErrorAndTheChannelGoesOn) {
   const auto refused = channel.call({.api = 1, .opcode = 1, .fixed = {}, .trailing = body});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::invalid_argument);
-  EXPECT_NE(refused.error().message.find(std::to_string(abi::max_body + 1)), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find(std::to_string(abi::max_body + 1)), std::string::npos)
+      << refused.error().message;
   EXPECT_TRUE(channel.call({.api = 1, .opcode = 1, .fixed = {}, .trailing = {}}));
 }
 

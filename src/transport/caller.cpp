@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/transport/caller.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "src/transport/text.hpp"
+
+namespace isthmus {
+namespace {
+
+// Every wait has a bound after which the peer's life is checked.
+constexpr std::chrono::milliseconds longest_wait_unchecked{100};
+constexpr std::uint32_t index_mask = Caller::most_in_flight - 1;
+
+}  // namespace
+
+Caller::Caller(CallerLane& lane, std::string name, const RingProducer& requests, RingConsumer replies,
+               const Doorbell& doorbell, const Sleeper::Wiring& sleeping)
+    : lane_(&lane),
+      name_(std::move(name)),
+      requests_(requests),
+      replies_(std::move(replies)),
+      doorbell_(doorbell),
+      sleeper_(sleeping) {}
+
+template <class Ready>
+Result<void> Caller::block_until(const Ready& ready, Clock::time_point deadline) {
+  for (;;) {
+    const Clock::time_point now_and_then = Clock::now() + longest_wait_unchecked;
+    if (sleeper_.wait(ready, std::min(deadline, now_and_then), [this]() noexcept { publish_credit(); })) {
+      return {};
+    }
+    if (auto host = lane_->check(); !host) {
+      return host;
+    }
+    if (Clock::now() >= deadline) {
+      return fail(Errc::timed_out, text(name_, ": the deadline has passed without an answer"));
+    }
+  }
+}
+
+void Caller::publish_credit() noexcept {
+  if (replies_.publish_credit()) {
+    doorbell_.flush();
+  }
+}
+
+Result<void> Caller::make_room(std::size_t body, Clock::time_point deadline) {
+  if (body > abi::max_body) {
+    return fail(Errc::invalid_argument, text(name_, ": a request of ", body, " bytes; ", abi::max_body,
+                                             " are possible, more goes into a Frame"));
+  }
+  const std::uint32_t slots = abi::slots_for(static_cast<std::uint32_t>(body) + abi::fence_bytes);
+  Credit credit = requests_.credit(slots);
+  while (credit == Credit::wait) {
+    // Replies are taken meanwhile: a twin that waits for room in the reply ring makes none in the request ring.
+    const auto room = [&]() noexcept {
+      credit = requests_.credit(slots);
+      return credit != Credit::wait || replies_.ready();
+    };
+    if (auto waited = block_until(room, deadline); !waited) {
+      return waited;
+    }
+    for (;;) {
+      const auto took = take_one();
+      if (!took) {
+        return std::unexpected(took.error());
+      }
+      if (!*took) {
+        break;
+      }
+    }
+  }
+  if (credit == Credit::violated) {
+    return poison("the other side published an impossible position for the request ring");
+  }
+  return {};
+}
+
+Result<std::uint32_t> Caller::open_call(std::span<std::byte> reply) {
+  if (unused_.empty()) {
+    if (pending_.size() == most_in_flight) {
+      return fail(Errc::exhausted, text(name_, ": ", most_in_flight, " calls are in flight already (", abandoned_,
+                                        " of them given up); wait for some"));
+    }
+    const std::size_t first = pending_.size();
+    pending_.resize(std::min(most_in_flight, std::max<std::size_t>(16, first * 2)));
+    for (std::size_t i = pending_.size(); i-- > first;) {
+      pending_[i].id = static_cast<std::uint32_t>(i);
+      unused_.push_back(static_cast<std::uint16_t>(i));
+    }
+  }
+  Pending& pending = pending_[unused_.back()];
+  unused_.pop_back();
+  pending.id += most_in_flight;  // the next generation, with the same index
+  pending.state = Pending::State::waiting;
+  pending.buffer = reply;
+  ++open_;
+  return pending.id;
+}
+
+void Caller::drop_call(std::uint32_t call_id) noexcept {
+  if (Pending* pending = find(call_id)) {
+    --open_;
+    release(*pending);
+  }
+}
+
+void Caller::write(const Outgoing& request) noexcept {
+  requests_.write(request);
+  doorbell_.flush();
+}
+
+Caller::Pending* Caller::find(std::uint32_t call_id) noexcept {
+  const std::size_t index = call_id & index_mask;
+  if (index >= pending_.size() || pending_[index].id != call_id || pending_[index].state == Pending::State::unused) {
+    return nullptr;
+  }
+  return &pending_[index];
+}
+
+bool Caller::knows(std::uint32_t call_id) const noexcept {
+  const std::size_t index = call_id & index_mask;
+  return index < pending_.size() && pending_[index].id == call_id &&
+         (pending_[index].state == Pending::State::waiting || pending_[index].state == Pending::State::answered);
+}
+
+void Caller::release(Pending& pending) noexcept {
+  pending.state = Pending::State::unused;
+  unused_.push_back(static_cast<std::uint16_t>(pending.id & index_mask));
+}
+
+Result<bool> Caller::take_one() {
+  Incoming incoming;
+  const Polled polled = replies_.poll(incoming);
+  if (polled == Polled::violated) {
+    return poison("the other side wrote a malformed reply");
+  }
+  if (replies_.take_news()) {
+    doorbell_.flush();
+  }
+  if (polled == Polled::empty) {
+    return false;
+  }
+  if (auto settled = settle(incoming); !settled) {
+    return std::unexpected(std::move(settled.error()));
+  }
+  return true;
+}
+
+Result<void> Caller::settle(const Incoming& incoming) {
+  Pending* pending = find(incoming.header.call_id);
+  if (pending == nullptr || pending->state == Pending::State::answered || incoming.control.flags != 0) {
+    return poison(text("the other side answered call ", incoming.header.call_id, ", which was not asked"));
+  }
+  if (pending->state == Pending::State::abandoned) {
+    --abandoned_;
+    ++dropped_;
+    release(*pending);
+    return {};
+  }
+  pending->state = Pending::State::answered;
+  pending->reply = {.status = incoming.header.status, .size = incoming.header.size, .fixed = incoming.header.fixed};
+  if (!incoming.body.empty() && incoming.body.size() <= pending->buffer.size()) {
+    std::memcpy(pending->buffer.data(), incoming.body.data(), incoming.body.size());
+  }
+  return {};
+}
+
+Result<bool> Caller::poll(std::uint32_t call_id) {
+  for (;;) {
+    const Pending* pending = find(call_id);
+    if (pending != nullptr && pending->state == Pending::State::answered) {
+      return true;
+    }
+    auto took = take_one();
+    if (!took || !*took) {
+      return took;
+    }
+  }
+}
+
+Result<void> Caller::wait(std::uint32_t call_id, Clock::time_point deadline) {
+  for (;;) {
+    const auto answered = poll(call_id);
+    if (!answered) {
+      return std::unexpected(answered.error());
+    }
+    if (*answered) {
+      return {};
+    }
+    if (auto waited = block_until([this]() noexcept { return replies_.ready(); }, deadline); !waited) {
+      return waited;
+    }
+  }
+}
+
+Result<Reply> Caller::take_reply(std::uint32_t call_id) {
+  Pending& pending = *find(call_id);
+  const Reply reply = pending.reply;
+  const std::size_t room = pending.buffer.size();
+  --open_;
+  release(pending);
+  if (reply.size > room) {
+    return fail(Errc::invalid_argument, text(name_, ": a reply of ", reply.size, " bytes for a buffer of ", room));
+  }
+  return reply;
+}
+
+Result<bool> Caller::abandon(std::uint32_t call_id) {
+  const auto answered = poll(call_id);
+  if (!answered) {
+    return answered;
+  }
+  Pending& pending = *find(call_id);
+  --open_;
+  if (*answered) {
+    release(pending);
+    return false;
+  }
+  pending.state = Pending::State::abandoned;
+  pending.buffer = {};
+  ++abandoned_;
+  return true;
+}
+
+std::unexpected<Error> Caller::poison(const std::string& what) {
+  Error error{Errc::protocol_violation, text(name_, ": ", what)};
+  lane_->poison(error);
+  return std::unexpected(std::move(error));
+}
+
+}  // namespace isthmus

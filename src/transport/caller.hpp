@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "isthmus/channel.hpp"
+#include "isthmus/error.hpp"
+#include "src/transport/doorbell.hpp"
+#include "src/transport/ring_consumer.hpp"
+#include "src/transport/ring_producer.hpp"
+#include "src/transport/sleeper.hpp"
+
+namespace isthmus {
+
+/// What a Caller must know of the lane that its ring pair belongs to.
+class CallerLane {
+ public:
+  /// Whether the other side is still there; called now and then while waiting.
+  [[nodiscard]] virtual Result<void> check() = 0;
+  /// The other side broke the protocol: the lane is to end.
+  virtual void poison(Error reason) noexcept = 0;
+
+ protected:
+  ~CallerLane() = default;
+};
+
+/// The calling end of a ring pair: writes requests, matches replies to them by call id, in whatever order they come. A
+/// client's channel is one; the host's end of the upcall pair is another. One thread at a time.
+class Caller {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Bits of a call id that say where the call is kept; the rest counts, so that ids are not soon used again.
+  static constexpr std::uint32_t index_bits = 10;
+  static constexpr std::size_t most_in_flight = std::size_t{1} << index_bits;
+
+  /// `name` stands in front of error texts.
+  Caller(CallerLane& lane, std::string name, const RingProducer& requests, RingConsumer replies,
+         const Doorbell& doorbell, const Sleeper::Wiring& sleeping);
+
+  /// Waits until a request with so long a body can be written, whatever fence it will carry.
+  [[nodiscard]] Result<void> make_room(std::size_t body, Clock::time_point deadline);
+  /// Takes a call id; the reply's body will be written to `reply`. Errors: exhausted (too many in flight).
+  [[nodiscard]] Result<std::uint32_t> open_call(std::span<std::byte> reply);
+  /// Gives an id back whose request was not written.
+  void drop_call(std::uint32_t call_id) noexcept;
+  /// Writes and flushes. \pre make_room() for it
+  void write(const Outgoing& request) noexcept;
+
+  /// Takes the replies that are there. Whether the call is answered.
+  [[nodiscard]] Result<bool> poll(std::uint32_t call_id);
+  /// Blocks until the call is answered. A call that times out stays open.
+  [[nodiscard]] Result<void> wait(std::uint32_t call_id, Clock::time_point deadline);
+  /// The reply of an answered call, whose id is void afterwards.
+  [[nodiscard]] Result<Reply> take_reply(std::uint32_t call_id);
+  /// Forgets a call: true if its reply is still to come, and will be dropped.
+  [[nodiscard]] Result<bool> abandon(std::uint32_t call_id);
+
+  [[nodiscard]] bool knows(std::uint32_t call_id) const noexcept;
+  /// Calls whose replies somebody waits for, or that were answered and not taken.
+  [[nodiscard]] std::size_t open_calls() const noexcept { return open_; }
+  /// Calls that were given up and are not answered yet.
+  [[nodiscard]] std::size_t abandoned_calls() const noexcept { return abandoned_; }
+  [[nodiscard]] std::uint64_t dropped_replies() const noexcept { return dropped_; }
+  [[nodiscard]] std::uint64_t doorbells() const noexcept { return doorbell_.rung(); }
+  [[nodiscard]] std::uint64_t position() const noexcept { return requests_.position(); }
+  /// Where the next reply will show.
+  [[nodiscard]] RingHead next_reply() const noexcept { return replies_.head(); }
+  /// Tells the other side how far replies were taken; to be called before this side waits elsewhere.
+  void publish_credit() noexcept;
+  [[nodiscard]] std::unexpected<Error> poison(const std::string& what);
+
+ private:
+  struct Pending {
+    enum class State : std::uint8_t { unused, waiting, answered, abandoned };
+    std::uint32_t id = 0;
+    State state = State::unused;
+    std::span<std::byte> buffer;
+    Reply reply;
+  };
+
+  [[nodiscard]] Pending* find(std::uint32_t call_id) noexcept;
+  void release(Pending& pending) noexcept;
+  [[nodiscard]] Result<bool> take_one();
+  [[nodiscard]] Result<void> settle(const Incoming& incoming);
+  template <class Ready>
+  [[nodiscard]] Result<void> block_until(const Ready& ready, Clock::time_point deadline);
+
+  CallerLane* lane_;
+  std::string name_;
+  RingProducer requests_;
+  RingConsumer replies_;
+  Doorbell doorbell_;
+  Sleeper sleeper_;
+  std::vector<Pending> pending_;
+  std::vector<std::uint16_t> unused_;  // indices into pending_
+  std::size_t open_ = 0;
+  std::size_t abandoned_ = 0;
+  std::uint64_t dropped_ = 0;
+};
+
+}  // namespace isthmus
