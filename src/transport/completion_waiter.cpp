@@ -62,7 +62,7 @@ CompletionWaiter::~CompletionWaiter() {
 }
 
 void CompletionWaiter::poke() noexcept {
-  changed_.fetch_add(1, std::memory_order_seq_cst);
+  changed_.fetch_add(1, std::memory_order_seq_cst);  // A1: before the wake, as W4 is
   futex_wake(reinterpret_cast<std::uint32_t*>(&changed_), FutexScope::process);
 }
 
@@ -106,7 +106,7 @@ void CompletionWaiter::run() {
   std::chrono::nanoseconds interval = shortest_interval;
   auto next_check = std::chrono::steady_clock::now() + longest_wait;
   for (;;) {
-    const std::uint32_t ticket = changed_.load(std::memory_order_acquire);
+    const std::uint32_t ticket = changed_.load(std::memory_order_acquire);  // A2: before the watches are looked at
     std::vector<Watch> left;
     {
       const std::scoped_lock lock(mutex_);

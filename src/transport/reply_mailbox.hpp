@@ -31,12 +31,12 @@ class ReplyMailbox {
       return fail(Errc::closed, "the channel is closed, or its lane is over");
     }
     letters_.push_back(std::move(letter));
-    full_.store(true, std::memory_order_seq_cst);
+    full_.store(true, std::memory_order_seq_cst);  // W1; wake_ goes on with W2
     wake_();
     return {};
   }
 
-  [[nodiscard]] bool has_letters() const noexcept { return full_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool has_letters() const noexcept { return full_.load(std::memory_order_acquire); }  // S3
 
   [[nodiscard]] std::vector<Letter> take() {
     const std::scoped_lock lock(mutex_);

@@ -58,7 +58,7 @@ class RingConsumer {
   /// Where the next descriptor will show. Its lap stays right until that descriptor is taken.
   [[nodiscard]] RingHead head() const noexcept { return {&slot(position_).words[0], lap(position_)}; }
   [[nodiscard]] static bool is_there(const RingHead& head) noexcept {
-    return abi::ControlWord::lap_of(head.control->load_acquire().snapshot()) == head.lap;
+    return abi::ControlWord::lap_of(head.control->load_acquire().snapshot()) == head.lap;  // C1
   }
 
   /// Takes the next descriptor, if there is one. Its slots are free for the producer as soon as the credit is
@@ -140,7 +140,7 @@ class RingConsumer {
     for (std::uint32_t i = 1; i < count; ++i) {
       const abi::Slot& next = slot(position_ + i);
       // The head was published last, so each continuation must be there already; its lap is checked all the same.
-      const auto control = abi::ControlWord::decode(next.words[0].load_acquire().snapshot());
+      const auto control = abi::ControlWord::decode(next.words[0].load_acquire().snapshot());  // C1
       if (control.lap != lap(position_ + i) || control.flags != abi::flag_continuation) {
         return false;
       }
