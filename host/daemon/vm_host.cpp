@@ -160,9 +160,20 @@ void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
     }
   } else if (!done_) {
     spdlog::warn("vm {}: spare worker {} ended: {}", config_.name, pid, why);
+    close_lane_nobody_serves(why);
     start_spare_later();
   }
   finish_if_idle();
+}
+
+// A spare that died between taking a lane and saying so.
+void VmHost::close_lane_nobody_serves(const std::string& why) {
+  for (std::uint32_t lane = 0; lane < config_.lanes; ++lane) {
+    const bool known = std::ranges::any_of(workers_, [lane](const auto& worker) { return worker.second.lane == lane; });
+    if (!known && is_lane_served(region_.fd(), lane).value_or(false)) {
+      static_cast<void>(close_lane(region_.fd(), lane, why));
+    }
+  }
 }
 
 bool VmHost::region_file_is_whole() {

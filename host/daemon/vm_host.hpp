@@ -51,6 +51,7 @@ class VmHost {
   void start_spare_later();
   void on_taken(std::uint64_t id, std::uint32_t lane);
   void on_gone(std::uint64_t id, bool orderly, const std::string& why);
+  void close_lane_nobody_serves(const std::string& why);
   void on_region_event();
   void look_whether_vm_is_gone(int attempts_left);
   [[nodiscard]] bool region_file_is_whole();

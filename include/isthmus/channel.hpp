@@ -61,7 +61,7 @@ class Channel {
   /// post of the lane that had returned before, on whatever thread.
   ///
   /// Errors: invalid_argument (body too long; reply longer than `reply`: nothing of it is written), exhausted (more
-  /// than 1024 calls in flight), timed_out (the call is given up, but the host may still execute it: hand frames that
+  /// than 1023 calls in flight), timed_out (the call is given up, but the host may still execute it: hand frames that
   /// it names to keep()), wrong_thread, closed, peer_died, protocol_violation.
   [[nodiscard]] Result<Reply> call(const Message& request, std::span<std::byte> reply = {},
                                    Clock::time_point deadline = no_deadline);

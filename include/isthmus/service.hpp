@@ -53,6 +53,10 @@ class Request {
 /// the same time, one for each channel, in the channel's order; and a request starts only when every call and post of
 /// the lane that had returned in the client before it was made has been handled. A call that is neither answered nor
 /// deferred is answered with status_unhandled.
+///
+/// handle() must not wait for what a thread of the client has yet to do: other channels may stay behind a post that
+/// stands behind this request. What waits, or takes long, is deferred. Payload that a post names is the client's again
+/// when handle() returns.
 class Service {
  public:
   Service() = default;

@@ -12,7 +12,6 @@ namespace {
 
 // Every wait has a bound after which the peer's life is checked.
 constexpr std::chrono::milliseconds longest_wait_unchecked{100};
-constexpr std::uint32_t index_mask = Caller::most_in_flight - 1;
 
 }  // namespace
 
@@ -27,9 +26,11 @@ Caller::Caller(CallerLane& lane, std::string name, const RingProducer& requests,
 
 template <class Ready>
 Result<void> Caller::block_until(const Ready& ready, Clock::time_point deadline) {
+  const auto woken = [&]() noexcept { return ready() || lane_->seems_over(); };
   for (;;) {
     const Clock::time_point now_and_then = Clock::now() + longest_wait_unchecked;
-    if (sleeper_.wait(ready, std::min(deadline, now_and_then), [this]() noexcept { publish_credit(); })) {
+    static_cast<void>(sleeper_.wait(woken, std::min(deadline, now_and_then), [this]() noexcept { publish_credit(); }));
+    if (ready()) {
       return {};
     }
     if (auto host = lane_->check(); !host) {
@@ -63,14 +64,12 @@ Result<void> Caller::make_room(std::size_t body, Clock::time_point deadline) {
     if (auto waited = block_until(room, deadline); !waited) {
       return waited;
     }
-    for (;;) {
-      const auto took = take_one();
-      if (!took) {
-        return std::unexpected(took.error());
-      }
-      if (!*took) {
-        break;
-      }
+    Took took = Took::reply;
+    while (took == Took::reply) {
+      took = take_one();
+    }
+    if (took == Took::failure) {
+      return std::unexpected(*failure_);
     }
   }
   if (credit == Credit::violated) {
@@ -94,7 +93,7 @@ Result<std::uint32_t> Caller::open_call(std::span<std::byte> reply) {
   }
   Pending& pending = pending_[unused_.back()];
   unused_.pop_back();
-  pending.id += most_in_flight;  // the next generation, with the same index
+  pending.id += index_mask + 1;  // the next generation, with the same index
   pending.state = Pending::State::waiting;
   pending.buffer = reply;
   ++open_;
@@ -132,41 +131,64 @@ void Caller::release(Pending& pending) noexcept {
   unused_.push_back(static_cast<std::uint16_t>(pending.id & index_mask));
 }
 
-Result<bool> Caller::take_one() {
-  Incoming incoming;
-  const Polled polled = replies_.poll(incoming);
+Caller::Took Caller::fail_with(const std::string& what) noexcept {
+  failure_ = poison(what).error();
+  return Took::failure;
+}
+
+Caller::Took Caller::take_other(Polled polled, const Incoming& incoming) noexcept {
   if (polled == Polled::violated) {
-    return poison("the other side wrote a malformed reply");
+    return fail_with("the other side wrote a malformed reply");
   }
   if (replies_.take_news()) {
     doorbell_.flush();
   }
-  if (polled == Polled::empty) {
-    return false;
-  }
-  if (auto settled = settle(incoming); !settled) {
-    return std::unexpected(std::move(settled.error()));
-  }
-  return true;
-}
-
-Result<void> Caller::settle(const Incoming& incoming) {
-  Pending* pending = find(incoming.header.call_id);
-  if (pending == nullptr || pending->state == Pending::State::answered || incoming.control.flags != 0) {
-    return poison(text("the other side answered call ", incoming.header.call_id, ", which was not asked"));
-  }
-  if (pending->state == Pending::State::abandoned) {
+  const std::uint32_t call_id = incoming.header.call_id;
+  Pending* pending = find(call_id);
+  const auto given_up = std::ranges::find(abandoned_direct_, call_id);
+  if (incoming.control.flags == 0 && pending != nullptr && pending->state == Pending::State::waiting) {
+    answer(*pending, incoming);
+  } else if (incoming.control.flags == 0 && pending != nullptr && pending->state == Pending::State::abandoned) {
     --abandoned_;
     ++dropped_;
     release(*pending);
-    return {};
+  } else if (incoming.control.flags == 0 && given_up != abandoned_direct_.end()) {
+    --abandoned_;
+    ++dropped_;
+    abandoned_direct_.erase(given_up);
+  } else {
+    return fail_with(text("the other side answered call ", call_id, ", which was not asked"));
   }
-  pending->state = Pending::State::answered;
-  pending->reply = {.status = incoming.header.status, .size = incoming.header.size, .fixed = incoming.header.fixed};
-  if (!incoming.body.empty() && incoming.body.size() <= pending->buffer.size()) {
-    std::memcpy(pending->buffer.data(), incoming.body.data(), incoming.body.size());
+  return Took::reply;
+}
+
+Result<void> Caller::finish_direct(Clock::time_point deadline) {
+  for (;;) {
+    Took took = Took::reply;
+    while (took == Took::reply && direct_.state == Pending::State::waiting && !failure_) {
+      took = take_one();
+    }
+    if (failure_) {
+      return std::unexpected(*failure_);
+    }
+    if (direct_.state == Pending::State::answered) {
+      return {};
+    }
+    auto waited = block_until([this]() noexcept { return replies_.ready(); }, deadline);
+    if (!waited) {
+      if (waited.error().code == Errc::timed_out) {
+        abandoned_direct_.push_back(direct_.id);
+        ++abandoned_;
+      }
+      direct_.state = Pending::State::unused;
+      return waited;
+    }
   }
-  return {};
+}
+
+std::unexpected<Error> Caller::reply_too_long(const Pending& pending) const {
+  return fail(Errc::invalid_argument,
+              text(name_, ": a reply of ", pending.reply.size, " bytes for a buffer of ", pending.buffer.size()));
 }
 
 Result<bool> Caller::poll(std::uint32_t call_id) {
@@ -175,9 +197,12 @@ Result<bool> Caller::poll(std::uint32_t call_id) {
     if (pending != nullptr && pending->state == Pending::State::answered) {
       return true;
     }
-    auto took = take_one();
-    if (!took || !*took) {
-      return took;
+    const Took took = take_one();
+    if (took == Took::failure) {
+      return std::unexpected(*failure_);
+    }
+    if (took == Took::nothing) {
+      return false;
     }
   }
 }
@@ -199,14 +224,12 @@ Result<void> Caller::wait(std::uint32_t call_id, Clock::time_point deadline) {
 
 Result<Reply> Caller::take_reply(std::uint32_t call_id) {
   Pending& pending = *find(call_id);
-  const Reply reply = pending.reply;
-  const std::size_t room = pending.buffer.size();
   --open_;
   release(pending);
-  if (reply.size > room) {
-    return fail(Errc::invalid_argument, text(name_, ": a reply of ", reply.size, " bytes for a buffer of ", room));
+  if (pending.reply.size > pending.buffer.size()) {
+    return reply_too_long(pending);
   }
-  return reply;
+  return pending.reply;
 }
 
 Result<bool> Caller::abandon(std::uint32_t call_id) {

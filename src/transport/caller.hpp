@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -22,6 +23,8 @@ class CallerLane {
  public:
   /// Whether the other side is still there; called now and then while waiting.
   [[nodiscard]] virtual Result<void> check() = 0;
+  /// A quick look whether check() may have something to say. On the way of those who are woken while they wait.
+  [[nodiscard]] virtual bool seems_over() const noexcept = 0;
   /// The other side broke the protocol: the lane is to end.
   virtual void poison(Error reason) noexcept = 0;
 
@@ -37,7 +40,9 @@ class Caller {
 
   /// Bits of a call id that say where the call is kept; the rest counts, so that ids are not soon used again.
   static constexpr std::uint32_t index_bits = 10;
-  static constexpr std::size_t most_in_flight = std::size_t{1} << index_bits;
+  static constexpr std::uint32_t index_mask = (1U << index_bits) - 1;
+  /// Calls that can be open at a time; the last index is the one of the call made the short way.
+  static constexpr std::size_t most_in_flight = index_mask;
 
   /// `name` stands in front of error texts.
   Caller(CallerLane& lane, std::string name, const RingProducer& requests, RingConsumer replies,
@@ -51,6 +56,43 @@ class Caller {
   void drop_call(std::uint32_t call_id) noexcept;
   /// Writes and flushes. \pre make_room() for it
   void write(const Outgoing& request) noexcept;
+
+  // One call at a time can be made the short way, which a blocking call takes: its reply is matched without the table
+  // of open calls, and nothing is allocated.
+
+  /// Whether a request with so long a body can be written now.
+  [[nodiscard]] bool has_room(std::size_t body) noexcept {
+    return body <= abi::max_body &&
+           requests_.credit(abi::slots_for(static_cast<std::uint32_t>(body) + abi::fence_bytes)) == Credit::enough;
+  }
+  /// Takes the id of the call that is made the short way.
+  [[nodiscard]] std::uint32_t begin_direct(std::span<std::byte> reply) noexcept {
+    direct_.id += index_mask + 1;  // the next generation, with the same index
+    direct_.state = Pending::State::waiting;
+    direct_.buffer = reply;
+    return direct_.id;
+  }
+  /// Looks for its reply for as long as that of a busy host takes; false leaves the rest to finish_direct().
+  [[nodiscard]] bool spin_direct() noexcept {
+    for (int i = 0; i < direct_polls; ++i) {
+      if (replies_.ready() && take_one() == Took::failure) [[unlikely]] {
+        return false;
+      }
+      if (direct_.state == Pending::State::answered) {
+        return true;
+      }
+    }
+    return false;
+  }
+  /// Blocks for its reply. A call that times out is given up.
+  [[nodiscard]] Result<void> finish_direct(Clock::time_point deadline);
+  [[nodiscard]] Result<Reply> take_direct() {
+    direct_.state = Pending::State::unused;
+    if (direct_.reply.size > direct_.buffer.size()) [[unlikely]] {
+      return reply_too_long(direct_);
+    }
+    return direct_.reply;
+  }
 
   /// Takes the replies that are there. Whether the call is answered.
   [[nodiscard]] Result<bool> poll(std::uint32_t call_id);
@@ -84,10 +126,39 @@ class Caller {
     Reply reply;
   };
 
+  enum class Took : std::uint8_t {
+    nothing,
+    reply,
+    failure,  ///< failure_ says why; the lane is poisoned
+  };
+  static constexpr int direct_polls = 256;
+
+  /// Takes the next reply, if there is one.
+  [[nodiscard]] Took take_one() noexcept {
+    Incoming incoming;
+    const Polled polled = replies_.poll(incoming);
+    if (polled == Polled::ready && incoming.header.call_id == direct_.id && direct_.state == Pending::State::waiting &&
+        incoming.control.flags == 0) [[likely]] {
+      if (replies_.take_news()) [[unlikely]] {
+        doorbell_.flush();
+      }
+      answer(direct_, incoming);
+      return Took::reply;
+    }
+    return polled == Polled::empty ? Took::nothing : take_other(polled, incoming);
+  }
+  static void answer(Pending& pending, const Incoming& incoming) noexcept {
+    pending.state = Pending::State::answered;
+    pending.reply = {.status = incoming.header.status, .size = incoming.header.size, .fixed = incoming.header.fixed};
+    if (incoming.body.size() <= pending.buffer.size()) {
+      std::copy(incoming.body.begin(), incoming.body.end(), pending.buffer.begin());
+    }
+  }
+  [[nodiscard]] Took take_other(Polled polled, const Incoming& incoming) noexcept;
+  [[nodiscard]] Took fail_with(const std::string& what) noexcept;
+  [[nodiscard]] std::unexpected<Error> reply_too_long(const Pending& pending) const;
   [[nodiscard]] Pending* find(std::uint32_t call_id) noexcept;
   void release(Pending& pending) noexcept;
-  [[nodiscard]] Result<bool> take_one();
-  [[nodiscard]] Result<void> settle(const Incoming& incoming);
   template <class Ready>
   [[nodiscard]] Result<void> block_until(const Ready& ready, Clock::time_point deadline);
 
@@ -97,6 +168,9 @@ class Caller {
   RingConsumer replies_;
   Doorbell doorbell_;
   Sleeper sleeper_;
+  Pending direct_{.id = index_mask, .state = Pending::State::unused, .buffer = {}, .reply = {}};
+  std::vector<std::uint32_t> abandoned_direct_;  // ids of calls made the short way that were given up
+  std::optional<Error> failure_;
   std::vector<Pending> pending_;
   std::vector<std::uint16_t> unused_;  // indices into pending_
   std::size_t open_ = 0;

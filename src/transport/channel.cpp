@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -30,11 +29,6 @@ Sleeper::Wiring sleeping_of(LaneState& lane, abi::ChannelWords& words) noexcept 
 }
 
 }  // namespace
-
-const void* thread_mark() noexcept {
-  static thread_local char mark = 0;
-  return &mark;
-}
 
 Channel::Impl::Impl(LaneState& lane_state, std::uint32_t channel_number, abi::ChannelBlock& channel_block,
                     std::uint32_t first_lap, std::uint64_t start)
@@ -152,15 +146,12 @@ void Channel::Impl::arm() {
   caller.publish_credit();
   abi::ChannelWords& words = block->words;
   const bool futex = lane->link().shares_kernel();
-  // The ticket is taken before this side says that it sleeps, as in Sleeper::wait().
-  const std::uint32_t ticket =
-      futex ? words.reply_doorbell.word.load_acquire().bits(std::numeric_limits<std::uint32_t>::max()) : 0;
   words.client_sleeping.word.store_relaxed(1);  // S1
   full_fence();                                 // S2; the waiter looks next (S3)
   waiter->arm({.channel = number,
                .reply = caller.next_reply(),
                .doorbell = futex ? &words.reply_doorbell.word : nullptr,
-               .ticket = ticket,
+               .ticket = 0,
                .eventfd = completion.get()});
   armed = true;
 }
@@ -182,54 +173,65 @@ Channel::~Channel() {
 }
 
 Result<Reply> Channel::call(const Message& request, std::span<std::byte> reply, Clock::time_point deadline) {
-  if (auto ok = impl_->check_caller(); !ok) {
-    return std::unexpected(std::move(ok.error()));
+  Impl& impl = *impl_;
+  if (!impl.is_caller()) [[unlikely]] {
+    return std::unexpected(impl.check_caller().error());
   }
-  impl_->disarm();
-  const auto id = impl_->submit(request, reply, deadline);
-  if (!id) {
-    return std::unexpected(id.error());
+  if (impl.armed) [[unlikely]] {
+    impl.disarm();
   }
-  const auto call_id = static_cast<std::uint32_t>(*id);
-  if (auto answered = impl_->caller.wait(call_id, deadline); !answered) {
-    if (answered.error().code == Errc::timed_out) {
-      if (const auto abandoned = impl_->caller.abandon(call_id); !abandoned) {
-        return std::unexpected(abandoned.error());
-      }
+  if (!impl.caller.has_room(request.fixed.size() + request.trailing.size())) [[unlikely]] {
+    if (auto room = impl.caller.make_room(request.fixed.size() + request.trailing.size(), deadline); !room) {
+      return std::unexpected(std::move(room.error()));
     }
-    impl_->arm();
-    return std::unexpected(std::move(answered.error()));
   }
-  impl_->release_kept_frames();
-  impl_->arm();
-  return impl_->caller.take_reply(call_id);
+  impl.write(request, impl.caller.begin_direct(reply), false);
+  ++impl.counts.calls;
+  if (!impl.caller.spin_direct()) {
+    if (auto answered = impl.caller.finish_direct(deadline); !answered) {
+      impl.arm();
+      return std::unexpected(std::move(answered.error()));
+    }
+  }
+  if (!impl.kept.empty()) [[unlikely]] {
+    impl.release_kept_frames();
+  }
+  if (impl.completion) [[unlikely]] {
+    impl.arm();
+  }
+  return impl.caller.take_direct();
 }
 
 Result<void> Channel::post(const Message& request, Clock::time_point deadline) { return post(request, {}, deadline); }
 
 Result<void> Channel::post(const Message& request, std::vector<Frame> frames, Clock::time_point deadline) {
-  if (auto ok = impl_->check_caller(); !ok) {
-    return ok;
+  Impl& impl = *impl_;
+  if (!impl.is_caller()) [[unlikely]] {
+    return impl.check_caller();
   }
-  if (auto room = impl_->caller.make_room(request.fixed.size() + request.trailing.size(), deadline); !room) {
-    return room;
+  if (!impl.caller.has_room(request.fixed.size() + request.trailing.size())) [[unlikely]] {
+    impl.disarm();
+    auto room = impl.caller.make_room(request.fixed.size() + request.trailing.size(), deadline);
+    impl.arm();
+    if (!room) {
+      return room;
+    }
   }
-  impl_->write(request, 0, true);
-  ++impl_->counts.posts;
+  impl.write(request, 0, true);
+  ++impl.counts.posts;
   for (Frame& frame : frames) {
-    impl_->posted.push_back({.position = impl_->caller.position(), .frame = frame.release()});
+    impl.posted.push_back({.position = impl.caller.position(), .frame = frame.release()});
   }
-  return impl_->retire();
+  return impl.posted.empty() ? Result<void>() : impl.retire();
 }
 
 Result<CallId> Channel::submit(const Message& request, std::span<std::byte> reply, Clock::time_point deadline) {
   if (auto ok = impl_->check_caller(); !ok) {
     return std::unexpected(std::move(ok.error()));
   }
+  impl_->disarm();
   auto id = impl_->submit(request, reply, deadline);
-  if (id) {
-    impl_->arm();
-  }
+  impl_->arm();
   return id;
 }
 

@@ -15,6 +15,12 @@
 
 namespace isthmus {
 
+/// An address that differs in every thread.
+[[nodiscard]] inline const void* thread_mark() noexcept {
+  static thread_local char mark = 0;
+  return &mark;
+}
+
 /// The client's end of a channel: a Caller that keeps the order of the lane and belongs to one thread.
 struct Channel::Impl {
   Impl(LaneState& lane, std::uint32_t number, abi::ChannelBlock& block, std::uint32_t first_lap, std::uint64_t start);
@@ -22,6 +28,9 @@ struct Channel::Impl {
   /// Prepares the memory of a channel block that is not in the directory yet.
   static void prepare(abi::ChannelBlock& block, std::uint32_t first_lap, std::uint64_t start) noexcept;
 
+  /// Whether this is the channel's thread and process, and the lane is not known to be over.
+  [[nodiscard]] bool is_caller() const noexcept { return owner == thread_mark() && lane->usable(); }
+  /// The same, with the reason why not.
   [[nodiscard]] Result<void> check_caller() const;
   /// Writes a request with the fence that keeps it behind what came before it in the lane. \pre room was made for it
   void write(const Message& request, std::uint32_t call_id, bool is_post) noexcept;
@@ -56,8 +65,5 @@ struct Channel::Impl {
   std::shared_ptr<CompletionWaiter> waiter;  // set with it
   bool armed = false;
 };
-
-/// An address that differs in every thread.
-[[nodiscard]] const void* thread_mark() noexcept;
 
 }  // namespace isthmus

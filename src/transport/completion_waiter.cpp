@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <ctime>
+#include <limits>
 #include <utility>
 
 #include "src/transport/futex.hpp"
@@ -106,21 +107,26 @@ void CompletionWaiter::run() {
   std::chrono::nanoseconds interval = shortest_interval;
   auto next_check = std::chrono::steady_clock::now() + longest_wait;
   for (;;) {
-    const std::uint32_t ticket = changed_.load(std::memory_order_acquire);  // A2: before the watches are looked at
+    const std::uint32_t ticket = changed_.load(std::memory_order_acquire);
+    const auto now = std::chrono::steady_clock::now();
+    bool over = false;
+    if (now >= next_check) {
+      // Without the mutex: who closes a channel holds the lane's, which this takes, and then asks for ours.
+      next_check = now + longest_wait;
+      over = !check_();
+    }
     std::vector<Watch> left;
     {
       const std::scoped_lock lock(mutex_);
       if (stop_) {
         return;
       }
-      const auto now = std::chrono::steady_clock::now();
-      bool over = false;
-      if (!watches_.empty() && now >= next_check) {
-        next_check = now + longest_wait;
-        over = !check_();
-      }
-      const auto fired = [over](const Watch& watch) {
-        if (!over && !RingConsumer::is_there(watch.reply)) {
+      const auto fired = [over](Watch& watch) {
+        // The ticket before the look, as in Sleeper::wait(); a new one each time, since the host rings for credit, too.
+        if (watch.doorbell != nullptr) {
+          watch.ticket = watch.doorbell->load_acquire().bits(std::numeric_limits<std::uint32_t>::max());  // S0
+        }
+        if (!over && !RingConsumer::is_there(watch.reply)) {  // S3
           return false;
         }
         static_cast<void>(eventfd_write(watch.eventfd, 1));

@@ -22,7 +22,7 @@ class CompletionWaiter {
     std::uint32_t channel = 0;
     RingHead reply;
     SharedWord<std::uint32_t>* doorbell = nullptr;  ///< futex that the host rings; none: look at intervals
-    std::uint32_t ticket = 0;                       ///< its count before the channel said that it sleeps
+    std::uint32_t ticket = 0;                       ///< its count before the waiter's last look
     int eventfd = -1;
   };
 

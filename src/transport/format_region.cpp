@@ -167,6 +167,12 @@ Result<void> close_lane(int fd, std::uint32_t lane, std::string_view reason) {
                      static_cast<std::uint8_t>(abi::HostState::closed));
 }
 
+Result<bool> is_lane_served(int fd, std::uint32_t lane) {
+  const auto state = read_value<std::uint8_t>(fd, lane_offset(lane) + offsetof(abi::LaneHostPage, state));
+  return state ? Result<bool>(*state == static_cast<std::uint8_t>(abi::HostState::serving))
+               : std::unexpected(state.error());
+}
+
 Result<void> mark_all_clients_dead(int fd, std::uint32_t lane_count) {
   for (std::uint32_t lane = 0; lane < lane_count; ++lane) {
     const auto claim = read_value<std::uint32_t>(fd, claim_offset(lane));

@@ -34,6 +34,9 @@ struct RegionSpec {
 /// Marks a lane as closed, with the reason for the client to read. To be called when its worker has been reaped.
 [[nodiscard]] Result<void> close_lane(int fd, std::uint32_t lane, std::string_view reason);
 
+/// Whether the lane says that a worker serves it.
+[[nodiscard]] Result<bool> is_lane_served(int fd, std::uint32_t lane);
+
 /// Marks every claimed lane as dead, on proof that no process of the VM exists any more: its QEMU is gone.
 [[nodiscard]] Result<void> mark_all_clients_dead(int fd, std::uint32_t lane_count);
 

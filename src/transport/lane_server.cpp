@@ -99,6 +99,7 @@ class UpcallPort final : public Upcalls, public CallerLane {
     return closed_.load(std::memory_order_acquire) ? Result<void>(fail(Errc::closed, "the lane is over"))
                                                    : Result<void>();
   }
+  bool seems_over() const noexcept override { return closed_.load(std::memory_order_relaxed); }
   void poison(Error reason) noexcept override {
     closed_.store(true, std::memory_order_release);
     on_violation_(reason.message);
@@ -206,7 +207,7 @@ void LaneServer::Impl::clean_lane(std::uint32_t index) const {
   abi::LaneControl& dead = region.lane(index);
   for (auto& owner : region.owners()) {
     if (owner.load_relaxed().bits(0xffff) == index + 1) {
-      owner.store_relaxed(0);
+      owner.store_release(0);  // E1
     }
   }
   for (auto& entry : dead.client.directory) {
@@ -261,6 +262,8 @@ Result<std::uint32_t> LaneServer::wait_for_claim() {
     if (const auto claimed = self.find_claim()) {
       self.lane = *claimed;
       self.first_lap = static_cast<std::uint32_t>(*self.control().host.epoch.word.load_relaxed().at_most(any64));
+      // Before anybody is told: the next process that waits for a claim must not take this lane as well.
+      self.control().host.state.word.store_release(word(HostState::serving));  // H1
       return *claimed;
     }
     if (self.wait(self.polls() ? interval : std::chrono::nanoseconds(heartbeat_interval)) ==
@@ -416,7 +419,6 @@ LaneEnd LaneServer::serve(Service& service) {
   std::uint32_t changes_seen = ~0U;
   Clock::time_point next_heartbeat = Clock::now();
   std::chrono::nanoseconds interval = shortest_interval;
-  page.state.word.store_release(word(HostState::serving));
   for (;;) {
     std::optional<LaneEnd> end = self.verdict();
     const Clock::time_point now = Clock::now();

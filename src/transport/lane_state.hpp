@@ -51,7 +51,10 @@ class LaneState final : public CallerLane, public std::enable_shared_from_this<L
 
   /// An error when this is a child after fork, or the lane is over. Slow: to be called by those who wait.
   [[nodiscard]] Result<void> check() override;
-  /// The same without looking at the host: what is known already.
+  [[nodiscard]] bool seems_over() const noexcept override {
+    return !control().host.state.word.load_relaxed().equals(static_cast<std::uint32_t>(abi::HostState::serving));
+  }
+  /// Whether the lane may be used, without looking at the host: what is known already.
   [[nodiscard]] bool usable() const noexcept {
     return mark_.is_this_process() && !over_.load(std::memory_order_acquire);
   }

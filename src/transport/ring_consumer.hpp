@@ -65,35 +65,23 @@ class RingConsumer {
   /// published, which happens by itself once a quarter of the ring has been consumed: ask take_news() afterwards.
   [[nodiscard]] Polled poll(Incoming& out) noexcept {
     const abi::Slot& head = slot(position_);
-    const auto control = abi::ControlWord::decode(head.words[0].load_acquire().snapshot());  // C1: acquires P1
-    if (control.lap != lap(position_)) {
+    const std::uint64_t word = head.words[0].load_acquire().snapshot();  // C1: acquires P1
+    if (abi::ControlWord::lap_of(word) != lap(position_)) {
       return Polled::empty;
     }
+    out.control = abi::ControlWord::decode(word);
     copy_words(head, short_body_);
     out.header = std::bit_cast<abi::MessageHeader>(std::array{short_body_[0], short_body_[1]});
-    out.control = control;
-    const bool fenced = (control.flags & abi::flag_fence) != 0;
-    const std::uint32_t in_front = fenced ? abi::fence_bytes : 0;
-    if ((control.flags & ~abi::flags_known) != 0 || (control.flags & abi::flag_continuation) != 0 ||
-        out.header.size > abi::max_body || out.header.fixed > out.header.size ||
-        control.slots != abi::slots_for(out.header.size + in_front)) {
+    // The usual descriptor: one slot, no fence. Everything else takes the long way, with the same checks.
+    if (out.control.slots == 1 && (out.control.flags & ~abi::flag_post) == 0 &&
+        out.header.size <= abi::head_body_bytes && out.header.fixed <= out.header.size) [[likely]] {
+      out.body = std::as_bytes(std::span(short_body_)).subspan(sizeof out.header, out.header.size);
+      out.fence = 0;
+    } else if (!take_long(out)) {
       return Polled::violated;
     }
-    std::span<const std::byte> bytes;
-    if (control.slots == 1) {
-      bytes = std::as_bytes(std::span(short_body_)).subspan(sizeof out.header);
-    } else if (gather(control.slots)) {
-      bytes = std::as_bytes(std::span(*long_body_));
-    } else {
-      return Polled::violated;
-    }
-    out.fence = 0;
-    if (fenced) {
-      std::memcpy(&out.fence, bytes.data(), sizeof out.fence);
-    }
-    out.body = bytes.subspan(in_front, out.header.size);
-    position_ += control.slots;
-    if (position_ - published_ >= abi::ring_slots / 4) {
+    position_ += out.control.slots;
+    if (position_ - published_ >= abi::ring_slots / 4) [[unlikely]] {
       publish();
     }
     return Polled::ready;
@@ -130,6 +118,30 @@ class RingConsumer {
     for (std::size_t i = 0; i < to.size(); ++i) {
       to[i] = from.words[i + 1].load_relaxed().snapshot();
     }
+  }
+
+  [[nodiscard, gnu::noinline]] bool take_long(Incoming& out) noexcept {
+    const bool fenced = (out.control.flags & abi::flag_fence) != 0;
+    const std::uint32_t in_front = fenced ? abi::fence_bytes : 0;
+    if ((out.control.flags & ~abi::flags_known) != 0 || (out.control.flags & abi::flag_continuation) != 0 ||
+        out.header.size > abi::max_body || out.header.fixed > out.header.size ||
+        out.control.slots != abi::slots_for(out.header.size + in_front)) {
+      return false;
+    }
+    std::span<const std::byte> bytes;
+    if (out.control.slots == 1) {
+      bytes = std::as_bytes(std::span(short_body_)).subspan(sizeof out.header);
+    } else if (gather(out.control.slots)) {
+      bytes = std::as_bytes(std::span(*long_body_));
+    } else {
+      return false;
+    }
+    out.fence = 0;
+    if (fenced) {
+      std::memcpy(&out.fence, bytes.data(), sizeof out.fence);
+    }
+    out.body = bytes.subspan(in_front, out.header.size);
+    return true;
   }
 
   [[nodiscard]] bool gather(std::uint32_t count) noexcept {

@@ -65,16 +65,49 @@ class RingProducer {
   /// \pre body <= abi::max_body, and credit(abi::slots_for(message.size())) said `enough`
   void write(const Outgoing& message) noexcept {
     const auto bytes = static_cast<std::uint32_t>(message.size());
-    const std::uint32_t count = abi::slots_for(bytes);
-    Source source(message);
-
     abi::MessageHeader header = message.header;
     header.size = static_cast<std::uint32_t>(message.fixed.size() + message.trailing.size());
     header.fixed = static_cast<std::uint16_t>(message.fixed.size());
-    std::array<std::uint64_t, 7> head{};
+    std::array<std::uint64_t, 8> head;  // NOLINT(*-member-init): what is not filled is not stored
     std::memcpy(head.data(), &header, sizeof header);
-    source.fill(std::as_writable_bytes(std::span(head)).subspan(sizeof header));
+    if (bytes <= abi::head_body_bytes) [[likely]] {
+      auto* body = reinterpret_cast<std::byte*>(head.data()) + sizeof header;
+      head[2 + bytes / 8] = 0;  // the last word may be filled in part
+      if ((message.flags & abi::flag_fence) != 0) {
+        std::memcpy(body, &message.fence, sizeof message.fence);
+        body += sizeof message.fence;
+      }
+      copy_small(body, message.fixed);
+      copy_small(body + message.fixed.size(), message.trailing);
+      store(position_, {.opcode = message.opcode, .slots = 1, .flags = message.flags},
+            std::span(head).first(2 + (bytes + 7) / 8));
+      position_ += 1;
+      free_ -= 1;
+    } else {
+      write_long(message, std::span(head).first<7>());
+    }
+  }
 
+  /// Where the next descriptor will start.
+  [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
+
+ private:
+  // At most 40 bytes: a call of memcpy would cost more than the copy.
+  static void copy_small(std::byte* to, std::span<const std::byte> from) noexcept {
+    const std::byte* at = from.data();
+    std::size_t left = from.size();
+    for (; left >= 8; left -= 8, to += 8, at += 8) {
+      std::memcpy(to, at, 8);
+    }
+    for (; left != 0; --left) {
+      *to++ = *at++;
+    }
+  }
+
+  [[gnu::noinline]] void write_long(const Outgoing& message, std::span<std::uint64_t, 7> head) noexcept {
+    const std::uint32_t count = abi::slots_for(static_cast<std::uint32_t>(message.size()));
+    Source source(message);
+    source.fill(std::as_writable_bytes(head).subspan(sizeof(abi::MessageHeader)));
     for (std::uint32_t i = 1; i < count; ++i) {
       std::array<std::uint64_t, 7> words{};
       source.fill(std::as_writable_bytes(std::span(words)));
@@ -86,10 +119,6 @@ class RingProducer {
     free_ -= count;
   }
 
-  /// Where the next descriptor will start.
-  [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
-
- private:
   // The bytes after the head, taken piece by piece.
   class Source {
    public:
@@ -117,7 +146,7 @@ class RingProducer {
     std::array<std::span<const std::byte>, 3> pieces_;
   };
 
-  void store(std::uint64_t position, abi::ControlWord control, const std::array<std::uint64_t, 7>& words) noexcept {
+  void store(std::uint64_t position, abi::ControlWord control, std::span<const std::uint64_t> words) noexcept {
     abi::Slot& slot = slots_[position % abi::ring_slots];
     for (std::size_t i = 0; i < words.size(); ++i) {
       slot.words[i + 1].store_relaxed(words[i]);

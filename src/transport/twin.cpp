@@ -6,6 +6,7 @@
 #include <exception>
 #include <utility>
 
+#include "src/transport/caller.hpp"
 #include "src/transport/futex.hpp"
 #include "src/transport/text.hpp"
 
@@ -27,6 +28,10 @@ Sleeper::Wiring sleeping_of(Twin::WakeUp wake_up, abi::ChannelWords& words, std:
 Doorbell doorbell_of(Twin::WakeUp wake_up, abi::ChannelWords& words) {
   return wake_up == Twin::WakeUp::futex ? Doorbell(words.client_sleeping.word, words.reply_doorbell.word)
                                         : Doorbell(words.client_sleeping.word);
+}
+
+std::uint32_t slots_of(const ReplyMailbox::Letter& letter) noexcept {
+  return abi::slots_for(static_cast<std::uint32_t>(letter.body.size()));
 }
 
 }  // namespace
@@ -151,7 +156,8 @@ void Twin::publish_progress(bool ring) noexcept {
 
 void Twin::run() {
   const auto wanted = [this]() noexcept {
-    return requests_.ready() || mailbox_->has_letters() || stop_.load(std::memory_order_relaxed) != Stop::no;
+    return requests_.ready() || mailbox_->has_letters() || stop_.load(std::memory_order_relaxed) != Stop::no ||
+           (!parked_.empty() && replies_.credit(slots_of(parked_.front())) != Credit::wait);
   };
   Incoming incoming;
   for (bool going = true; going;) {
@@ -161,7 +167,10 @@ void Twin::run() {
       break;
     }
     if (mailbox_->has_letters()) {
-      deliver_letters();
+      take_letters();
+    }
+    if (!parked_.empty()) [[unlikely]] {
+      deliver_parked();
     }
     switch (requests_.poll(incoming)) {
       case Polled::ready:
@@ -233,38 +242,57 @@ bool Twin::await_fence(abi::Fence fence) {
   return verdict == LaneOrder::Verdict::reached;
 }
 
-void Twin::deliver_letters() {
-  for (const ReplyMailbox::Letter& letter : mailbox_->take()) {
-    const std::span<const std::byte> body(letter.body);
-    static_cast<void>(send_reply({.opcode = letter.opcode,
-                                  .header = letter.header,
-                                  .fixed = body.first(letter.header.fixed),
-                                  .trailing = body.subspan(letter.header.fixed)}));
+void Twin::take_letters() {
+  for (ReplyMailbox::Letter& letter : mailbox_->take()) {
+    parked_.push_back(std::move(letter));
   }
 }
 
-Result<void> Twin::send_reply(const Outgoing& reply) {
-  const std::uint32_t slots = abi::slots_for(static_cast<std::uint32_t>(reply.size()));
-  Credit credit = replies_.credit(slots);
-  if (credit == Credit::wait) {
-    // The caller does not read its replies: its own twin waits for it, and nobody else. Once it has closed the channel
-    // it never will.
-    const auto room = [&]() noexcept {
-      credit = replies_.credit(slots);
-      return credit != Credit::wait || stop_.load(std::memory_order_relaxed) != Stop::no;
-    };
-    static_cast<void>(
-        sleeper_.wait(room, Sleeper::Clock::time_point::max(), [this]() noexcept { publish_progress(); }));
-  }
+bool Twin::has_room(std::size_t bytes) {
+  const Credit credit = replies_.credit(abi::slots_for(static_cast<std::uint32_t>(bytes)));
   if (credit == Credit::violated) {
     give_up("protocol violation by the client: an impossible position for the reply ring");
     stop_.store(Stop::now, std::memory_order_relaxed);
   }
-  if (credit != Credit::enough) {
-    return fail(Errc::closed, "the channel is closed, or its lane is over");
+  return credit == Credit::enough;
+}
+
+void Twin::deliver_parked() {
+  bool any = false;
+  while (!parked_.empty() && has_room(parked_.front().body.size())) {
+    const ReplyMailbox::Letter& letter = parked_.front();
+    const std::span<const std::byte> body(letter.body);
+    replies_.write({.opcode = letter.opcode,
+                    .header = letter.header,
+                    .fixed = body.first(letter.header.fixed),
+                    .trailing = body.subspan(letter.header.fixed)});
+    parked_.pop_front();
+    any = true;
   }
-  replies_.write(reply);
-  doorbell_.flush();
+  if (any) {
+    doorbell_.flush();
+  }
+}
+
+Result<void> Twin::send_reply(const Outgoing& reply) {
+  if (parked_.empty() && has_room(reply.size())) [[likely]] {
+    replies_.write(reply);
+    doorbell_.flush();
+    return {};
+  }
+  // The client does not read its replies just now. The twin goes on all the same: posts that stand behind this call
+  // must not wait for a thread of the client. An honest client has so many open calls and no more.
+  if (parked_.size() > Caller::most_in_flight) {
+    give_up(
+        text("protocol violation by the client: more than ", Caller::most_in_flight, " replies that it does not take"));
+    stop_.store(Stop::now, std::memory_order_relaxed);
+    return fail(Errc::closed, "the lane is over");
+  }
+  ReplyMailbox::Letter letter{
+      .opcode = reply.opcode, .header = reply.header, .body = {reply.fixed.begin(), reply.fixed.end()}};
+  letter.header.fixed = static_cast<std::uint16_t>(reply.fixed.size());
+  letter.body.insert(letter.body.end(), reply.trailing.begin(), reply.trailing.end());
+  parked_.push_back(std::move(letter));
   return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -72,8 +73,12 @@ class Twin {
   void run();
   [[nodiscard]] bool handle(const Incoming& incoming);
   [[nodiscard]] bool await_fence(abi::Fence fence);
-  void deliver_letters();
+  void take_letters();
+  /// Writes parked replies while there is room.
+  void deliver_parked();
   [[nodiscard]] Result<void> send_reply(const Outgoing& reply);
+  /// Whether the reply ring has room for so many bytes; gives up on an impossible position.
+  [[nodiscard]] bool has_room(std::size_t bytes);
   /// Tells the caller how far slots and frames are free, and rings if that is news, or `ring` says so.
   void publish_progress(bool ring = false) noexcept;
   void give_up(std::string reason);
@@ -90,6 +95,7 @@ class Twin {
   std::atomic<Stop> stop_{Stop::no};
   std::atomic<bool> ended_{false};
   std::shared_ptr<ReplyMailbox> mailbox_;
+  std::deque<ReplyMailbox::Letter> parked_;  // replies for which there was no room
   std::thread thread_;
 };
 

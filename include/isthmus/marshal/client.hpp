@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "isthmus/abi.hpp"
 #include "isthmus/channel.hpp"
@@ -48,6 +49,12 @@ class Client {
   template <MessageKind M>
   [[nodiscard]] Result<void> post(const typename M::Request& request, std::span<const std::byte> trailing = {}) {
     return channel_->post(message<M>(request, trailing));
+  }
+  /// The same with frames that the request names: they are handed over, and freed once the host has executed it.
+  template <MessageKind M>
+  [[nodiscard]] Result<void> post(const typename M::Request& request, std::vector<Frame> frames,
+                                  std::span<const std::byte> trailing = {}) {
+    return channel_->post(message<M>(request, trailing), std::move(frames));
   }
 
  private:
