@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A client process for test_ivshmem: lane_holder PCI-FOLDER ENDPOINT [UID]. Attaches (as that user, if one is given)
 // and says `lane N` or `error CODE: TEXT`. Then it obeys lines: `call` (answers `answered` or `error ...`), `fork`
-// (answers `forked PID`; the child sleeps until its parent's death has been noticed), and at the end of its input it
+// (answers `forked PID`, said by the child, which then sleeps until it is killed), and at the end of its input it
 // detaches.
 
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -32,12 +31,11 @@ int hold(isthmus::LaneState& lane) {
                                  : isthmus::Result<isthmus::Reply>(std::unexpected(channel.error()));
       reply ? say("answered") : say(reply.error());
     } else if (line == "fork") {
-      const pid_t child = fork();
-      if (child == 0) {
+      if (fork() == 0) {
+        say("forked " + std::to_string(getpid()));
         pause();
         _exit(0);
       }
-      say("forked " + std::to_string(child));
     }
   }
   return 0;

@@ -198,12 +198,15 @@ TEST_P(LivenessTest, AClientThatKeepsRewritingItsDoorbellsCannotKeepTheLaneAlive
     ASSERT_TRUE(soon([&] {
       return page.host.channels[3].load_acquire().equals(static_cast<std::uint32_t>(abi::ChannelState::open));
     }));
-    std::thread hand([&, region = host.map()] {
+    std::array<SharedWord<std::uint32_t>*, 4> doorbells{};
+    for (std::size_t i = 0; i < doorbells.size(); ++i) {
+      const std::uint64_t entry = page.client.directory.at(i).load_relaxed().bits(~std::uint64_t{abi::channel_present});
+      doorbells.at(i) = &lane->region().channel_block(entry)->words.request_doorbell.word;
+    }
+    std::thread hand([&] {
       while (!over.load()) {
-        for (std::size_t i = 0; i < 4; ++i) {
-          const std::uint64_t entry =
-              page.client.directory.at(i).load_relaxed().bits(~std::uint64_t{abi::channel_present});
-          region.channel_block(entry)->words.request_doorbell.word.store_relaxed(0);
+        for (auto* doorbell : doorbells) {
+          doorbell->store_relaxed(0);
         }
       }
     });
