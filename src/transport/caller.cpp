@@ -78,12 +78,26 @@ Result<void> Caller::make_room(std::size_t body, Clock::time_point deadline) {
   return {};
 }
 
+Result<void> Caller::await_may_open() {
+  Took took = Took::reply;
+  while (!may_open() && took == Took::reply) {
+    took = take_one();
+  }
+  if (took == Took::failure) {
+    return std::unexpected(*failure_);
+  }
+  if (!may_open()) {
+    return fail(Errc::exhausted, text(name_, ": ", most_in_flight, " calls are in flight already (", abandoned_,
+                                      " of them given up); wait for some"));
+  }
+  return {};
+}
+
 Result<std::uint32_t> Caller::open_call(std::span<std::byte> reply) {
+  if (auto may = await_may_open(); !may) {
+    return std::unexpected(std::move(may.error()));
+  }
   if (unused_.empty()) {
-    if (pending_.size() == most_in_flight) {
-      return fail(Errc::exhausted, text(name_, ": ", most_in_flight, " calls are in flight already (", abandoned_,
-                                        " of them given up); wait for some"));
-    }
     const std::size_t first = pending_.size();
     pending_.resize(std::min(most_in_flight, std::max<std::size_t>(16, first * 2)));
     for (std::size_t i = pending_.size(); i-- > first;) {
@@ -148,6 +162,7 @@ Caller::Took Caller::take_other(Polled polled, const Incoming& incoming) noexcep
   const auto given_up = std::ranges::find(abandoned_direct_, call_id);
   if (incoming.control.flags == 0 && pending != nullptr && pending->state == Pending::State::waiting) {
     answer(*pending, incoming);
+    ++answered_;
   } else if (incoming.control.flags == 0 && pending != nullptr && pending->state == Pending::State::abandoned) {
     --abandoned_;
     ++dropped_;
@@ -225,6 +240,7 @@ Result<void> Caller::wait(std::uint32_t call_id, Clock::time_point deadline) {
 Result<Reply> Caller::take_reply(std::uint32_t call_id) {
   Pending& pending = *find(call_id);
   --open_;
+  --answered_;
   release(pending);
   if (pending.reply.size > pending.buffer.size()) {
     return reply_too_long(pending);
@@ -240,6 +256,7 @@ Result<bool> Caller::abandon(std::uint32_t call_id) {
   Pending& pending = *find(call_id);
   --open_;
   if (*answered) {
+    --answered_;
     release(pending);
     return false;
   }

@@ -65,7 +65,12 @@ class Caller {
     return body <= abi::max_body &&
            requests_.credit(abi::slots_for(static_cast<std::uint32_t>(body) + abi::fence_bytes)) == Credit::enough;
   }
-  /// Takes the id of the call that is made the short way.
+  /// Whether one more call may be open: calls that were given up count until they are answered, so that the other side
+  /// knows a limit for what it must keep.
+  [[nodiscard]] bool may_open() const noexcept { return open_ + abandoned_ < most_in_flight; }
+  /// The same once the replies that are there were taken. Errors: exhausted.
+  [[nodiscard]] Result<void> await_may_open();
+  /// Takes the id of the call that is made the short way. \pre may_open()
   [[nodiscard]] std::uint32_t begin_direct(std::span<std::byte> reply) noexcept {
     direct_.id += index_mask + 1;  // the next generation, with the same index
     direct_.state = Pending::State::waiting;
@@ -106,6 +111,8 @@ class Caller {
   [[nodiscard]] bool knows(std::uint32_t call_id) const noexcept;
   /// Calls whose replies somebody waits for, or that were answered and not taken.
   [[nodiscard]] std::size_t open_calls() const noexcept { return open_; }
+  /// Of these, calls that were answered, whose reply is off the ring and not taken.
+  [[nodiscard]] std::size_t answered_calls() const noexcept { return answered_; }
   /// Calls that were given up and are not answered yet.
   [[nodiscard]] std::size_t abandoned_calls() const noexcept { return abandoned_; }
   [[nodiscard]] std::uint64_t dropped_replies() const noexcept { return dropped_; }
@@ -174,6 +181,7 @@ class Caller {
   std::vector<Pending> pending_;
   std::vector<std::uint16_t> unused_;  // indices into pending_
   std::size_t open_ = 0;
+  std::size_t answered_ = 0;
   std::size_t abandoned_ = 0;
   std::uint64_t dropped_ = 0;
 };

@@ -23,6 +23,10 @@ Doorbell make_doorbell(LaneState& lane, std::uint32_t number, abi::ChannelBlock&
   return {words.twin_sleeping.word, pending.at(number / 64), std::uint64_t{1} << (number % 64)};
 }
 
+// How far a host may be behind with telling what it has executed. An honest one tells it when it tells how far slots
+// are free, or as good as then, so it lags by less than this; only a position that was not reached yet could do harm.
+constexpr std::uint64_t longest_lag = std::uint64_t{4} * abi::ring_slots;
+
 Sleeper::Wiring sleeping_of(LaneState& lane, abi::ChannelWords& words) noexcept {
   return {.sleeping = &words.client_sleeping.word,
           .doorbell = lane.link().shares_kernel() ? &words.reply_doorbell.word : nullptr};
@@ -108,8 +112,7 @@ Result<void> Channel::Impl::retire() {
   if (posted.empty()) {
     return {};
   }
-  const std::uint64_t behind_all = caller.position() - posted.front().position + abi::max_descriptor_slots;
-  const auto left = block->words.retired.word.load_acquire().behind(caller.position(), behind_all);  // R1
+  const auto left = block->words.retired.word.load_acquire().behind(caller.position(), longest_lag);  // R1
   if (!left) {
     return caller.poison("the host retired an impossible position");
   }
@@ -141,6 +144,11 @@ std::vector<Reference> Channel::Impl::take_frames() {
 
 void Channel::Impl::arm() {
   if (!completion || armed || caller.open_calls() == 0) {
+    return;
+  }
+  if (caller.answered_calls() != 0) {
+    // Its reply is off the ring already, where the waiter would look for it.
+    static_cast<void>(eventfd_write(completion.get(), 1));
     return;
   }
   caller.publish_credit();
@@ -185,6 +193,11 @@ Result<Reply> Channel::call(const Message& request, std::span<std::byte> reply, 
       return std::unexpected(std::move(room.error()));
     }
   }
+  if (!impl.caller.may_open()) [[unlikely]] {
+    if (auto may = impl.caller.await_may_open(); !may) {
+      return std::unexpected(std::move(may.error()));
+    }
+  }
   impl.write(request, impl.caller.begin_direct(reply), false);
   ++impl.counts.calls;
   if (!impl.caller.spin_direct()) {
@@ -195,6 +208,11 @@ Result<Reply> Channel::call(const Message& request, std::span<std::byte> reply, 
   }
   if (!impl.kept.empty()) [[unlikely]] {
     impl.release_kept_frames();
+  }
+  if (!impl.posted.empty()) [[unlikely]] {
+    if (auto retired = impl.retire(); !retired) {
+      return std::unexpected(std::move(retired.error()));
+    }
   }
   if (impl.completion) [[unlikely]] {
     impl.arm();
@@ -283,8 +301,14 @@ Result<bool> Channel::cancel(CallId id) {
 }
 
 void Channel::keep(Frame frame) {
-  impl_->kept.push_back(frame.release());
-  impl_->release_kept_frames();
+  if (!impl_->lane->is_owner_process()) {
+    return;  // the frame is the parent's, and knows it
+  }
+  const Reference kept = frame.release();
+  if (impl_->is_caller()) {  // nobody else can tell when the calls are over: then it stays until the lane ends
+    impl_->kept.push_back(kept);
+    impl_->release_kept_frames();
+  }
 }
 
 Result<int> Channel::completion_fd() {

@@ -40,7 +40,10 @@ Result<void> Lane::serve_upcalls(Service& service) { return state_->serve_upcall
 Result<void> Lane::check() { return state_->check(); }
 const std::string& Lane::region_name() const noexcept { return state_->region().name(); }
 std::uint32_t Lane::index() const noexcept { return state_->index(); }
-SlabStatistics Lane::slab_statistics() const { return state_->slab().statistics(); }
+SlabStatistics Lane::slab_statistics() const {
+  // A child after fork must not wait for a lock that a thread of its parent held.
+  return state_->is_owner_process() ? state_->slab().statistics() : SlabStatistics{};
+}
 
 Frame::Frame(std::shared_ptr<LaneState> lane, std::span<std::byte> bytes, Reference reference) noexcept
     : lane_(std::move(lane)), bytes_(bytes), reference_(reference) {}

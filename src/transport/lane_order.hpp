@@ -46,10 +46,13 @@ class LaneOrder {
     if (ahead == 0 || ahead > abi::Fence::position_mask / 2) {
       return Verdict::reached;
     }
-    return ahead <= abi::ring_slots ? Verdict::wait : Verdict::impossible;
+    return ahead <= farthest_ahead ? Verdict::wait : Verdict::impossible;
   }
 
  private:
+  // The slots of a request that is being executed are free already, and a whole ring can have been written since.
+  static constexpr std::uint64_t farthest_ahead = abi::max_descriptor_slots + abi::ring_slots;
+
   struct alignas(abi::writer_separation) Entry {
     std::atomic<std::uint64_t> executed{0};
     std::atomic<bool> known{false};

@@ -30,6 +30,9 @@ Doorbell doorbell_of(Twin::WakeUp wake_up, abi::ChannelWords& words) {
                                         : Doorbell(words.client_sleeping.word);
 }
 
+// What an honest caller has open at most, the one made the short way included. It bounds what is kept for a caller.
+constexpr std::size_t most_unanswered = Caller::most_in_flight + 1;
+
 std::uint32_t slots_of(const ReplyMailbox::Letter& letter) noexcept {
   return abi::slots_for(static_cast<std::uint32_t>(letter.body.size()));
 }
@@ -71,8 +74,10 @@ class Twin::CurrentRequest final : public Request {
          .trailing = trailing});
   }
   PendingCall defer() override {
-    settled_ = true;
-    return {twin_->mailbox_, incoming_->header.call_id, incoming_->header.api, incoming_->control.opcode};
+    // A post has no answer, and a call only one: otherwise nothing is kept.
+    const bool keeps = wants_reply() && !std::exchange(settled_, true);
+    return {keeps ? twin_->mailbox_ : std::shared_ptr<ReplyMailbox>(), incoming_->header.call_id, incoming_->header.api,
+            incoming_->control.opcode};
   }
   std::shared_ptr<Upcalls> upcalls() const noexcept override {
     return twin_->setup_.upcalls ? twin_->setup_.upcalls() : nullptr;
@@ -200,6 +205,10 @@ bool Twin::handle(const Incoming& incoming) {
     return false;
   }
   CurrentRequest request(*this, incoming);
+  if (request.wants_reply() && ++unanswered_ > most_unanswered) {
+    give_up(text("protocol violation by the client: more than ", most_unanswered, " calls at a time"));
+    return false;
+  }
   try {
     setup_.service->handle(request);
   } catch (const std::exception& error) {
@@ -267,6 +276,7 @@ void Twin::deliver_parked() {
                     .fixed = body.first(letter.header.fixed),
                     .trailing = body.subspan(letter.header.fixed)});
     parked_.pop_front();
+    --unanswered_;
     any = true;
   }
   if (any) {
@@ -277,17 +287,12 @@ void Twin::deliver_parked() {
 Result<void> Twin::send_reply(const Outgoing& reply) {
   if (parked_.empty() && has_room(reply.size())) [[likely]] {
     replies_.write(reply);
+    --unanswered_;
     doorbell_.flush();
     return {};
   }
   // The client does not read its replies just now. The twin goes on all the same: posts that stand behind this call
-  // must not wait for a thread of the client. An honest client has so many open calls and no more.
-  if (parked_.size() > Caller::most_in_flight) {
-    give_up(
-        text("protocol violation by the client: more than ", Caller::most_in_flight, " replies that it does not take"));
-    stop_.store(Stop::now, std::memory_order_relaxed);
-    return fail(Errc::closed, "the lane is over");
-  }
+  // must not wait for a thread of the client.
   ReplyMailbox::Letter letter{
       .opcode = reply.opcode, .header = reply.header, .body = {reply.fixed.begin(), reply.fixed.end()}};
   letter.header.fixed = static_cast<std::uint16_t>(reply.fixed.size());

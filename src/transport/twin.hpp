@@ -96,6 +96,7 @@ class Twin {
   std::atomic<bool> ended_{false};
   std::shared_ptr<ReplyMailbox> mailbox_;
   std::deque<ReplyMailbox::Letter> parked_;  // replies for which there was no room
+  std::size_t unanswered_ = 0;               // calls taken whose replies are not in the ring yet
   std::thread thread_;
 };
 
