@@ -14,18 +14,13 @@
 #include "isthmus/error.hpp"
 #include "isthmus/frame.hpp"
 #include "isthmus/service.hpp"
+#include "isthmus/slab_statistics.hpp"
 
 namespace isthmus {
 
 struct AttachOptions {
   /// How long a worker may take to answer. A daemon that is not there is noticed sooner where that is possible.
   std::chrono::milliseconds timeout{2000};
-};
-
-struct SlabStatistics {
-  std::uint64_t bytes_in_use = 0;     ///< as asked for by allocate()
-  std::uint64_t bytes_claimed = 0;    ///< in extents that this lane holds
-  std::uint64_t bytes_claimable = 0;  ///< in extents of the region that nobody holds
 };
 
 /// One process's connection to its worker. Detaches when destroyed and the last Frame is gone. Move-only; any thread
