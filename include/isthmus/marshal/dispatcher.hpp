@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -50,15 +51,15 @@ class Dispatcher final : public Service {
     handlers_[key(M::api, M::opcode)] = [function = std::move(function)](Request& request) mutable {
       typename M::Request fixed;
       if (!read_fixed(request.fixed(), fixed)) {
-        static_cast<void>(request.reply(status_unknown_fields));
+        std::ignore = request.reply(status_unknown_fields);
         return;
       }
       Call call(request);
       const std::expected<typename M::Reply, std::int32_t> reply = function(std::as_const(fixed), call);
       if (reply) {
-        static_cast<void>(request.reply(0, bytes_of(*reply), call.reply_trailing()));
+        std::ignore = request.reply(0, bytes_of(*reply), call.reply_trailing());
       } else {
-        static_cast<void>(request.reply(reply.error()));
+        std::ignore = request.reply(reply.error());
       }
     };
   }
