@@ -67,6 +67,7 @@ int run(isthmus::Channel& channel) {
     call.id = *id;
   }
   std::vector<OpenCall*> open;
+  open.reserve(calls.size());
   for (OpenCall& call : calls) {
     open.push_back(&call);
   }
