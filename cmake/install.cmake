@@ -3,7 +3,7 @@ include(CMakePackageConfigHelpers)
 
 set(isthmus_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/isthmus)
 set(isthmus_exported)
-foreach(target isthmus_transport isthmus_marshal)
+foreach(target isthmus_transport isthmus_marshal isthmus_shared)
   if(TARGET ${target})
     list(APPEND isthmus_exported ${target})
   endif()
@@ -45,6 +45,7 @@ if(TARGET isthmus_transport)
     set(isthmus_pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
   endif()
   configure_file(${PROJECT_SOURCE_DIR}/cmake/isthmus.pc.in ${PROJECT_BINARY_DIR}/isthmus.pc @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/isthmus.pc
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/isthmus-c.pc.in ${PROJECT_BINARY_DIR}/isthmus-c.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/isthmus.pc ${PROJECT_BINARY_DIR}/isthmus-c.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
 endif()

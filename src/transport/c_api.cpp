@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "isthmus/abi.hpp"
+#include "isthmus/isthmus.h"
+#include "isthmus/lane.hpp"
+#include "src/transport/c_handles.hpp"
+#include "src/transport/process_mark.hpp"
+#include "src/transport/text.hpp"
+
+// The C interface over the C++ one. What is here: handles, structs that grow, and the end of every exception's way.
+
+namespace isthmus {
+namespace {
+
+// ---- errors --------------------------------------------------------------------------------------------------------
+
+// Zero is success in C, so each code is one more than in C++.
+constexpr isthmus_result code(Errc errc) { return static_cast<isthmus_result>(errc) + 1; }
+static_assert(code(Errc::invalid_argument) == ISTHMUS_INVALID_ARGUMENT && code(Errc::not_found) == ISTHMUS_NOT_FOUND);
+static_assert(code(Errc::permission_denied) == ISTHMUS_PERMISSION_DENIED);
+static_assert(code(Errc::version_mismatch) == ISTHMUS_VERSION_MISMATCH && code(Errc::busy) == ISTHMUS_BUSY);
+static_assert(code(Errc::exhausted) == ISTHMUS_EXHAUSTED && code(Errc::timed_out) == ISTHMUS_TIMED_OUT);
+static_assert(code(Errc::peer_died) == ISTHMUS_PEER_DIED && code(Errc::closed) == ISTHMUS_CLOSED);
+static_assert(code(Errc::protocol_violation) == ISTHMUS_PROTOCOL_VIOLATION);
+static_assert(code(Errc::unsupported) == ISTHMUS_UNSUPPORTED && code(Errc::wrong_thread) == ISTHMUS_WRONG_THREAD);
+static_assert(code(Errc::system) == ISTHMUS_SYSTEM);
+
+// No std::string: it must work without memory, and have nothing to destroy when the thread ends.
+thread_local constinit std::array<char, 512> last_error{};
+
+isthmus_result failed(isthmus_result result, std::string_view why) noexcept {
+  const std::size_t length = std::min(why.size(), last_error.size() - 1);
+  std::copy_n(why.begin(), length, last_error.begin());
+  last_error.at(length) = '\0';
+  return result;
+}
+isthmus_result failed(const Error& error) noexcept { return failed(code(error.code), error.message); }
+isthmus_result invalid(std::string_view why) noexcept { return failed(ISTHMUS_INVALID_ARGUMENT, why); }
+
+// Every function's body runs in here.
+template <class Body>
+isthmus_result guarded(const Body& body) noexcept {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return failed(ISTHMUS_EXHAUSTED, "no memory");
+  } catch (const std::exception& error) {
+    return failed(ISTHMUS_SYSTEM, error.what());
+  } catch (...) {
+    return failed(ISTHMUS_SYSTEM, "an unknown exception");
+  }
+}
+
+// ---- structs that grow ---------------------------------------------------------------------------------------------
+
+constexpr std::uint32_t longest_struct = 4096;
+
+// Where each struct ended in version 0. Never to be changed.
+template <class T>
+constexpr std::uint32_t first_size = 0;
+template <>
+constexpr std::uint32_t first_size<isthmus_attach_options> = 8;
+template <>
+constexpr std::uint32_t first_size<isthmus_message> = 40;
+template <>
+constexpr std::uint32_t first_size<isthmus_reply> = 16;
+template <>
+constexpr std::uint32_t first_size<isthmus_channel_counts> = 40;
+template <>
+constexpr std::uint32_t first_size<isthmus_slab_counts> = 32;
+
+template <class T>
+isthmus_result check_size(const T* given, std::string_view name) noexcept {
+  static_assert(first_size<T> != 0 && first_size<T> <= sizeof(T) && offsetof(T, struct_size) == 0);
+  if (given == nullptr) {
+    return invalid(text(name, ": NULL"));
+  }
+  if (given->struct_size < first_size<T> || given->struct_size > longest_struct) {
+    return invalid(text(name, ": struct_size ", given->struct_size, "; set it to sizeof, from ", first_size<T>, " to ",
+                        longest_struct));
+  }
+  return ISTHMUS_OK;
+}
+
+// Reads a struct that may be older (what is missing is zero) or newer (what is not known has to be zero).
+template <class T>
+isthmus_result read_struct(const T* given, T& known, std::string_view name) noexcept {
+  if (const auto result = check_size(given, name); result != ISTHMUS_OK) {
+    return result;
+  }
+  if (given->struct_size == sizeof(T)) [[likely]] {
+    known = *given;
+    return ISTHMUS_OK;
+  }
+  const auto* const bytes = reinterpret_cast<const std::byte*>(given);
+  const std::span all(bytes, given->struct_size);
+  const auto common = all.first(std::min(all.size(), sizeof(T)));
+  known = T{};
+  std::memcpy(&known, common.data(), common.size());
+  if (!std::ranges::all_of(all.subspan(common.size()), [](std::byte b) { return b == std::byte{0}; })) {
+    return failed(ISTHMUS_UNSUPPORTED, text(name, ": struct_size ", all.size(), ", and something after byte ",
+                                            sizeof(T), " is not zero: this library is too old to know what"));
+  }
+  return ISTHMUS_OK;
+}
+
+// Writes a struct whose size was checked.
+template <class T>
+void write_struct(T known, T* given) noexcept {
+  known.struct_size = given->struct_size;
+  const std::size_t common = std::min<std::size_t>(known.struct_size, sizeof(T));
+  auto* const bytes = reinterpret_cast<std::byte*>(given);
+  std::memset(bytes + common, 0, known.struct_size - common);
+  std::memcpy(bytes, &known, common);
+}
+
+// ---- handles -------------------------------------------------------------------------------------------------------
+
+/// The channel handles of a lane, for the thread that detaches it.
+struct LaneChannels {
+  std::mutex mutex;
+  std::vector<std::uintptr_t> handles;
+};
+
+struct OpenLane {
+  Lane lane;
+  ProcessMark process;
+  std::shared_ptr<LaneChannels> channels;
+};
+
+struct OpenChannel {
+  Channel* channel;
+  std::uintptr_t lane;
+  ProcessMark process;
+  const void* thread;
+};
+
+const void* this_thread() noexcept {
+  static thread_local char mark = 0;
+  return &mark;
+}
+
+// constinit, and never destroyed: other libraries' threads may still call while the program ends.
+constinit CHandles<OpenLane, 1> lanes;
+constinit CHandles<OpenChannel, 2> channels;
+constinit CHandles<Frame, 3> frames;
+
+// NOLINTBEGIN(cppcoreguidelines-pro-type-reinterpret-cast, performance-no-int-to-ptr): handles are numbers in disguise
+template <class Handle>
+std::uintptr_t number(Handle* handle) noexcept {
+  return reinterpret_cast<std::uintptr_t>(handle);
+}
+template <class Handle>
+Handle* disguise(std::uintptr_t number) noexcept {
+  return reinterpret_cast<Handle*>(number);
+}
+// NOLINTEND(cppcoreguidelines-pro-type-reinterpret-cast, performance-no-int-to-ptr)
+
+constexpr std::string_view bad_lane = "lane: NULL, detached, or no lane at all";
+constexpr std::string_view bad_channel =
+    "channel: NULL, no channel at all, or its lane was detached or its thread has ended";
+constexpr std::string_view bad_frame = "frame: NULL, freed or handed over before, or no frame at all";
+
+// The channel handles of one thread. They go when it ends, before the channels themselves: thread-local objects are
+// destroyed in the opposite order of their making, and this one is made after the lane's.
+class ThreadHandles {
+ public:
+  ThreadHandles() = default;
+  ThreadHandles(const ThreadHandles&) = delete;
+  ThreadHandles& operator=(const ThreadHandles&) = delete;
+  ThreadHandles(ThreadHandles&&) = delete;
+  ThreadHandles& operator=(ThreadHandles&&) = delete;
+  ~ThreadHandles() {
+    for (const std::uintptr_t handle : handles_) {
+      static_cast<void>(channels.take(handle));
+    }
+  }
+
+  [[nodiscard]] std::uintptr_t find(std::uintptr_t lane, const Channel* channel) {
+    std::erase_if(handles_, [](std::uintptr_t handle) { return channels.find(handle) == nullptr; });
+    for (const std::uintptr_t handle : handles_) {
+      const OpenChannel* known = channels.find(handle);
+      if (known != nullptr && known->lane == lane && known->channel == channel) {
+        return handle;
+      }
+    }
+    return 0;
+  }
+  [[nodiscard]] std::uintptr_t add(std::uintptr_t lane, const OpenLane& open, Channel* channel) {
+    const std::scoped_lock lock(open.channels->mutex);
+    auto& others = open.channels->handles;
+    std::erase_if(others, [](std::uintptr_t handle) { return channels.find(handle) == nullptr; });
+    // Before the handle exists: nothing may fail after that.
+    others.reserve(others.size() + 1);
+    handles_.reserve(handles_.size() + 1);
+    const auto handle =
+        channels.put({.channel = channel, .lane = lane, .process = open.process, .thread = this_thread()});
+    if (handle) {
+      others.push_back(*handle);
+      handles_.push_back(*handle);
+    }
+    return handle.value_or(0);
+  }
+
+ private:
+  std::vector<std::uintptr_t> handles_;
+};
+
+ThreadHandles& thread_handles() {
+  static thread_local ThreadHandles handles;
+  return handles;
+}
+
+// ---- what several functions need -----------------------------------------------------------------------------------
+
+Channel::Clock::time_point deadline(std::int64_t timeout_ns) {
+  if (timeout_ns < 0) {
+    return Channel::no_deadline;
+  }
+  const auto now = Channel::Clock::now();
+  const auto farthest = Channel::no_deadline - now;
+  const std::chrono::nanoseconds timeout(timeout_ns);
+  return timeout >= farthest ? Channel::no_deadline : now + timeout;
+}
+
+std::span<const std::byte> bytes(const void* data, std::size_t size) noexcept {
+  return {static_cast<const std::byte*>(data), size};
+}
+std::span<std::byte> bytes(void* data, std::size_t size) noexcept { return {static_cast<std::byte*>(data), size}; }
+
+isthmus_result read_request(const isthmus_message* given, Message& request) noexcept {
+  isthmus_message known;
+  if (const auto result = read_struct(given, known, "message"); result != ISTHMUS_OK) {
+    return result;
+  }
+  if ((known.fixed == nullptr && known.fixed_size != 0) || (known.trailing == nullptr && known.trailing_size != 0)) {
+    return invalid("message: a NULL pointer with a size that is not 0");
+  }
+  constexpr std::size_t longest_fixed = std::numeric_limits<std::uint16_t>::max();
+  // Here, because the sum of two sizes that cannot be could be one that can.
+  if (known.fixed_size > longest_fixed || known.trailing_size > abi::max_body) {
+    return invalid(text("message: a fixed part of ", known.fixed_size, " bytes and ", known.trailing_size,
+                        " trailing ones; ", abi::max_body, " together are possible, put more into a frame"));
+  }
+  request = {.api = known.api,
+             .opcode = known.opcode,
+             .fixed = bytes(known.fixed, known.fixed_size),
+             .trailing = bytes(known.trailing, known.trailing_size)};
+  return ISTHMUS_OK;
+}
+
+void write_reply(const Reply& reply, isthmus_reply* given) noexcept {
+  write_struct({.struct_size = 0, .status = reply.status, .size = reply.size, .fixed_size = reply.fixed}, given);
+}
+
+isthmus_result in_a_child() noexcept {
+  return failed(ISTHMUS_WRONG_THREAD,
+                "used in a child after fork, which owns nothing of its parent's; attach anew there");
+}
+
+// Runs a body with a channel, or says that the handle is none.
+template <class Body>
+isthmus_result with_channel(isthmus_channel* handle, const Body& body) noexcept {
+  return guarded([&]() -> isthmus_result {
+    const OpenChannel* const known = channels.find(number(handle));
+    if (known == nullptr) [[unlikely]] {
+      return invalid(bad_channel);
+    }
+    if (!known->process.is_this_process()) [[unlikely]] {
+      return in_a_child();
+    }
+    if (known->thread != this_thread()) [[unlikely]] {
+      return failed(ISTHMUS_WRONG_THREAD,
+                    "channel: used by another thread than its own; ask isthmus_lane_channel() in each thread");
+    }
+    return body(*known->channel);
+  });
+}
+template <class Body>
+isthmus_result with_lane(isthmus_lane* handle, const Body& body) noexcept {
+  return guarded([&]() -> isthmus_result {
+    OpenLane* const known = lanes.find(number(handle));
+    if (known == nullptr) [[unlikely]] {
+      return invalid(bad_lane);
+    }
+    return known->process.is_this_process() ? body(*known) : in_a_child();
+  });
+}
+
+// Takes frames out of their handles: all of them or, when one is bad, none.
+isthmus_result take_frames(std::span<isthmus_frame* const> handles, std::vector<Frame>& taken) {
+  std::vector<isthmus_frame*> sorted(handles.begin(), handles.end());
+  std::ranges::sort(sorted);
+  if (std::ranges::adjacent_find(sorted) != sorted.end()) {
+    return invalid("frames: one occurs twice");
+  }
+  if (!std::ranges::all_of(sorted, [](isthmus_frame* frame) { return frames.find(number(frame)) != nullptr; })) {
+    return invalid(bad_frame);
+  }
+  taken.reserve(handles.size());
+  for (isthmus_frame* handle : handles) {
+    auto frame = frames.take(number(handle));
+    if (frame) {
+      taken.push_back(std::move(*frame));
+    }
+  }
+  return ISTHMUS_OK;
+}
+
+}  // namespace
+}  // namespace isthmus
+
+// ---- the interface -------------------------------------------------------------------------------------------------
+
+using namespace isthmus;
+
+extern "C" {
+
+uint32_t isthmus_abi_version(void) { return ISTHMUS_ABI_VERSION; }
+
+const char* isthmus_last_error(void) { return last_error.data(); }
+
+const char* isthmus_result_name(isthmus_result result) {
+  constexpr std::array names{"ok",
+                             "invalid_argument",
+                             "not_found",
+                             "permission_denied",
+                             "version_mismatch",
+                             "busy",
+                             "exhausted",
+                             "timed_out",
+                             "peer_died",
+                             "closed",
+                             "protocol_violation",
+                             "unsupported",
+                             "wrong_thread",
+                             "system"};
+  static_assert(names.size() == ISTHMUS_SYSTEM + 1);
+  return result >= 0 && static_cast<std::size_t>(result) < names.size() ? names.at(static_cast<std::size_t>(result))
+                                                                        : "unknown";
+}
+
+isthmus_result isthmus_lane_attach(const char* endpoint, const isthmus_attach_options* options, isthmus_lane** lane) {
+  return guarded([&]() -> isthmus_result {
+    if (endpoint == nullptr || lane == nullptr) {
+      return invalid("isthmus_lane_attach: NULL");
+    }
+    AttachOptions chosen;
+    if (options != nullptr) {
+      isthmus_attach_options known;
+      if (const auto result = read_struct(options, known, "attach_options"); result != ISTHMUS_OK) {
+        return result;
+      }
+      if (known.timeout_ms != 0) {
+        chosen.timeout = std::chrono::milliseconds(known.timeout_ms);
+      }
+    }
+    auto attached = Lane::attach(endpoint, chosen);
+    if (!attached) {
+      return failed(attached.error());
+    }
+    const auto handle = lanes.put({.lane = std::move(*attached),
+                                   .process = ProcessMark::current(),
+                                   .channels = std::make_shared<LaneChannels>()});
+    if (!handle) {
+      return failed(ISTHMUS_EXHAUSTED, "no handle is left for a lane");
+    }
+    *lane = disguise<isthmus_lane>(*handle);
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_lane_detach(isthmus_lane* lane) {
+  return guarded([&]() -> isthmus_result {
+    if (lane == nullptr) {
+      return ISTHMUS_OK;
+    }
+    const auto taken = lanes.take(number(lane));
+    if (!taken) {
+      return invalid(bad_lane);
+    }
+    if (taken->process.is_this_process()) {  // in a child after fork the lock may be held for ever
+      const std::scoped_lock lock(taken->channels->mutex);
+      for (const std::uintptr_t handle : taken->channels->handles) {
+        static_cast<void>(channels.take(handle));
+      }
+    }
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_lane_check(isthmus_lane* lane) {
+  return with_lane(lane, [](OpenLane& known) {
+    const auto ok = known.lane.check();
+    return ok ? ISTHMUS_OK : failed(ok.error());
+  });
+}
+
+isthmus_result isthmus_lane_channel(isthmus_lane* lane, isthmus_channel** channel) {
+  return with_lane(lane, [&](OpenLane& known) -> isthmus_result {
+    if (channel == nullptr) {
+      return invalid("isthmus_lane_channel: NULL");
+    }
+    const auto opened = known.lane.channel();
+    if (!opened) {
+      return failed(opened.error());
+    }
+    std::uintptr_t handle = thread_handles().find(number(lane), *opened);
+    if (handle == 0) {
+      handle = thread_handles().add(number(lane), known, *opened);
+    }
+    if (handle == 0) {
+      return failed(ISTHMUS_EXHAUSTED, "no handle is left for a channel");
+    }
+    *channel = disguise<isthmus_channel>(handle);
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_lane_slab_counts(isthmus_lane* lane, isthmus_slab_counts* counts) {
+  return with_lane(lane, [&](OpenLane& known) {
+    if (const auto result = check_size(counts, "slab_counts"); result != ISTHMUS_OK) {
+      return result;
+    }
+    const SlabStatistics now = known.lane.slab_statistics();
+    write_struct({.struct_size = 0,
+                  .reserved = 0,
+                  .bytes_in_use = now.bytes_in_use,
+                  .bytes_claimed = now.bytes_claimed,
+                  .bytes_claimable = now.bytes_claimable},
+                 counts);
+    return isthmus_result{ISTHMUS_OK};
+  });
+}
+
+isthmus_result isthmus_channel_call(isthmus_channel* channel, const isthmus_message* request, void* buffer,
+                                    size_t buffer_size, int64_t timeout_ns, isthmus_reply* reply) {
+  return with_channel(channel, [&](Channel& known) -> isthmus_result {
+    Message message;
+    if (const auto result = read_request(request, message); result != ISTHMUS_OK) {
+      return result;
+    }
+    if (const auto result = check_size(reply, "reply"); result != ISTHMUS_OK) {
+      return result;
+    }
+    if (buffer == nullptr && buffer_size != 0) {
+      return invalid("buffer: NULL with a size that is not 0");
+    }
+    const auto answer = known.call(message, bytes(buffer, buffer_size), deadline(timeout_ns));
+    if (!answer) {
+      return failed(answer.error());
+    }
+    write_reply(*answer, reply);
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_channel_post(isthmus_channel* channel, const isthmus_message* request,
+                                    isthmus_frame* const* posted, size_t frame_count, int64_t timeout_ns) {
+  return with_channel(channel, [&](Channel& known) -> isthmus_result {
+    Message message;
+    if (const auto result = read_request(request, message); result != ISTHMUS_OK) {
+      return result;
+    }
+    if (frame_count == 0) {
+      const auto ok = known.post(message, deadline(timeout_ns));
+      return ok ? ISTHMUS_OK : failed(ok.error());
+    }
+    if (posted == nullptr) {
+      return invalid("frames: NULL with a count that is not 0");
+    }
+    std::vector<Frame> taken;
+    if (const auto result = take_frames(std::span(posted, frame_count), taken); result != ISTHMUS_OK) {
+      return result;
+    }
+    const auto ok = known.post(message, std::move(taken), deadline(timeout_ns));
+    return ok ? ISTHMUS_OK : failed(ok.error());
+  });
+}
+
+isthmus_result isthmus_channel_submit(isthmus_channel* channel, const isthmus_message* request, void* buffer,
+                                      size_t buffer_size, int64_t timeout_ns, isthmus_call_id* call) {
+  return with_channel(channel, [&](Channel& known) -> isthmus_result {
+    Message message;
+    if (const auto result = read_request(request, message); result != ISTHMUS_OK) {
+      return result;
+    }
+    if (call == nullptr || (buffer == nullptr && buffer_size != 0)) {
+      return invalid("isthmus_channel_submit: NULL");
+    }
+    const auto id = known.submit(message, bytes(buffer, buffer_size), deadline(timeout_ns));
+    if (!id) {
+      return failed(id.error());
+    }
+    *call = static_cast<isthmus_call_id>(*id);
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_channel_poll(isthmus_channel* channel, isthmus_call_id call, isthmus_reply* reply,
+                                    int* answered) {
+  return with_channel(channel, [&](Channel& known) -> isthmus_result {
+    if (const auto result = check_size(reply, "reply"); result != ISTHMUS_OK) {
+      return result;
+    }
+    if (answered == nullptr) {
+      return invalid("isthmus_channel_poll: NULL");
+    }
+    const auto answer = known.poll(static_cast<CallId>(call));
+    if (!answer) {
+      return failed(answer.error());
+    }
+    if (*answer) {
+      write_reply(**answer, reply);
+    }
+    *answered = answer->has_value() ? 1 : 0;
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_channel_wait(isthmus_channel* channel, isthmus_call_id call, int64_t timeout_ns,
+                                    isthmus_reply* reply) {
+  return with_channel(channel, [&](Channel& known) -> isthmus_result {
+    if (const auto result = check_size(reply, "reply"); result != ISTHMUS_OK) {
+      return result;
+    }
+    const auto answer = known.wait(static_cast<CallId>(call), deadline(timeout_ns));
+    if (!answer) {
+      return failed(answer.error());
+    }
+    write_reply(*answer, reply);
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_channel_cancel(isthmus_channel* channel, isthmus_call_id call, int* may_still_run) {
+  return with_channel(channel, [&](Channel& known) -> isthmus_result {
+    const auto running = known.cancel(static_cast<CallId>(call));
+    if (!running) {
+      return failed(running.error());
+    }
+    if (may_still_run != nullptr) {
+      *may_still_run = *running ? 1 : 0;
+    }
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_channel_keep(isthmus_channel* channel, isthmus_frame* frame) {
+  return with_channel(channel, [&](Channel& known) -> isthmus_result {
+    auto taken = frames.take(number(frame));
+    if (!taken) {
+      return invalid(bad_frame);
+    }
+    known.keep(std::move(*taken));
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_channel_completion_fd(isthmus_channel* channel, int* fd) {
+  return with_channel(channel, [&](Channel& known) -> isthmus_result {
+    if (fd == nullptr) {
+      return invalid("isthmus_channel_completion_fd: NULL");
+    }
+    const auto made = known.completion_fd();
+    if (!made) {
+      return failed(made.error());
+    }
+    *fd = *made;
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_channel_get_counts(isthmus_channel* channel, isthmus_channel_counts* counts) {
+  return with_channel(channel, [&](Channel& known) {
+    if (const auto result = check_size(counts, "channel_counts"); result != ISTHMUS_OK) {
+      return result;
+    }
+    const ChannelStatistics now = known.statistics();
+    write_struct({.struct_size = 0,
+                  .reserved = 0,
+                  .calls = now.calls,
+                  .posts = now.posts,
+                  .doorbells = now.doorbells,
+                  .dropped_replies = now.dropped_replies},
+                 counts);
+    return isthmus_result{ISTHMUS_OK};
+  });
+}
+
+isthmus_result isthmus_frame_allocate(isthmus_lane* lane, size_t size, isthmus_frame** frame) {
+  return with_lane(lane, [&](OpenLane& known) -> isthmus_result {
+    if (frame == nullptr) {
+      return invalid("isthmus_frame_allocate: NULL");
+    }
+    auto allocated = known.lane.allocate(size);
+    if (!allocated) {
+      return failed(allocated.error());
+    }
+    const auto handle = frames.put(std::move(*allocated));
+    if (!handle) {
+      return failed(ISTHMUS_EXHAUSTED, "no handle is left for a frame");
+    }
+    *frame = disguise<isthmus_frame>(*handle);
+    return ISTHMUS_OK;
+  });
+}
+
+isthmus_result isthmus_frame_free(isthmus_frame* frame) {
+  return guarded([&]() -> isthmus_result {
+    return frame == nullptr || frames.take(number(frame)) ? ISTHMUS_OK : invalid(bad_frame);
+  });
+}
+
+void* isthmus_frame_data(isthmus_frame* frame) {
+  const Frame* const known = frames.find(number(frame));
+  return known != nullptr ? known->data() : nullptr;
+}
+
+size_t isthmus_frame_size(isthmus_frame* frame) {
+  const Frame* const known = frames.find(number(frame));
+  return known != nullptr ? known->size() : 0;
+}
+
+isthmus_result isthmus_frame_reference(isthmus_frame* frame, size_t offset, size_t length,
+                                       isthmus_reference* reference) {
+  return guarded([&]() -> isthmus_result {
+    const Frame* const known = frames.find(number(frame));
+    if (known == nullptr) {
+      return invalid(bad_frame);
+    }
+    if (reference == nullptr) {
+      return invalid("isthmus_frame_reference: NULL");
+    }
+    if (offset > known->size() || length > known->size() - offset) {
+      return invalid(
+          text("frame of ", known->size(), " bytes: ", length, " bytes from ", offset, " on are not within it"));
+    }
+    *reference = std::bit_cast<isthmus_reference>(known->reference(offset, length));
+    return ISTHMUS_OK;
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,98 @@
+"""The C interface: a program in C against a real daemon, and what the shared library exports and needs."""
+
+import os
+import re
+import signal
+import subprocess
+import unittest
+from pathlib import Path
+
+from isthmus_host import Daemon
+
+BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
+ROOT = Path(__file__).resolve().parents[2]
+PROBE = BUILD / "test/c_api/c_api_probe"
+LIBRARY = BUILD / "src/transport/libisthmus.so"
+
+
+def output_of(*command):
+    return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
+
+
+def sanitized():
+    return re.search(r"__(asan|tsan|ubsan)_", output_of("nm", "-D", LIBRARY)) is not None
+
+
+class CApi(unittest.TestCase):
+    def run_case(self, name):
+        with Daemon(BUILD, shms=[{"name": "local", "region_size": "32 MiB"}]) as daemon:
+            result = subprocess.run([PROBE, name, "shm:local"], capture_output=True, text=True, timeout=55,
+                                    env=daemon.environment)
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr + daemon.log)
+
+    def test_calls_and_versions(self):
+        self.run_case("calls")
+
+    def test_frames_and_posts(self):
+        self.run_case("frames")
+
+    def test_calls_in_flight(self):
+        self.run_case("in_flight")
+
+    def test_messages_that_cannot_be(self):
+        self.run_case("bad_messages")
+
+    def test_stale_and_wild_handles(self):
+        self.run_case("bad_handles")
+
+    def test_null_arguments(self):
+        self.run_case("nulls")
+
+    def test_short_and_long_structs(self):
+        self.run_case("struct_sizes")
+
+    def test_a_second_thread(self):
+        self.run_case("threads")
+
+    def test_a_child_after_fork(self):
+        self.run_case("fork")
+
+    def test_an_exhausted_slab(self):
+        self.run_case("exhausted")
+
+    def test_an_exception_inside(self):
+        if sanitized():
+            self.skipTest("a sanitizer's allocator aborts instead of throwing")
+        self.run_case("exceptions")
+
+    def test_a_worker_that_dies(self):
+        with Daemon(BUILD, shms=[{"name": "local", "region_size": "32 MiB"}]) as daemon:
+            probe = subprocess.Popen([PROBE, "dead_peer", "shm:local"], env=daemon.environment, text=True,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual(probe.stdout.readline(), "attached\n")
+            for pid in daemon.worker_pids():
+                os.kill(pid, signal.SIGKILL)
+            _, errors = probe.communicate(timeout=50)
+            self.assertEqual(probe.returncode, 0, errors)
+
+    def test_the_library_exports_what_the_header_declares_and_nothing_else(self):
+        symbols = output_of("nm", "-D", "--defined-only", LIBRARY)
+        exported = dict(re.findall(r" [TW] ([^@\s]+)@@(\S+)", symbols))
+        header = (ROOT / "include/isthmus/isthmus.h").read_text()
+        declared = re.findall(r"ISTHMUS_API [^;(]*?(isthmus_\w+)\(", header)
+        self.assertEqual(sorted(exported), sorted(declared))
+        self.assertEqual(set(exported.values()), {"ISTHMUS_0"})
+        self.assertIn("[libisthmus.so.0]", output_of("readelf", "-d", LIBRARY))
+
+    def test_the_library_needs_the_c_library_only_and_no_newer_one_than_2_34(self):
+        if sanitized():
+            self.skipTest("a sanitizer's runtime has needs of its own")
+        needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", output_of("readelf", "-d", LIBRARY)))
+        self.assertLessEqual(needed, {"libc.so.6", "ld-linux-x86-64.so.2"})
+        versions = {tuple(map(int, found.split(".")))
+                    for found in re.findall(r"GLIBC_([0-9.]+)", output_of("objdump", "-T", LIBRARY))}
+        self.assertLessEqual(max(versions), (2, 34))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
