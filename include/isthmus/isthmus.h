@@ -56,7 +56,7 @@ extern "C" {
 /** Version of this header: 16 bits for what breaks programs (the library's soname), 16 bits that count additions. */
 #define ISTHMUS_ABI_MAJOR 0
 #define ISTHMUS_ABI_MINOR 1
-#define ISTHMUS_ABI_VERSION (((uint32_t)ISTHMUS_ABI_MAJOR << 16) | (uint32_t)ISTHMUS_ABI_MINOR)
+#define ISTHMUS_ABI_VERSION (ISTHMUS_ABI_MAJOR * 65536U + ISTHMUS_ABI_MINOR)
 
 /** The version of the library that is loaded, made up as ISTHMUS_ABI_VERSION. Any thread. */
 ISTHMUS_API uint32_t isthmus_abi_version(void);
@@ -103,7 +103,7 @@ typedef struct isthmus_frame isthmus_frame;     /**< memory that both sides see;
 /** Names a call that was submitted; void once its reply was taken, or it was cancelled. */
 typedef uint32_t isthmus_call_id;
 
-#define ISTHMUS_FOREVER ((int64_t)-1)
+#define ISTHMUS_FOREVER (-INT64_C(1))
 
 /** Names bytes that stay where they are, and travels in their place. A wire format, which never changes. */
 typedef struct isthmus_reference {
@@ -146,13 +146,17 @@ typedef struct isthmus_channel_counts {
   uint64_t dropped_replies; /**< late replies to calls that were given up */
 } isthmus_channel_counts;
 
-/** What a lane holds of its region's payload memory, in bytes. */
+/** What a lane's payload memory is used for, in bytes; taken at one moment. */
 typedef struct isthmus_slab_counts {
   uint32_t struct_size;
   uint32_t reserved;
-  uint64_t bytes_in_use;    /**< as asked for by isthmus_frame_allocate() */
-  uint64_t bytes_claimed;   /**< in extents that this lane holds */
-  uint64_t bytes_claimable; /**< in extents of the region that nobody holds */
+  uint64_t bytes_in_use;      /**< in frames, as asked for by isthmus_frame_allocate() */
+  uint64_t bytes_held;        /**< in frames that were given back, but that the host may still use */
+  uint64_t bytes_cached;      /**< free, kept by threads for their next frames */
+  uint64_t bytes_in_channels; /**< rings and reserves */
+  uint64_t bytes_high_water;  /**< most that frames and caches ever took at a time */
+  uint64_t bytes_claimed;     /**< in extents that this lane holds */
+  uint64_t bytes_claimable;   /**< in extents of the region that nobody holds */
 } isthmus_slab_counts;
 
 /* ---- lanes ------------------------------------------------------------------------------------------------------ */

@@ -83,7 +83,7 @@ constexpr std::uint32_t first_size<isthmus_reply> = 16;
 template <>
 constexpr std::uint32_t first_size<isthmus_channel_counts> = 40;
 template <>
-constexpr std::uint32_t first_size<isthmus_slab_counts> = 32;
+constexpr std::uint32_t first_size<isthmus_slab_counts> = 64;
 
 template <class T>
 isthmus_result check_size(const T* given, std::string_view name) noexcept {
@@ -442,6 +442,10 @@ isthmus_result isthmus_lane_slab_counts(isthmus_lane* lane, isthmus_slab_counts*
     write_struct({.struct_size = 0,
                   .reserved = 0,
                   .bytes_in_use = now.bytes_in_use,
+                  .bytes_held = now.bytes_held,
+                  .bytes_cached = now.bytes_cached,
+                  .bytes_in_channels = now.bytes_in_channels,
+                  .bytes_high_water = now.bytes_high_water,
                   .bytes_claimed = now.bytes_claimed,
                   .bytes_claimable = now.bytes_claimable},
                  counts);
