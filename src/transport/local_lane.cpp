@@ -175,7 +175,8 @@ struct LocalLane::Impl {
     if (mark.is_this_process()) {
       end();
     } else if (thread.joinable()) {
-      thread.detach();  // it exists in the parent only
+      // It exists in the parent only: it can be neither joined nor detached here, nor destroyed.
+      static_cast<void>(new std::thread(std::move(thread)));
     }
   }
 
