@@ -17,6 +17,7 @@
 #include <optional>
 #include <system_error>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "src/transport/claim.hpp"
@@ -174,9 +175,9 @@ struct LocalLane::Impl {
   ~Impl() {
     if (mark.is_this_process()) {
       end();
-    } else if (thread.joinable()) {
+    } else {
       // It exists in the parent only: it can be neither joined nor detached here, nor destroyed.
-      static_cast<void>(new std::thread(std::move(thread)));
+      std::ignore = thread.release();
     }
   }
 
@@ -187,7 +188,7 @@ struct LocalLane::Impl {
   std::shared_ptr<Control> control;
   std::optional<Lane> lane;
   std::weak_ptr<LaneState> state;
-  std::thread thread;
+  std::unique_ptr<std::thread> thread;
   pid_t child = -1;
   std::optional<LaneEnd> over;
 };
@@ -226,8 +227,8 @@ void LocalLane::Impl::end() {
     while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
     }
   }
-  if (thread.joinable()) {
-    thread.join();
+  if (thread != nullptr) {
+    thread->join();
   }
   over = control->last_words().value_or(LaneEnd{.orderly = false, .reason = "the worker did not start"});
 }
@@ -239,7 +240,8 @@ Result<LocalLane> LocalLane::in_thread(Service& service, const LocalLaneOptions&
   }
   auto impl = std::make_unique<Impl>(std::move(ends->control));
   try {
-    impl->thread = std::thread([&service, worker = std::move(ends->worker)] { worker.tell(worker.serve(service)); });
+    impl->thread = std::make_unique<std::thread>(
+        [&service, worker = std::move(ends->worker)] { worker.tell(worker.serve(service)); });
   } catch (const std::system_error& error) {
     return fail(Errc::exhausted, text("local lane: no thread for the worker: ", error.what()));
   }
