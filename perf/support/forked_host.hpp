@@ -4,14 +4,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
-#include <string>
 
-#include "isthmus/lane.hpp"
+#include "isthmus/local_lane.hpp"
 #include "isthmus/reference.hpp"
-#include "perf/support/child.hpp"
-#include "src/transport/unique_fd.hpp"
 
 namespace isthmus::perf {
 
@@ -48,31 +44,23 @@ static_assert(sizeof(OneSlot) == 40);
 
 }  // namespace wire
 
-/// A lane whose worker is a forked process: what isthmusd and isthmus-worker do for a shm: client, without them. The
-/// client's side is the public API.
+/// A lane whose worker is a forked process, without a daemon.
 class ForkedHost {
  public:
-  /// Starts the worker and attaches. Neither side is pinned then; each has waited once already.
+  /// Starts the worker and attaches. Neither side is pinned then; each has waited once already. To be made while the
+  /// program has one thread.
   explicit ForkedHost(std::uint64_t region_size = std::uint64_t{32} << 20);
-  ForkedHost(const ForkedHost&) = delete;
-  ForkedHost& operator=(const ForkedHost&) = delete;
-  ForkedHost(ForkedHost&&) = delete;
-  ForkedHost& operator=(ForkedHost&&) = delete;
-  ~ForkedHost();
 
-  [[nodiscard]] Lane& lane() noexcept { return *lane_; }
+  [[nodiscard]] Lane& lane() noexcept { return local_.lane(); }
   /// The calling thread's channel.
   [[nodiscard]] Channel& channel();
   /// Pins the calling thread and its twin as placement() says.
   void pin();
-  /// How often twins rang clients, and clients twins, since the region was made: read from the region.
-  [[nodiscard]] std::uint64_t doorbells() const;
+  /// How often twins rang clients, and clients twins, on the channels that are open: read from the region.
+  [[nodiscard]] std::uint64_t doorbells();
 
  private:
-  std::uint64_t region_size_;
-  UniqueFd region_;
-  std::optional<Child> worker_;
-  std::optional<Lane> lane_;
+  LocalLane local_;
 };
 
 }  // namespace isthmus::perf
