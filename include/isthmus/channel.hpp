@@ -72,6 +72,13 @@ class Channel {
   [[nodiscard]] Result<void> post(const Message& request, std::vector<Frame> frames,
                                   Clock::time_point deadline = no_deadline);
 
+  /// Starts a batch of posts and submitted calls, which the host sees all at once, at flush(): cheaper than one by one.
+  /// Other threads' requests may wait for it, so flush soon. Whatever waits on this channel flushes first. Errors:
+  /// wrong_thread, and the lane's.
+  [[nodiscard]] Result<void> hold();
+  /// Ends the batch. Harmless where there is none. The same errors.
+  [[nodiscard]] Result<void> flush();
+
   /// Sends a request whose reply is fetched later, by poll() or wait(); replies may come in any order. `reply` must
   /// stay valid until then, or until cancel(). The deadline is for room in the ring. Errors: as call().
   [[nodiscard]] Result<CallId> submit(const Message& request, std::span<std::byte> reply = {},

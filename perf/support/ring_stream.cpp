@@ -13,6 +13,7 @@
 #include "src/transport/doorbell.hpp"
 #include "src/transport/ring_consumer.hpp"
 #include "src/transport/ring_producer.hpp"
+#include "src/transport/spin.hpp"
 
 namespace isthmus::perf {
 namespace {
@@ -38,9 +39,13 @@ class RingStream final : public Exchange {
   void client(std::uint32_t count) override {
     for (std::uint32_t left = count; left > 0;) {
       const std::uint32_t size = std::min(left, batch_);
+      if (size > 1) {
+        producer_.hold();
+      }
       for (std::uint32_t i = 0; i < size; ++i) {
         put();
       }
+      producer_.release();
       to_host_.flush();
       left -= size;
     }
@@ -52,7 +57,10 @@ class RingStream final : public Exchange {
     bool right = true;
     for (std::uint32_t left = count; left > 0;) {
       switch (consumer_.poll(incoming)) {
-        case Polled::empty:
+        case Polled::empty:  // as a twin does after a post
+          for (int i = 0; i < 3; ++i) {
+            spin_pause();
+          }
           continue;
         case Polled::violated:
           throw std::runtime_error("the ring is violated");
@@ -79,6 +87,7 @@ class RingStream final : public Exchange {
     wire::OneSlot message;
     message.words.fill(++sent_);
     for (Credit credit = producer_.credit(1); credit != Credit::enough; credit = producer_.credit(1)) {
+      producer_.release();
       if (credit == Credit::violated) {
         throw std::runtime_error("the ring is violated");
       }

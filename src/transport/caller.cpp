@@ -26,6 +26,7 @@ Caller::Caller(CallerLane& lane, std::string name, const RingProducer& requests,
 
 template <class Ready>
 Result<void> Caller::block_until(const Ready& ready, Clock::time_point deadline) {
+  release();
   const auto woken = [&]() noexcept { return ready() || lane_->seems_over(); };
   for (;;) {
     const Clock::time_point now_and_then = Clock::now() + longest_wait_unchecked;
@@ -78,23 +79,30 @@ Result<void> Caller::make_room(std::size_t body, Clock::time_point deadline) {
   return {};
 }
 
-Result<void> Caller::await_may_open() {
-  Took took = Took::reply;
-  while (!may_open() && took == Took::reply) {
-    took = take_one();
+Result<void> Caller::await_may_open(Clock::time_point deadline) {
+  for (;;) {
+    Took took = Took::reply;
+    while (!may_open() && took == Took::reply) {
+      took = take_one();
+    }
+    if (took == Took::failure) {
+      return std::unexpected(*failure_);
+    }
+    if (may_open()) {
+      return {};
+    }
+    // Late replies will make room; answers that the caller has still to take will not.
+    if (abandoned_ == 0) {
+      return fail(Errc::exhausted, text(name_, ": ", most_in_flight, " calls are open already; take their replies"));
+    }
+    if (auto waited = block_until([this]() noexcept { return replies_.ready(); }, deadline); !waited) {
+      return waited;
+    }
   }
-  if (took == Took::failure) {
-    return std::unexpected(*failure_);
-  }
-  if (!may_open()) {
-    return fail(Errc::exhausted, text(name_, ": ", most_in_flight, " calls are in flight already (", abandoned_,
-                                      " of them given up); wait for some"));
-  }
-  return {};
 }
 
-Result<std::uint32_t> Caller::open_call(std::span<std::byte> reply) {
-  if (auto may = await_may_open(); !may) {
+Result<std::uint32_t> Caller::open_call(std::span<std::byte> reply, Clock::time_point deadline) {
+  if (auto may = await_may_open(deadline); !may) {
     return std::unexpected(std::move(may.error()));
   }
   if (unused_.empty()) {
@@ -119,11 +127,6 @@ void Caller::drop_call(std::uint32_t call_id) noexcept {
     --open_;
     release(*pending);
   }
-}
-
-void Caller::write(const Outgoing& request) noexcept {
-  requests_.write(request);
-  doorbell_.flush();
 }
 
 Caller::Pending* Caller::find(std::uint32_t call_id) noexcept {

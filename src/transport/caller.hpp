@@ -51,11 +51,25 @@ class Caller {
   /// Waits until a request with so long a body can be written, whatever fence it will carry.
   [[nodiscard]] Result<void> make_room(std::size_t body, Clock::time_point deadline);
   /// Takes a call id; the reply's body will be written to `reply`. Errors: exhausted (too many in flight).
-  [[nodiscard]] Result<std::uint32_t> open_call(std::span<std::byte> reply);
+  [[nodiscard]] Result<std::uint32_t> open_call(std::span<std::byte> reply, Clock::time_point deadline);
   /// Gives an id back whose request was not written.
   void drop_call(std::uint32_t call_id) noexcept;
-  /// Writes and flushes. \pre make_room() for it
-  void write(const Outgoing& request) noexcept;
+  /// Writes, and flushes unless a batch is held. \pre make_room() for it
+  void write(const Outgoing& request) noexcept {
+    requests_.write(request);
+    if (!requests_.holds()) [[likely]] {
+      doorbell_.flush();
+    }
+  }
+  /// Starts a batch (RingProducer::hold()), which any wait of this side ends.
+  void hold() noexcept { requests_.hold(); }
+  /// Ends it, if there is one.
+  void release() noexcept {
+    if (requests_.holds()) {
+      requests_.release();
+      doorbell_.flush();
+    }
+  }
 
   // One call at a time can be made the short way, which a blocking call takes: its reply is matched without the table
   // of open calls, and nothing is allocated.
@@ -68,8 +82,8 @@ class Caller {
   /// Whether one more call may be open: calls that were given up count until they are answered, so that the other side
   /// knows a limit for what it must keep.
   [[nodiscard]] bool may_open() const noexcept { return open_ + abandoned_ < most_in_flight; }
-  /// The same once the replies that are there were taken. Errors: exhausted.
-  [[nodiscard]] Result<void> await_may_open();
+  /// Waits until that is so, if late replies can make it so. Errors: exhausted, timed_out.
+  [[nodiscard]] Result<void> await_may_open(Clock::time_point deadline);
   /// Takes the id of the call that is made the short way. \pre may_open()
   [[nodiscard]] std::uint32_t begin_direct(std::span<std::byte> reply) noexcept {
     direct_.id += index_mask + 1;  // the next generation, with the same index
@@ -79,15 +93,9 @@ class Caller {
   }
   /// Looks for its reply for as long as that of a busy host takes; false leaves the rest to finish_direct().
   [[nodiscard]] bool spin_direct() noexcept {
-    for (int i = 0; i < direct_polls; ++i) {
-      if (replies_.ready() && take_one() == Took::failure) [[unlikely]] {
-        return false;
-      }
-      if (direct_.state == Pending::State::answered) {
-        return true;
-      }
-    }
-    return false;
+    return sleeper_.look_briefly([this]() noexcept {
+      return replies_.ready() && (take_one() == Took::failure || direct_.state == Pending::State::answered);
+    }) && direct_.state == Pending::State::answered;
   }
   /// Blocks for its reply. A call that times out is given up.
   [[nodiscard]] Result<void> finish_direct(Clock::time_point deadline);
@@ -138,7 +146,6 @@ class Caller {
     reply,
     failure,  ///< failure_ says why; the lane is poisoned
   };
-  static constexpr int direct_polls = 256;
 
   /// Takes the next reply, if there is one.
   [[nodiscard]] Took take_one() noexcept {

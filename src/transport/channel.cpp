@@ -88,7 +88,7 @@ Result<CallId> Channel::Impl::submit(const Message& request, std::span<std::byte
   if (auto room = caller.make_room(request.fixed.size() + request.trailing.size(), deadline); !room) {
     return std::unexpected(std::move(room.error()));
   }
-  const auto call_id = caller.open_call(reply);
+  const auto call_id = caller.open_call(reply, deadline);
   if (!call_id) {
     return std::unexpected(call_id.error());
   }
@@ -116,12 +116,15 @@ Result<void> Channel::Impl::retire() {
   if (!left) {
     return caller.poison("the host retired an impossible position");
   }
-  const std::uint64_t retired = caller.position() - *left;
-  while (!posted.empty() && posted.front().position <= retired) {
+  retire_up_to(caller.position() - *left);
+  return {};
+}
+
+void Channel::Impl::retire_up_to(std::uint64_t position) noexcept {
+  while (!posted.empty() && posted.front().position <= position) {
     lane->slab().free(posted.front().frame.offset(), posted.front().frame.length);
     posted.pop_front();
   }
-  return {};
 }
 
 void Channel::Impl::release_kept_frames() noexcept {
@@ -194,11 +197,13 @@ Result<Reply> Channel::call(const Message& request, std::span<std::byte> reply, 
     }
   }
   if (!impl.caller.may_open()) [[unlikely]] {
-    if (auto may = impl.caller.await_may_open(); !may) {
+    if (auto may = impl.caller.await_may_open(deadline); !may) {
       return std::unexpected(std::move(may.error()));
     }
   }
+  const std::uint64_t before = impl.caller.position();
   impl.write(request, impl.caller.begin_direct(reply), false);
+  impl.caller.release();
   ++impl.counts.calls;
   if (!impl.caller.spin_direct()) {
     if (auto answered = impl.caller.finish_direct(deadline); !answered) {
@@ -210,9 +215,7 @@ Result<Reply> Channel::call(const Message& request, std::span<std::byte> reply, 
     impl.release_kept_frames();
   }
   if (!impl.posted.empty()) [[unlikely]] {
-    if (auto retired = impl.retire(); !retired) {
-      return std::unexpected(std::move(retired.error()));
-    }
+    impl.retire_up_to(before);  // the twin executes in order: what was posted before an answered call is done
   }
   if (impl.completion) [[unlikely]] {
     impl.arm();
@@ -243,6 +246,22 @@ Result<void> Channel::post(const Message& request, std::vector<Frame> frames, Cl
   return impl.posted.empty() ? Result<void>() : impl.retire();
 }
 
+Result<void> Channel::hold() {
+  if (auto ok = impl_->check_caller(); !ok) {
+    return ok;
+  }
+  impl_->caller.hold();
+  return {};
+}
+
+Result<void> Channel::flush() {
+  if (auto ok = impl_->check_caller(); !ok) {
+    return ok;
+  }
+  impl_->caller.release();
+  return {};
+}
+
 Result<CallId> Channel::submit(const Message& request, std::span<std::byte> reply, Clock::time_point deadline) {
   if (auto ok = impl_->check_caller(); !ok) {
     return std::unexpected(std::move(ok.error()));
@@ -258,6 +277,7 @@ Result<std::optional<Reply>> Channel::poll(CallId id) {
     return std::unexpected(std::move(ok.error()));
   }
   impl_->disarm();
+  impl_->caller.release();
   const auto call_id = static_cast<std::uint32_t>(id);
   const auto answered = impl_->caller.poll(call_id);
   impl_->release_kept_frames();

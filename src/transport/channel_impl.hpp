@@ -38,6 +38,8 @@ struct Channel::Impl {
   [[nodiscard]] Result<void> check_call(CallId id) const;
   /// Frees the frames of posts that the host has executed.
   [[nodiscard]] Result<void> retire();
+  /// The same for posts that are known to be executed.
+  void retire_up_to(std::uint64_t position) noexcept;
   /// Frees the frames that were kept for calls that were given up, once all of those are answered.
   void release_kept_frames() noexcept;
   /// With a completion descriptor: has it made readable when the next reply comes.

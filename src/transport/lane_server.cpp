@@ -68,7 +68,7 @@ class UpcallPort final : public Upcalls, public CallerLane {
     if (auto room = ready_for(message, deadline); !room) {
       return std::unexpected(std::move(room.error()));
     }
-    const auto id = caller_.open_call(reply);
+    const auto id = caller_.open_call(reply, deadline);
     if (!id) {
       return std::unexpected(id.error());
     }

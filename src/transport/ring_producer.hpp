@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <utility>
 
 #include "isthmus/abi.hpp"
 
@@ -88,6 +89,19 @@ class RingProducer {
     }
   }
 
+  /// Starts a batch: what is written from now on shows to the consumer all at once, at release(). Since the consumer
+  /// looks at nothing behind the first slot meanwhile, no line is taken back and forth while the batch is written. The
+  /// other side waits for it: release soon, and before waiting for anything, credit included.
+  void hold() noexcept { holding_ = true; }
+  /// Shows the batch. Harmless where there is none.
+  void release() noexcept {
+    if (held_ != nullptr) {
+      std::exchange(held_, nullptr)->words[0].store_release(held_word_);  // P1
+    }
+    holding_ = false;
+  }
+  [[nodiscard]] bool holds() const noexcept { return holding_; }
+
   /// Where the next descriptor will start.
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
 
@@ -146,20 +160,40 @@ class RingProducer {
     std::array<std::span<const std::byte>, 3> pieces_;
   };
 
+  // Lines that the consumer is not looking at yet are fetched for writing ahead of time.
+  static void prefetch_for_writing(const abi::Slot& slot) noexcept {
+#if defined(__x86_64__)
+    asm volatile("prefetchw %0" : : "m"(slot));
+#else
+    __builtin_prefetch(&slot, 1);
+#endif
+  }
+
   void store(std::uint64_t position, abi::ControlWord control, std::span<const std::uint64_t> words) noexcept {
     abi::Slot& slot = slots_[position % abi::ring_slots];
     for (std::size_t i = 0; i < words.size(); ++i) {
       slot.words[i + 1].store_relaxed(words[i]);
     }
     control.lap = first_lap_ + static_cast<std::uint32_t>(position / abi::ring_slots);
-    slot.words[0].store_release(control.encode());  // P1
+    if (holding_ && held_ == nullptr && (control.flags & abi::flag_continuation) == 0) [[unlikely]] {
+      held_ = &slot;
+      held_word_ = control.encode();
+    } else {
+      slot.words[0].store_release(control.encode());  // P1
+    }
+    prefetch_for_writing(slots_[(position + prefetch_distance) % abi::ring_slots]);
   }
+
+  static constexpr std::uint64_t prefetch_distance = 8;
 
   abi::Slot* slots_;
   const SharedWord<std::uint64_t>* consumed_;
   std::uint64_t position_;
   std::uint32_t first_lap_;
   std::uint32_t free_ = abi::ring_slots;
+  bool holding_ = false;
+  abi::Slot* held_ = nullptr;  // the first head of a batch, not stored yet
+  std::uint64_t held_word_ = 0;
 };
 
 /// Makes every slot look empty to a consumer that starts at position `start`, whatever the memory held.

@@ -42,6 +42,12 @@ class Sleeper {
   explicit Sleeper(const Wiring& wiring) noexcept
       : sleeping_(wiring.sleeping), doorbell_(wiring.doorbell), relay_(wiring.relay) {}
 
+  /// Looks for as long as the answer of a busy peer takes, where this thread may spin.
+  template <class Ready>
+  [[nodiscard]] bool look_briefly(const Ready& ready) noexcept {
+    return spinner_.spin_briefly(ready);
+  }
+
   /// Returns true as soon as `ready()` holds, false once `until` has passed. `before_sleep()` runs each time before
   /// this side arms: the place to publish credit.
   template <class Ready, class BeforeSleep>

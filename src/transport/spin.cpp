@@ -4,29 +4,13 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 
 namespace isthmus {
 namespace {
 
-// A place that allows one thread to spin. It stays with its thread between waits, so that a call pays for no
-// read-modify-write; another thread takes it over when its holder is not spinning. All of it is a heuristic: a race
-// costs one spin too many, never a wake-up.
-struct alignas(128) Place {
-  std::atomic<std::uint64_t> holder{0};
-  std::atomic<bool> spinning{false};
-};
-
-constexpr std::uint32_t max_places = 64;
-
-std::array<Place, max_places>& places() noexcept {
-  static std::array<Place, max_places> all;
-  return all;
-}
-
-std::uint32_t place_count() noexcept {
-  static const std::uint32_t count = [] {
+std::uint32_t place_count(std::uint32_t max_places) noexcept {
+  static const std::uint32_t count = [max_places] {
     cpu_set_t set;
     CPU_ZERO(&set);
     const int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
@@ -44,19 +28,16 @@ std::uint64_t next_id() noexcept {
 
 Spinner::Spinner() noexcept : id_(next_id()) {}
 
+std::array<SpinPlace, Spinner::max_places> Spinner::places;
+
 Spinner::~Spinner() {
   std::uint64_t mine = id_;
-  places()[place_].holder.compare_exchange_strong(mine, 0, std::memory_order_relaxed);
+  places[place_].holder.compare_exchange_strong(mine, 0, std::memory_order_relaxed);
 }
 
-bool Spinner::begin() noexcept {
-  Place& last = places()[place_];
-  if (last.holder.load(std::memory_order_relaxed) == id_ && place_ < place_count()) {
-    last.spinning.store(true, std::memory_order_relaxed);
-    return true;
-  }
-  for (std::uint32_t i = 0; i < place_count(); ++i) {
-    Place& place = places()[i];
+bool Spinner::find_place() noexcept {
+  for (std::uint32_t i = 0; i < place_count(max_places); ++i) {
+    SpinPlace& place = places[i];
     std::uint64_t holder = place.holder.load(std::memory_order_relaxed);
     if (holder != 0 && place.spinning.load(std::memory_order_relaxed)) {
       continue;
@@ -69,8 +50,6 @@ bool Spinner::begin() noexcept {
   }
   return false;
 }
-
-void Spinner::end() noexcept { places()[place_].spinning.store(false, std::memory_order_relaxed); }
 
 void Spinner::observe(std::chrono::nanoseconds wait) noexcept {
   usual_wait_ += (std::min(wait, max_budget * 8) - usual_wait_) / 8;

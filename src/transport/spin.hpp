@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
@@ -14,6 +16,14 @@ inline void spin_pause() noexcept {
   asm volatile("isb" ::: "memory");
 #endif
 }
+
+/// A place that allows one thread of the process to spin. It stays with its thread between waits, so that a call pays
+/// for no read-modify-write; another thread takes it over when its holder is not spinning. All of it is a heuristic: a
+/// race costs one spin too many, never a wake-up.
+struct alignas(128) SpinPlace {
+  std::atomic<std::uint64_t> holder{0};
+  std::atomic<bool> spinning{false};
+};
 
 /// One thread's readiness to burn processor time before it blocks.
 ///
@@ -38,26 +48,30 @@ class Spinner {
   /// Polls `ready` until it holds (true) or the budget is used up (false).
   template <class Ready>
   [[nodiscard]] bool spin(const Ready& ready) noexcept {
-    // Most answers of a busy peer come within a few cache-line transfers: no clock is read for those.
-    for (int i = 0; i < unclocked_polls; ++i) {
-      if (ready()) {
-        return true;
-      }
-    }
     if (!begin()) {
-      return false;
+      return ready();
     }
-    const Clock::time_point start = Clock::now();
-    bool found = false;
-    for (;;) {
-      for (int i = 0; i < polls_per_clock && !found; ++i) {
-        spin_pause();
-        found = ready();
-      }
-      if (found || Clock::now() - start >= budget_) {
-        break;
-      }
+    bool found = poll(ready);
+    if (!found) {
+      const Clock::time_point start = Clock::now();
+      do {
+        for (int i = 0; i < polls_per_clock && !found; ++i) {
+          spin_pause();
+          found = ready();
+        }
+      } while (!found && Clock::now() - start < budget_);
     }
+    end();
+    return found;
+  }
+
+  /// The same for as long as the answer of a busy peer takes, a few cache-line transfers: no clock is read.
+  template <class Ready>
+  [[nodiscard]] bool spin_briefly(const Ready& ready) noexcept {
+    if (!begin()) {
+      return ready();
+    }
+    const bool found = poll(ready);
     end();
     return found;
   }
@@ -71,8 +85,29 @@ class Spinner {
   static constexpr int unclocked_polls = 256;
   static constexpr int polls_per_clock = 32;
 
-  [[nodiscard]] bool begin() noexcept;
-  void end() noexcept;
+  static constexpr std::uint32_t max_places = 64;
+  static std::array<SpinPlace, max_places> places;
+
+  template <class Ready>
+  [[nodiscard]] static bool poll(const Ready& ready) noexcept {
+    for (int i = 0; i < unclocked_polls; ++i) {
+      if (ready()) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  [[nodiscard]] bool begin() noexcept {
+    SpinPlace& last = places[place_];
+    if (last.holder.load(std::memory_order_relaxed) == id_) [[likely]] {
+      last.spinning.store(true, std::memory_order_relaxed);
+      return true;
+    }
+    return find_place();
+  }
+  void end() noexcept { places[place_].spinning.store(false, std::memory_order_relaxed); }
+  [[nodiscard]] bool find_place() noexcept;
 
   std::chrono::nanoseconds budget_ = max_budget;
   std::chrono::nanoseconds usual_wait_{0};

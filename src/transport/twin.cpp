@@ -164,6 +164,8 @@ void Twin::run() {
     return requests_.ready() || mailbox_->has_letters() || stop_.load(std::memory_order_relaxed) != Stop::no ||
            (!parked_.empty() && replies_.credit(slots_of(parked_.front())) != Credit::wait);
   };
+  constexpr int pauses_after_post = 3;
+  bool after_post = false;
   Incoming incoming;
   for (bool going = true; going;) {
     // Looked at before the ring: what the client wrote before it closed the channel must be seen by the poll after it.
@@ -182,11 +184,18 @@ void Twin::run() {
         if (requests_.take_news()) {
           publish_progress(true);
         }
+        after_post = (incoming.control.flags & abi::flag_post) != 0;
         going = handle(incoming);
         break;
       case Polled::empty:
         going = stop == Stop::no;
         if (going) {
+          // More posts are likely to follow a post, and nobody waits for an answer: looking at the next line while the
+          // client writes it would only slow both down.
+          for (int i = 0; after_post && i < pauses_after_post; ++i) {
+            spin_pause();
+          }
+          after_post = false;
           static_cast<void>(
               sleeper_.wait(wanted, Sleeper::Clock::time_point::max(), [this]() noexcept { publish_progress(); }));
         }
