@@ -17,6 +17,7 @@
 #include "perf/support/channel_calls.hpp"
 #include "perf/support/exchange.hpp"
 #include "perf/support/forked_host.hpp"
+#include "perf/support/ring_call.hpp"
 
 namespace isthmus::perf {
 namespace {
@@ -86,6 +87,7 @@ void add_call(const std::string& name, Size size, const std::function<std::uniqu
 void register_benchmarks() {
   add_call("rtt/raw_one_line", Size::slot, [] { return raw_ping_pong(Lines::one); });
   add_call("rtt/raw_two_lines", Size::slot, [] { return raw_ping_pong(Lines::two); });
+  add_call("rtt/ring_alone", Size::slot, ring_call);
   for (const Rival& rival : call_rivals()) {
     add_context("version " + rival.name, rival.version);
     add_call("rtt/" + rival.name, Size::slot, rival.make, rival.host);

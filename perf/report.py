@@ -13,6 +13,7 @@ from svg_plot import Axis, decades, line_plot, steps
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMITS = {"raw_one_line", "raw_two_lines", "raw_copy", "futex"}
+PARTS = {"ring_alone"}  # of Isthmus itself
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -105,7 +106,7 @@ class Table:
         return [m for m in self._all.values() if m.group == name and not m.error and "rival" in m]
 
     def best_rival(self, group):
-        return min((m for m in self.group(group) if m.rival not in LIMITS),
+        return min((m for m in self.group(group) if m.rival not in LIMITS | PARTS),
                    key=lambda m: m.rival_over_ours.median, default=None)
 
     def limit(self, group):
@@ -201,6 +202,7 @@ def make_summary(measurements, context, table):
     put_ratio("call_rtt_over_raw_pingpong", table.limit("rtt"), inverse=True)
     put_ratio("call_rtt_over_raw_one_line", named("rtt/raw_one_line"), inverse=True)
     put_ratio("call_rtt_over_raw_two_lines", named("rtt/raw_two_lines"), inverse=True)
+    put_ratio("call_rtt_over_ring_alone", named("rtt/ring_alone"), inverse=True)
     put_ratio("boost_spsc_rtt_over_call_rtt", named("rtt/boost_spsc_queue"))
     put_ratio("unix_socket_rtt_over_call_rtt", named("rtt/unix_socket"))
     put_ratio("throughput_batch1_over_best_rival", table.best_rival("stream/batch:1"))

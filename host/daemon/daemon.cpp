@@ -29,7 +29,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
     return std::unexpected(std::move(loop.error()));
   }
   if (!(*loop)->fallback_reason().empty()) {
-    spdlog::info("event loop: {} ({})", (*loop)->engine_name(), (*loop)->fallback_reason());
+    log::info("event loop: {} ({})", (*loop)->engine_name(), (*loop)->fallback_reason());
   }
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(*loop), std::move(*signals)));
   for (const VmConfig& vm : config.vms) {
@@ -56,15 +56,15 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
 Result<void> Daemon::run() {
   auto added = loop_->add(signals_.fd(), EPOLLIN, [this](std::uint32_t) {
     while (const auto signal = signals_.next()) {
-      spdlog::info("signal {}: ending", signal->number);
+      log::info("signal {}: ending", signal->number);
       shut_down();
     }
   });
   if (!added) {
     return std::unexpected(std::move(added.error()));
   }
-  spdlog::info("isthmusd serves {} VMs and {} shm endpoints, waiting by {}", vms_.size(), shms_.size(),
-               loop_->engine_name());
+  log::info("isthmusd serves {} VMs and {} shm endpoints, waiting by {}", vms_.size(), shms_.size(),
+            loop_->engine_name());
   auto outcome = loop_->run();
   // Their callbacks live in the loop: the parts go first.
   vms_.clear();

@@ -2,8 +2,6 @@
 
 // isthmusd: serves VMs and processes of this machine with workers, by its configuration file (docs/isthmusd.md).
 
-#include <spdlog/sinks/stdout_sinks.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
@@ -44,8 +42,7 @@ int main(int argc, char** argv) {
   if (check_only) {
     return 0;
   }
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("isthmusd"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+  isthmus::host::log::open();
 
   auto daemon = isthmus::host::Daemon::start(*config);
   if (!daemon) {

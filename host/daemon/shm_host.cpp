@@ -67,7 +67,7 @@ Result<std::unique_ptr<ShmHost>> ShmHost::start(EventLoop& loop, const ShmConfig
     return std::unexpected(std::move(added.error()));
   }
   host->listener_token_ = *added;
-  spdlog::info("shm {}: listening at {}", config.name, host->listener_.path().string());
+  log::info("shm {}: listening at {}", config.name, host->listener_.path().string());
   return host;
 }
 
@@ -91,7 +91,7 @@ ShmHost::~ShmHost() {
 void ShmHost::on_connection() {
   auto accepted = listener_.accept();
   if (!accepted) {
-    spdlog::warn("shm {}: {}", config_.name, accepted.error().message);
+    log::warn("shm {}: {}", config_.name, accepted.error().message);
     return;
   }
   if (!accepted->has_value()) {
@@ -151,7 +151,7 @@ void ShmHost::on_hello(std::uint64_t id, std::uint32_t version, std::uint32_t ab
     return;
   }
   if (auto served = serve(id); !served) {
-    spdlog::error("shm {}: client {}: {}", config_.name, client.peer.pid, served.error().message);
+    log::error("shm {}: client {}: {}", config_.name, client.peer.pid, served.error().message);
     refuse(socket, wire::Welcome::failed, served.error().message);
     if (client.worker != nullptr) {
       client_gone(id, "it could not be answered");
@@ -193,17 +193,17 @@ Result<void> ShmHost::serve(std::uint64_t id) {
     return std::unexpected(std::move(worker.error()));
   }
   client.worker = std::move(*worker);
-  spdlog::info("shm {}: client {} (uid {}) is served by worker {}", config_.name, client.peer.pid, client.peer.uid,
-               client.worker->pid());
+  log::info("shm {}: client {} (uid {}) is served by worker {}", config_.name, client.peer.pid, client.peer.uid,
+            client.worker->pid());
   return accept_with(client.peer.socket.get(), region->get(), kick.get());
 }
 
 void ShmHost::on_worker_gone(std::uint64_t id, bool orderly, const std::string& why) {
   Client& client = clients_.at(id);
   if (orderly || client.closing) {
-    spdlog::info("shm {}: lane of client {} ended: {}", config_.name, client.peer.pid, why);
+    log::info("shm {}: lane of client {} ended: {}", config_.name, client.peer.pid, why);
   } else {
-    spdlog::warn("shm {}: lane of client {} ended: {}", config_.name, client.peer.pid, why);
+    log::warn("shm {}: lane of client {} ended: {}", config_.name, client.peer.pid, why);
   }
   wire::LaneClosed closed;
   put_text(closed.text, why);
@@ -219,7 +219,7 @@ void ShmHost::client_gone(std::uint64_t id, std::string_view how) {
     return;
   }
   client.closing = true;
-  spdlog::info("shm {}: client {}: {}", config_.name, client.peer.pid, how);
+  log::info("shm {}: client {}: {}", config_.name, client.peer.pid, how);
   client.worker->stop();  // on_worker_gone drops the client
 }
 

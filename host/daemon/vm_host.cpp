@@ -89,8 +89,8 @@ Result<void> VmHost::prepare_region() {
   } else {
     return std::unexpected(std::move(added.error()));
   }
-  spdlog::info("vm {}: region {} of {} is {}{}", config_.name, config_.path.string(), text(Bytes{config_.region_size}),
-               fresh ? "made" : "adopted", *held ? ", its VM runs" : "");
+  log::info("vm {}: region {} of {} is {}{}", config_.name, config_.path.string(), text(Bytes{config_.region_size}),
+            fresh ? "made" : "adopted", *held ? ", its VM runs" : "");
   return set_daemon_present(region_.fd(), true);
 }
 
@@ -116,12 +116,12 @@ void VmHost::start_spare_later() {
     respawn_token_.reset();
     if (!region_file_is_whole()) {
       out_of_service_ = true;
-      spdlog::error("vm {}: region {} was cut short: out of service; stop the VM, remove the file, start isthmusd anew",
-                    config_.name, config_.path.string());
+      log::error("vm {}: region {} was cut short: out of service; stop the VM, remove the file, start isthmusd anew",
+                 config_.name, config_.path.string());
       return;
     }
     if (auto started = start_spare(); !started) {
-      spdlog::error("vm {}: {}", config_.name, started.error().message);
+      log::error("vm {}: {}", config_.name, started.error().message);
       start_spare_later();
     }
   });
@@ -136,10 +136,10 @@ void VmHost::on_taken(std::uint64_t id, std::uint32_t lane) {
     return;
   }
   worker.lane = lane;
-  spdlog::info("vm {}: lane {} is served by worker {}", config_.name, lane, worker.process->pid());
+  log::info("vm {}: lane {} is served by worker {}", config_.name, lane, worker.process->pid());
   respawn_delay_ = first_respawn_delay;
   if (auto started = start_spare(); !started) {
-    spdlog::error("vm {}: {}", config_.name, started.error().message);
+    log::error("vm {}: {}", config_.name, started.error().message);
     start_spare_later();
   }
 }
@@ -151,15 +151,15 @@ void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
   workers_.erase(found);
   if (lane) {
     if (orderly) {
-      spdlog::info("vm {}: lane {} ended: {}", config_.name, *lane, why);
+      log::info("vm {}: lane {} ended: {}", config_.name, *lane, why);
     } else {
-      spdlog::warn("vm {}: lane {} ended: {}", config_.name, *lane, why);
+      log::warn("vm {}: lane {} ended: {}", config_.name, *lane, why);
     }
     if (auto closed = close_lane(region_.fd(), *lane, why); !closed) {
-      spdlog::error("vm {}: {}", config_.name, closed.error().message);
+      log::error("vm {}: {}", config_.name, closed.error().message);
     }
   } else if (!done_) {
-    spdlog::warn("vm {}: spare worker {} ended: {}", config_.name, pid, why);
+    log::warn("vm {}: spare worker {} ended: {}", config_.name, pid, why);
     close_lane_nobody_serves(why);
     start_spare_later();
   }
@@ -187,8 +187,8 @@ void VmHost::on_region_event() {
     return;
   }
   if (changes->renamed_or_removed && !region_.at_path()) {
-    spdlog::warn("vm {}: region {} was renamed or removed: a VM that starts now gets another file", config_.name,
-                 config_.path.string());
+    log::warn("vm {}: region {} was renamed or removed: a VM that starts now gets another file", config_.name,
+              config_.path.string());
   }
   if (changes->opened || changes->closed || changes->overflowed) {
     look_whether_vm_is_gone(look_attempts);
@@ -202,11 +202,11 @@ void VmHost::look_whether_vm_is_gone(int attempts_left) {
   const auto held = region_.held_by_others();
   if (held && *held != vm_seen_) {
     vm_seen_ = *held;
-    spdlog::info("vm {}: {}", config_.name, vm_seen_ ? "its VM has opened the region" : "its VM is gone");
+    log::info("vm {}: {}", config_.name, vm_seen_ ? "its VM has opened the region" : "its VM is gone");
     if (!vm_seen_) {
       // Proof of death for every process in it: their lanes may be reused.
       if (auto marked = mark_all_clients_dead(region_.fd(), config_.lanes); !marked) {
-        spdlog::error("vm {}: {}", config_.name, marked.error().message);
+        log::error("vm {}: {}", config_.name, marked.error().message);
       }
     }
     return;
@@ -237,10 +237,10 @@ void VmHost::finish_if_idle() {
   }
   const auto removal = region_.remove_if_unused();
   if (!removal) {
-    spdlog::error("vm {}: {}", config_.name, removal.error().message);
+    log::error("vm {}: {}", config_.name, removal.error().message);
   } else if (*removal == RegionFile::Removal::in_use) {
-    spdlog::info("vm {}: region {} stays, because its VM runs; the next isthmusd adopts it", config_.name,
-                 config_.path.string());
+    log::info("vm {}: region {} stays, because its VM runs; the next isthmusd adopts it", config_.name,
+              config_.path.string());
   }
   // Called once, and only after this function has returned: the caller may destroy this object then.
   static_cast<void>(loop_->call_after(std::chrono::nanoseconds(0), std::exchange(done_, [] {})));

@@ -72,7 +72,7 @@ void WorkerProcess::stop() {
   const char word = 's';  // any message: readable means stop
   static_cast<void>(send(control_.get(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT));
   grace_token_ = loop_->call_after(grace, [this] {
-    spdlog::warn("worker {}: not gone {} s after it was told to; killing it", pid_, grace.count());
+    log::warn("worker {}: not gone {} s after it was told to; killing it", pid_, grace.count());
     static_cast<void>(child_.kill(SIGKILL));
   });
 }
@@ -116,7 +116,7 @@ void WorkerProcess::read_reports() {
         }
         break;
       case wire::Report::note:
-        spdlog::info("worker {}: {}", pid_, copy_text(report.text));
+        log::info("worker {}: {}", pid_, copy_text(report.text));
         break;
       default:
         kill("it sent an unknown report");

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "perf/support/ring_call.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <stdexcept>
+
+#include "isthmus/abi.hpp"
+#include "perf/support/forked_host.hpp"
+#include "perf/support/shared_object.hpp"
+#include "src/transport/doorbell.hpp"
+#include "src/transport/ring_consumer.hpp"
+#include "src/transport/ring_producer.hpp"
+
+namespace isthmus::perf {
+namespace {
+
+constexpr std::uint32_t first_lap = 1;
+
+struct End {
+  RingProducer out;
+  RingConsumer in;
+  Doorbell bell;
+
+  void send(std::span<const std::byte> body) {
+    if (out.credit(1) != Credit::enough) {
+      throw std::runtime_error("a ring for one message at a time is full");
+    }
+    Outgoing outgoing;
+    outgoing.opcode = wire::echo;
+    outgoing.fixed = body;
+    out.write(outgoing);
+    bell.flush();
+  }
+  void receive(Incoming& incoming) {
+    Polled polled = Polled::empty;
+    while (polled == Polled::empty) {
+      polled = in.poll(incoming);
+    }
+    if (polled == Polled::violated) {
+      throw std::runtime_error("the ring is violated");
+    }
+    if (in.take_news()) {
+      bell.flush();
+    }
+  }
+};
+
+class RingCall final : public Exchange {
+ public:
+  RingCall()
+      : client_{RingProducer(block_->requests, words().request_consumed.word, first_lap),
+                RingConsumer(block_->replies, words().reply_consumed.word, first_lap),
+                Doorbell(words().twin_sleeping.word, words().request_doorbell.word)},
+        host_{RingProducer(block_->replies, words().reply_consumed.word, first_lap),
+              RingConsumer(block_->requests, words().request_consumed.word, first_lap),
+              Doorbell(words().client_sleeping.word, words().reply_doorbell.word)} {
+    prepare_ring(block_->requests, first_lap);
+    prepare_ring(block_->replies, first_lap);
+  }
+
+  void client(std::uint32_t count) override {
+    Incoming incoming;
+    for (; count > 0; --count) {
+      wire::OneSlot message;
+      message.words.back() = ++sent_;
+      client_.send(std::as_bytes(std::span(&message, 1)));
+      client_.receive(incoming);
+      wire::OneSlot answer;
+      std::memcpy(&answer, incoming.body.data(), std::min(incoming.body.size(), sizeof answer));
+      if (answer.words.back() != sent_) {
+        throw std::runtime_error("a reply does not belong to its request");
+      }
+    }
+  }
+  void host(std::uint32_t count) override {
+    Incoming incoming;
+    for (; count > 0; --count) {
+      host_.receive(incoming);
+      host_.send(incoming.body);
+    }
+  }
+
+ private:
+  [[nodiscard]] abi::ChannelWords& words() const noexcept { return block_->words; }
+
+  SharedObject<abi::ChannelBlock> block_;
+  End client_;
+  End host_;
+  std::uint64_t sent_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Exchange> ring_call() { return std::make_unique<RingCall>(); }
+
+}  // namespace isthmus::perf

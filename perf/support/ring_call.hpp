@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "perf/support/exchange.hpp"
+
+namespace isthmus::perf {
+
+/// Round trips over the two rings of an Isthmus channel alone, with validation and doorbell checks: no lane, no order
+/// of posts, no service. What a call costs above it is the channel's and the twin's part.
+[[nodiscard]] std::unique_ptr<Exchange> ring_call();
+
+}  // namespace isthmus::perf
