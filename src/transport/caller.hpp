@@ -165,7 +165,7 @@ class Caller {
     pending.state = Pending::State::answered;
     pending.reply = {.status = incoming.header.status, .size = incoming.header.size, .fixed = incoming.header.fixed};
     if (incoming.body.size() <= pending.buffer.size()) {
-      std::copy(incoming.body.begin(), incoming.body.end(), pending.buffer.begin());
+      std::ranges::copy(incoming.body, pending.buffer.begin());
     }
   }
   [[nodiscard]] Took take_other(Polled polled, const Incoming& incoming) noexcept;

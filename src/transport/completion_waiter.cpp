@@ -11,6 +11,7 @@
 #include <chrono>
 #include <ctime>
 #include <limits>
+#include <tuple>
 #include <utility>
 
 #include "src/transport/futex.hpp"
@@ -51,15 +52,20 @@ bool wait_for_any(std::vector<FutexWaitV>& futexes, std::chrono::nanoseconds tim
 }  // namespace
 
 CompletionWaiter::CompletionWaiter(std::function<Result<void>()> check)
-    : check_(std::move(check)), thread_([this] { run(); }) {}
+    : check_(std::move(check)), thread_(std::make_unique<std::thread>([this] { run(); })) {}
 
 CompletionWaiter::~CompletionWaiter() {
+  if (!mark_.is_this_process()) {
+    // The thread exists in the parent only: it can be neither joined nor detached here, nor destroyed.
+    std::ignore = thread_.release();
+    return;
+  }
   {
     const std::scoped_lock lock(mutex_);
     stop_ = true;
   }
   poke();
-  thread_.join();
+  thread_->join();
 }
 
 void CompletionWaiter::poke() noexcept {

@@ -4,11 +4,13 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "isthmus/error.hpp"
+#include "src/transport/process_mark.hpp"
 #include "src/transport/ring_consumer.hpp"
 
 namespace isthmus {
@@ -51,7 +53,8 @@ class CompletionWaiter {
   std::vector<Watch> watches_;
   bool stop_ = false;
   std::atomic<std::uint32_t> changed_{0};  // futex: watches_ or stop_ changed
-  std::thread thread_;
+  ProcessMark mark_ = ProcessMark::current();
+  std::unique_ptr<std::thread> thread_;
 };
 
 }  // namespace isthmus

@@ -20,6 +20,7 @@
 #include <mutex>
 #include <optional>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "src/transport/caller.hpp"
@@ -74,7 +75,7 @@ class UpcallPort final : public Upcalls, public CallerLane {
     }
     write(message, *id, 0);
     if (auto answered = caller_.wait(*id, deadline); !answered) {
-      static_cast<void>(caller_.abandon(*id));
+      std::ignore = caller_.abandon(*id);
       return std::unexpected(std::move(answered.error()));
     }
     return caller_.take_reply(*id);

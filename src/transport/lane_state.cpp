@@ -136,10 +136,7 @@ LaneState::LaneState(Region region, std::uint32_t index, std::unique_ptr<Link> l
 
 LaneState::~LaneState() {
   if (!mark_.is_this_process()) {
-    // A child after fork: the lane is its parent's, and so are the threads, which cannot be joined here.
-    static_cast<void>(upcall_twin_.release());
-    static_cast<void>(new std::shared_ptr<CompletionWaiter>(completion_waiter_));
-    return;
+    return;  // a child after fork: the lane is its parent's
   }
   upcall_twin_.reset();
   channels_ = {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isthmus/pending_call.hpp"
 
+#include <tuple>
 #include <utility>
 
 #include "isthmus/service.hpp"
@@ -23,7 +24,7 @@ PendingCall& PendingCall::operator=(PendingCall&& other) noexcept {
 
 PendingCall::~PendingCall() {
   if (mailbox_ != nullptr) {
-    static_cast<void>(reply(status_unhandled));
+    std::ignore = reply(status_unhandled);  // the lane may be over
   }
 }
 

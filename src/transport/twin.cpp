@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <tuple>
 #include <utility>
 
 #include "src/transport/caller.hpp"
@@ -104,9 +105,14 @@ Twin::Twin(Setup setup)
           wake();
         }
       })),
-      thread_([this] { run(); }) {}
+      thread_(std::make_unique<std::thread>([this] { run(); })) {}
 
 Twin::~Twin() {
+  if (!mark_.is_this_process()) {
+    // The thread exists in the parent only: it can be neither joined nor detached here, nor destroyed.
+    std::ignore = thread_.release();
+    return;
+  }
   // The caller can write the word that the thread blocks on, and so take a wake-up back: one may not be enough.
   constexpr std::chrono::milliseconds longest_nap{10};
   std::chrono::microseconds nap{20};
@@ -114,7 +120,7 @@ Twin::~Twin() {
     std::this_thread::sleep_for(nap);
     nap = std::min<std::chrono::microseconds>(nap * 2, longest_nap);
   }
-  thread_.join();
+  thread_->join();
   mailbox_->close();
 }
 
@@ -225,7 +231,7 @@ bool Twin::handle(const Incoming& incoming) {
     return false;
   }
   if (request.wants_reply() && !request.settled()) {
-    static_cast<void>(request.reply(status_unhandled, {}, {}));
+    std::ignore = request.reply(status_unhandled, {}, {});
   }
   executed_ = requests_.position();
   if (setup_.order != nullptr) {

@@ -13,6 +13,7 @@
 #include "isthmus/service.hpp"
 #include "src/transport/doorbell.hpp"
 #include "src/transport/lane_order.hpp"
+#include "src/transport/process_mark.hpp"
 #include "src/transport/region.hpp"
 #include "src/transport/reply_mailbox.hpp"
 #include "src/transport/ring_consumer.hpp"
@@ -97,7 +98,8 @@ class Twin {
   std::shared_ptr<ReplyMailbox> mailbox_;
   std::deque<ReplyMailbox::Letter> parked_;  // replies for which there was no room
   std::size_t unanswered_ = 0;               // calls taken whose replies are not in the ring yet
-  std::thread thread_;
+  ProcessMark mark_ = ProcessMark::current();
+  std::unique_ptr<std::thread> thread_;
 };
 
 }  // namespace isthmus
