@@ -3,7 +3,7 @@
 // isthmus-guestd: reports dead clients of this VM to the host at once. Without it (and without a guest driver) the host
 // learns of a killed client only when the next one attaches, since ivshmem-plain tells it nothing.
 
-#include <signal.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction and kill are POSIX, not C++
 
 #include <CLI/CLI.hpp>
 #include <chrono>

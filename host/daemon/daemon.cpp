@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/daemon/daemon.hpp"
 
-#include <signal.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction and kill are POSIX, not C++
 #include <sys/epoll.h>
 
+#include <tuple>
 #include <utility>
 
 #include "host/daemon/log.hpp"
@@ -36,7 +37,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
     auto host = VmHost::start(*daemon->loop_, vm, *worker, daemon->addresses_.take(vm.region_size));
     if (!host) {
       daemon->shut_down();
-      static_cast<void>(daemon->loop_->run());
+      std::ignore = daemon->loop_->run();
       return std::unexpected(std::move(host.error()));
     }
     daemon->vms_.push_back(std::move(*host));
@@ -45,7 +46,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
     auto host = ShmHost::start(*daemon->loop_, shm, config.runtime_dir, *worker, daemon->addresses_);
     if (!host) {
       daemon->shut_down();
-      static_cast<void>(daemon->loop_->run());
+      std::ignore = daemon->loop_->run();
       return std::unexpected(std::move(host.error()));
     }
     daemon->shms_.push_back(std::move(*host));

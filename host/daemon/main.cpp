@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
+#include <tuple>
 
 #include "host/config.hpp"
 #include "host/daemon/daemon.hpp"
@@ -17,7 +18,7 @@ constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
 
 int say(const isthmus::Error& error, int status) {
-  static_cast<void>(std::fprintf(stderr, "isthmusd: %s\n", error.message.c_str()));
+  std::ignore = std::fprintf(stderr, "isthmusd: %s\n", error.message.c_str());
   return status;
 }
 

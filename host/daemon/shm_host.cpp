@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 #include "host/daemon/log.hpp"
@@ -28,7 +29,7 @@ void put_text(std::array<char, wire::text_size>& target, std::string_view line) 
 void refuse(int socket, wire::Welcome verdict, std::string_view why) {
   wire::DaemonWelcome welcome{.verdict = verdict};
   put_text(welcome.text, why);
-  static_cast<void>(send(socket, &welcome, sizeof welcome, MSG_NOSIGNAL | MSG_DONTWAIT));
+  std::ignore = send(socket, &welcome, sizeof welcome, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 Result<void> accept_with(int socket, int region, int kick) {
@@ -207,7 +208,7 @@ void ShmHost::on_worker_gone(std::uint64_t id, bool orderly, const std::string& 
   }
   wire::LaneClosed closed;
   put_text(closed.text, why);
-  static_cast<void>(send(client.peer.socket.get(), &closed, sizeof closed, MSG_NOSIGNAL | MSG_DONTWAIT));
+  std::ignore = send(client.peer.socket.get(), &closed, sizeof closed, MSG_NOSIGNAL | MSG_DONTWAIT);
   drop(id);
 }
 
@@ -244,6 +245,7 @@ void ShmHost::shut_down(std::function<void()> done) {
     loop_->remove(*std::exchange(listener_token_, std::nullopt));
   }
   std::vector<std::uint64_t> ids;
+  ids.reserve(clients_.size());
   for (const auto& [id, client] : clients_) {
     ids.push_back(id);
   }
@@ -255,7 +257,7 @@ void ShmHost::shut_down(std::function<void()> done) {
 
 void ShmHost::finish_if_idle() {
   if (done_ && clients_.empty()) {
-    static_cast<void>(loop_->call_after(std::chrono::nanoseconds(0), std::exchange(done_, nullptr)));
+    std::ignore = loop_->call_after(std::chrono::nanoseconds(0), std::exchange(done_, nullptr));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "host/daemon/log.hpp"
@@ -42,7 +43,7 @@ Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& c
   if (!ok) {
     // A file that we found, and cannot use, is not ours to remove.
     if (host->region_.origin() == RegionFile::Origin::created) {
-      static_cast<void>(host->region_.remove_if_unused());
+      std::ignore = host->region_.remove_if_unused();
     }
     return std::unexpected(std::move(ok.error()));
   }
@@ -171,7 +172,7 @@ void VmHost::close_lane_nobody_serves(const std::string& why) {
   for (std::uint32_t lane = 0; lane < config_.lanes; ++lane) {
     const bool known = std::ranges::any_of(workers_, [lane](const auto& worker) { return worker.second.lane == lane; });
     if (!known && is_lane_served(region_.fd(), lane).value_or(false)) {
-      static_cast<void>(close_lane(region_.fd(), lane, why));
+      std::ignore = close_lane(region_.fd(), lane, why);
     }
   }
 }
@@ -221,7 +222,7 @@ void VmHost::look_whether_vm_is_gone(int attempts_left) {
 
 void VmHost::shut_down(std::function<void()> done) {
   done_ = std::move(done);
-  static_cast<void>(set_daemon_present(region_.fd(), false));
+  std::ignore = set_daemon_present(region_.fd(), false);
   for (auto& [id, worker] : workers_) {
     worker.process->stop();
   }
@@ -243,7 +244,7 @@ void VmHost::finish_if_idle() {
               config_.path.string());
   }
   // Called once, and only after this function has returned: the caller may destroy this object then.
-  static_cast<void>(loop_->call_after(std::chrono::nanoseconds(0), std::exchange(done_, [] {})));
+  loop_->call_after(std::chrono::nanoseconds(0), std::exchange(done_, [] {}));
 }
 
 }  // namespace isthmus::host

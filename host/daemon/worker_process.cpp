@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/daemon/worker_process.hpp"
 
-#include <signal.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction and kill are POSIX, not C++
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -70,10 +71,10 @@ void WorkerProcess::stop() {
     return;
   }
   const char word = 's';  // any message: readable means stop
-  static_cast<void>(send(control_.get(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT));
+  std::ignore = send(control_.get(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT);
   grace_token_ = loop_->call_after(grace, [this] {
     log::warn("worker {}: not gone {} s after it was told to; killing it", pid_, grace.count());
-    static_cast<void>(child_.kill(SIGKILL));
+    std::ignore = child_.kill(SIGKILL);
   });
 }
 
@@ -81,7 +82,7 @@ void WorkerProcess::kill(std::string reason) {
   killed_ = true;
   orderly_ = false;
   last_word_ = std::move(reason);
-  static_cast<void>(child_.kill(SIGKILL));
+  std::ignore = child_.kill(SIGKILL);
 }
 
 void WorkerProcess::read_reports() {

@@ -4,7 +4,7 @@
 //     isthmus-worker LANES BASE_ADDRESS shm|vm
 // It believes nothing that lies in the region, and is believed by nobody: the boundary is this process.
 
-#include <signal.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction and kill are POSIX, not C++
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
