@@ -20,7 +20,6 @@ void set_counters(benchmark::State& state, const std::string& name, const Quarti
 }  // namespace
 
 void add(const std::string& name, const std::function<void(benchmark::State&)>& run) {
-#ifndef __clang_analyzer__  // takes the benchmarks that Google Benchmark keeps for leaks
   benchmark::RegisterBenchmark(name.c_str(),
                                [run](benchmark::State& state) {
                                  for ([[maybe_unused]] const auto once : state) {
@@ -35,7 +34,6 @@ void add(const std::string& name, const std::function<void(benchmark::State&)>& 
       ->Iterations(1)
       ->UseManualTime()
       ->Unit(benchmark::kNanosecond);
-#endif
 }
 
 void set_result(benchmark::State& state, const Paired& result) {

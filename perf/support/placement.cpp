@@ -5,7 +5,11 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -13,6 +17,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "perf/support/options.hpp"
@@ -118,6 +123,57 @@ const char* name(Relation relation) {
   return "unknown (no topology in /sys)";
 }
 
+// Eight independent sums: alone on its core it keeps most of the arithmetic units busy.
+void add_up(int rounds) noexcept {
+  std::array<std::uint64_t, 8> sums{};
+  for (int i = 0; i < rounds; ++i) {
+    for (std::uint64_t& sum : sums) {
+      sum += 1;
+      asm volatile("" : "+r"(sum));  // NOLINT(hicpp-no-assembler): or the compiler would multiply instead
+    }
+  }
+}
+
+// Whether two processors are hyperthreads of one core, by experiment: then work on the one takes longer while the
+// other works. Shortest and middle times, since anything may get in between.
+bool share_a_core(int a, int b) {
+  constexpr int windows = 60;
+  constexpr int rounds = 20'000;
+  constexpr double slowed_down = 1.25;
+  std::atomic<bool> busy{false};
+  std::atomic<bool> over{false};
+  std::thread other([&] {
+    pin_to(b);
+    while (!over.load(std::memory_order_relaxed)) {
+      if (busy.load(std::memory_order_relaxed)) {
+        add_up(rounds / 10);
+      } else {
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+      }
+    }
+  });
+  pin_to(a);
+  const auto times = [&](bool beside) {
+    busy.store(beside, std::memory_order_relaxed);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::vector<double> samples;
+    samples.reserve(windows);
+    for (int i = 0; i < windows; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      add_up(rounds);
+      samples.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    std::ranges::sort(samples);
+    return samples;
+  };
+  const double alone = times(false).front();
+  const double beside = times(true)[windows / 2];
+  over.store(true);
+  other.join();
+  unpin();
+  return beside > alone * slowed_down;
+}
+
 std::vector<int> allowed_cpus() {
   std::vector<int> cpus;
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
@@ -141,8 +197,10 @@ Placement find() {
     }
   }
   found.relation = name(relation(found.client_cpu, found.host_cpu));
-  if (in_virtual_machine()) {
-    found.relation += ", says the hypervisor (real placement unknown)";
+  if (in_virtual_machine() && found.client_cpu != found.host_cpu) {
+    found.relation += share_a_core(found.client_cpu, found.host_cpu)
+                          ? ", says the hypervisor; but they slow each other down like hyperthread siblings"
+                          : ", says the hypervisor; they do not slow each other down as hyperthread siblings do";
   }
   return found;
 }

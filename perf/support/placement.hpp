@@ -13,7 +13,7 @@ struct Placement {
 };
 
 /// By --cpus, else the two allowed processors of different cores that are nearest to each other. Found once, at the
-/// first call.
+/// first call. In a VM, where /sys tells what the hypervisor wants, it is measured whether they share a core.
 [[nodiscard]] const Placement& placement();
 
 /// The calling thread runs there from now on, and so do threads and processes that it starts.

@@ -117,8 +117,8 @@ class FakeDaemon {
     must(close_lane(region_fd_, *lane, end.reason));
   }
   [[nodiscard]] Result<void> set_state(std::uint32_t lane, abi::HostState state) const {
-    const off_t at = static_cast<off_t>(abi::page_size + lane * sizeof(abi::LaneControl) +
-                                        offsetof(abi::LaneControl, host) + offsetof(abi::LaneHostPage, state));
+    const auto at = static_cast<off_t>(abi::page_size + lane * sizeof(abi::LaneControl) +
+                                       offsetof(abi::LaneControl, host) + offsetof(abi::LaneHostPage, state));
     const auto value = static_cast<std::uint8_t>(state);
     return pwrite(region_fd_, &value, 1, at) == 1 ? Result<void>() : fail(Errc::system, "pwrite");
   }
