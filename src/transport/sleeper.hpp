@@ -40,7 +40,10 @@ class Sleeper {
   };
 
   explicit Sleeper(const Wiring& wiring) noexcept
-      : sleeping_(wiring.sleeping), doorbell_(wiring.doorbell), relay_(wiring.relay) {}
+      : sleeping_(wiring.sleeping),
+        doorbell_(wiring.doorbell),
+        relay_(wiring.relay),
+        spinner_(wiring.doorbell != nullptr ? Spinner::max_budget : Spinner::max_budget_by_timer) {}
 
   /// Looks for as long as the answer of a busy peer takes, where this thread may spin.
   template <class Ready>

@@ -26,7 +26,7 @@ std::uint64_t next_id() noexcept {
 
 }  // namespace
 
-Spinner::Spinner() noexcept : id_(next_id()) {}
+Spinner::Spinner(std::chrono::nanoseconds most) noexcept : most_(most), budget_(most), id_(next_id()) {}
 
 std::array<SpinPlace, Spinner::max_places> Spinner::places;
 
@@ -52,9 +52,9 @@ bool Spinner::find_place() noexcept {
 }
 
 void Spinner::observe(std::chrono::nanoseconds wait) noexcept {
-  usual_wait_ += (std::min(wait, max_budget * 8) - usual_wait_) / 8;
+  usual_wait_ += (std::min(wait, most_ * 8) - usual_wait_) / 8;
   // A wait that spinning cannot outlast is not worth spinning for.
-  budget_ = usual_wait_ > max_budget ? min_budget : std::clamp(usual_wait_ * 2, min_budget, max_budget);
+  budget_ = usual_wait_ > most_ ? min_budget : std::clamp(usual_wait_ * 2, min_budget, most_);
 }
 
 }  // namespace isthmus

@@ -37,8 +37,10 @@ class Spinner {
 
   static constexpr std::chrono::nanoseconds max_budget{100'000};  ///< two context switches and a wake-up, with room
   static constexpr std::chrono::nanoseconds min_budget{2'000};
+  /// The most where nothing wakes a sleeper but its own timer, so that sleeping costs far more than two switches.
+  static constexpr std::chrono::nanoseconds max_budget_by_timer{500'000};
 
-  Spinner() noexcept;
+  explicit Spinner(std::chrono::nanoseconds most = max_budget) noexcept;
   ~Spinner();
   Spinner(const Spinner&) = delete;
   Spinner& operator=(const Spinner&) = delete;
@@ -109,7 +111,8 @@ class Spinner {
   void end() noexcept { places[place_].spinning.store(false, std::memory_order_relaxed); }
   [[nodiscard]] bool find_place() noexcept;
 
-  std::chrono::nanoseconds budget_ = max_budget;
+  std::chrono::nanoseconds most_;
+  std::chrono::nanoseconds budget_;
   std::chrono::nanoseconds usual_wait_{0};
   std::uint64_t id_;
   std::uint32_t place_ = 0;
