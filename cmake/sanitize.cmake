@@ -9,4 +9,5 @@ if(ISTHMUS_SANITIZE)
   # For the whole tree: a program of which only a part is instrumented reports false races and misses real ones.
   add_compile_options(-fsanitize=${ISTHMUS_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${ISTHMUS_SANITIZE})
+  add_compile_definitions(ISTHMUS_SANITIZED=1)  # for tests that do less where everything takes longer
 endif()

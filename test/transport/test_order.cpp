@@ -99,7 +99,7 @@ class Baton {
   std::uint64_t round_ = 0;
 };
 
-#if defined(ISTHMUS_THREAD_SANITIZER)
+#if defined(ISTHMUS_SANITIZED)
 constexpr std::uint64_t hand_overs = 20'000;
 #else
 constexpr std::uint64_t hand_overs = 250'000;  // for each of four thread counts: a million
