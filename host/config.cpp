@@ -55,6 +55,7 @@ class Reader {
   [[nodiscard]] Result<std::uint64_t> region_size_of(const toml::table& table, std::string_view place) const;
   [[nodiscard]] Result<std::uint32_t> count_of(const toml::table& table, std::string_view key, std::uint32_t value,
                                                std::uint32_t max) const;
+  [[nodiscard]] Result<bool> flag_of(const toml::table& table, std::string_view key) const;
   [[nodiscard]] Result<FileAccess> access_of(const toml::table& table, mode_t allowed) const;
   [[nodiscard]] Result<mode_t> mode_of(const toml::node& node, mode_t allowed) const;
   template <class Id, class Find>
@@ -182,6 +183,18 @@ Result<std::uint32_t> Reader::count_of(const toml::table& table, std::string_vie
   return static_cast<std::uint32_t>(number->get());
 }
 
+Result<bool> Reader::flag_of(const toml::table& table, std::string_view key) const {
+  const toml::node* node = table.get(key);
+  if (node == nullptr) {
+    return false;
+  }
+  const auto* flag = node->as_boolean();
+  if (flag == nullptr) {
+    return fail_at(node->source(), text(key, " must be true or false"));
+  }
+  return flag->get();
+}
+
 Result<mode_t> Reader::mode_of(const toml::node& node, mode_t allowed) const {
   const auto* written = node.as_string();
   if (written == nullptr) {
@@ -265,7 +278,9 @@ Result<void> Reader::claim(std::vector<std::pair<std::string, std::string>>& tak
 
 Result<VmConfig> Reader::read_vm(const toml::table& table) {
   constexpr std::string_view place = "[[vm]]";
-  if (auto keys = check_keys(table, place, {"name", "path", "region_size", "mode", "owner", "group", "lanes"}); !keys) {
+  if (auto keys =
+          check_keys(table, place, {"name", "path", "region_size", "mode", "owner", "group", "lanes", "huge_pages"});
+      !keys) {
     return std::unexpected(std::move(keys).error());
   }
   VmConfig vm;
@@ -309,12 +324,20 @@ Result<VmConfig> Reader::read_vm(const toml::table& table) {
     return std::unexpected(lanes.error());
   }
   vm.lanes = *lanes;
+
+  const auto huge_pages = flag_of(table, "huge_pages");
+  if (!huge_pages) {
+    return std::unexpected(huge_pages.error());
+  }
+  vm.huge_pages = *huge_pages;
   return vm;
 }
 
 Result<ShmConfig> Reader::read_shm(const toml::table& table) {
   constexpr std::string_view place = "[[shm]]";
-  if (auto keys = check_keys(table, place, {"name", "region_size", "mode", "owner", "group", "max_clients"}); !keys) {
+  if (auto keys =
+          check_keys(table, place, {"name", "region_size", "mode", "owner", "group", "max_clients", "huge_pages"});
+      !keys) {
     return std::unexpected(std::move(keys).error());
   }
   ShmConfig shm;
@@ -350,6 +373,12 @@ Result<ShmConfig> Reader::read_shm(const toml::table& table) {
     return std::unexpected(max_clients.error());
   }
   shm.max_clients = *max_clients;
+
+  const auto huge_pages = flag_of(table, "huge_pages");
+  if (!huge_pages) {
+    return std::unexpected(huge_pages.error());
+  }
+  shm.huge_pages = *huge_pages;
   return shm;
 }
 

@@ -16,6 +16,7 @@ struct ShmConfig {
   std::uint64_t region_size = 0;   ///< bytes for each client; limits as in VmConfig
   FileAccess access;               ///< of the socket
   std::uint32_t max_clients = 64;  ///< at a time, 1..max_max_clients
+  bool huge_pages = false;         ///< as in VmConfig
 };
 
 }  // namespace isthmus::host

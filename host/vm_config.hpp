@@ -16,6 +16,7 @@ struct VmConfig {
   std::uint64_t region_size = 0;  ///< bytes; a power of two in abi::min_region_size..abi::max_region_size
   FileAccess access;
   std::uint32_t lanes = 16;  ///< 1..abi::max_lanes
+  bool huge_pages = false;   ///< back the region with them where the kernel can
 };
 
 }  // namespace isthmus::host

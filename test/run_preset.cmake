@@ -12,4 +12,5 @@ if(NOT EXISTS build/${PRESET}/build.ninja)
   run(${CMAKE_COMMAND} --preset ${PRESET})
 endif()
 run(${CMAKE_COMMAND} --build --preset ${PRESET} -j ${CPUS})
-run(${CMAKE_CTEST_COMMAND} --preset ${PRESET} -j ${CPUS})
+math(EXPR jobs "${CPUS} + 1")  # many a test waits most of its time
+run(${CMAKE_CTEST_COMMAND} --preset ${PRESET} -j ${jobs})

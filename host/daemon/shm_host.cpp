@@ -187,7 +187,8 @@ Result<void> ShmHost::serve(std::uint64_t id) {
        .region_fd = region->get(),
        .kick_fd = kick.get(),
        .lane_count = 1,
-       .base_address = address},
+       .base_address = address,
+       .huge_pages = config_.huge_pages},
       {.taken = [](std::uint32_t) {},
        .gone = [this, id](bool orderly, const std::string& why) { on_worker_gone(id, orderly, why); }});
   if (!worker) {

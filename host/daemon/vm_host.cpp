@@ -97,11 +97,15 @@ Result<void> VmHost::prepare_region() {
 
 Result<void> VmHost::start_spare() {
   const std::uint64_t id = next_id_++;
-  auto process = WorkerProcess::start(
-      *loop_,
-      {.program = program_, .region_fd = region_.fd(), .lane_count = config_.lanes, .base_address = base_address_},
-      {.taken = [this, id](std::uint32_t lane) { on_taken(id, lane); },
-       .gone = [this, id](bool orderly, const std::string& why) { on_gone(id, orderly, why); }});
+  auto process =
+      WorkerProcess::start(*loop_,
+                           {.program = program_,
+                            .region_fd = region_.fd(),
+                            .lane_count = config_.lanes,
+                            .base_address = base_address_,
+                            .huge_pages = config_.huge_pages},
+                           {.taken = [this, id](std::uint32_t lane) { on_taken(id, lane); },
+                            .gone = [this, id](bool orderly, const std::string& why) { on_gone(id, orderly, why); }});
   if (!process) {
     return std::unexpected(std::move(process.error()));
   }

@@ -26,7 +26,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
   const UniqueFd theirs(pair[1]);
   ChildProcess::Command command{.program = spec.program,
                                 .arguments = {std::to_string(spec.lane_count), std::to_string(spec.base_address),
-                                              spec.kick_fd >= 0 ? "shm" : "vm"},
+                                              spec.kick_fd >= 0 ? "shm" : "vm", spec.huge_pages ? "huge" : "small"},
                                 .environment = {},
                                 .descriptors = {{.source = spec.region_fd, .target = wire::worker_region_fd},
                                                 {.source = theirs.get(), .target = wire::worker_control_fd}}};

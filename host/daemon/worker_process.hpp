@@ -24,6 +24,7 @@ struct WorkerSpec {
   int kick_fd = -1;    ///< borrowed during start(); -1 for a VM's region
   std::uint32_t lane_count = 1;
   std::uint64_t base_address = 0;
+  bool huge_pages = false;
 };
 
 /// One isthmus-worker: its process and the socket on which it reports. What it says is not believed: lengths and values

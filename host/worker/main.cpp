@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // isthmus-worker: serves one lane and exits. isthmusd starts it with the descriptors of daemon_protocol.hpp and
-//     isthmus-worker LANES BASE_ADDRESS shm|vm
+//     isthmus-worker LANES BASE_ADDRESS shm|vm huge|small
 // It believes nothing that lies in the region, and is believed by nobody: the boundary is this process.
 
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction and kill are POSIX, not C++
@@ -59,12 +59,13 @@ int main(int argc, char** argv) {
   const std::span arguments(argv, static_cast<std::size_t>(argc));
   std::uint32_t lanes = 0;
   std::uint64_t address = 0;
-  if (arguments.size() != 4 || !parse(arguments[1], lanes) || !parse(arguments[2], address)) {
+  if (arguments.size() != 5 || !parse(arguments[1], lanes) || !parse(arguments[2], address)) {
     constexpr std::string_view usage = "isthmus-worker: started by isthmusd, not by hand\n";
     static_cast<void>(!write(STDERR_FILENO, usage.data(), usage.size()));
     return 2;
   }
   const bool shares_kernel = std::string_view(arguments[3]) == "shm";
+  const bool huge_pages = std::string_view(arguments[4]) == "huge";
   // Memory of a process that holds guests' data must not be read by others of the same user.
   prctl(PR_SET_DUMPABLE, 0);
   // Waits at intervals (ivshmem-plain) are tens of microseconds long; the default slack of 50 would double them.
@@ -84,6 +85,10 @@ int main(int argc, char** argv) {
   // The mapping stays; the descriptor carries the daemon's lock on the region, which is none of the worker's business.
   close(isthmus::wire::worker_region_fd);
   tell_daemon(Report::ready, 0, true, "");
+  if (huge_pages) {
+    const auto backed = server->use_huge_pages();
+    tell_daemon(Report::note, 0, true, backed ? "the region is in huge pages" : backed.error().message);
+  }
 
   const auto lane = server->wait_for_claim();
   if (!lane) {

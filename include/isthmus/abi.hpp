@@ -47,26 +47,31 @@ struct alignas(slot_size) Slot {
 };
 static_assert(sizeof(Slot) == slot_size);
 
-/// The control word: lap (bits 0..31, the ready flag), opcode (32..47), slot count (48..57), flags (58..63).
-/// Message and ready flag travel in one cache-line transfer.
+/// The control word: lap (bits 0..31, the ready flag), opcode (32..47), slot count (48..57), flags (58..61), and a hint
+/// of how many slots behind this one are written already (62..63). Message and ready flag travel in one cache-line
+/// transfer.
 struct ControlWord {
   std::uint32_t lap = 0;
   std::uint16_t opcode = 0;
   std::uint16_t slots = 0;  ///< of the whole descriptor in its head; 0 in continuation slots
   std::uint8_t flags = 0;
+  std::uint8_t batch = 0;  ///< index in batch_slots: at least so many slots behind this one can be fetched ahead
 
   [[nodiscard]] static constexpr std::uint32_t lap_of(std::uint64_t word) noexcept {
     return static_cast<std::uint32_t>(word);
   }
   [[nodiscard]] constexpr std::uint64_t encode() const noexcept {
     return std::uint64_t{lap} | (std::uint64_t{opcode} << 32) | (std::uint64_t{slots} << 48) |
-           (std::uint64_t{flags} << 58);
+           (std::uint64_t{flags} << 58) | (std::uint64_t{batch} << 62);
   }
   [[nodiscard]] static constexpr ControlWord decode(std::uint64_t word) noexcept {
     return {static_cast<std::uint32_t>(word), static_cast<std::uint16_t>(word >> 32),
-            static_cast<std::uint16_t>((word >> 48) & 0x3ff), static_cast<std::uint8_t>(word >> 58)};
+            static_cast<std::uint16_t>((word >> 48) & 0x3ff), static_cast<std::uint8_t>((word >> 58) & 0xf),
+            static_cast<std::uint8_t>(word >> 62)};
   }
 };
+/// What the first head of a batch says of its size. Only a hint: a consumer that is lied to fetches lines in vain.
+inline constexpr std::array<std::uint16_t, 4> batch_slots{0, 7, 31, 255};
 inline constexpr std::uint8_t flag_continuation = 1;  ///< not the first slot of a descriptor
 inline constexpr std::uint8_t flag_post = 2;          ///< nobody waits for a reply, and none is sent
 inline constexpr std::uint8_t flag_fence = 4;         ///< the body starts with a Fence

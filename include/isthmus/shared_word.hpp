@@ -12,9 +12,9 @@ class RingConsumer;
 
 /// A value that the other side of the shared memory could have set to anything.
 ///
-/// It was loaded exactly once; the number inside can only be had together with the check that makes it harmless.
-/// There is deliberately no way to take it unchecked; only RingConsumer copies whole descriptors into private memory,
-/// and then parses the copy.
+/// It was loaded exactly once; the number inside can only be had together with the check that makes it harmless, or by
+/// any(), which says that none is needed. Only RingConsumer copies whole descriptors into private memory, and then
+/// parses the copy.
 template <class T>
 class [[nodiscard]] Untrusted {
   static_assert(std::is_unsigned_v<T>);
@@ -33,6 +33,9 @@ class [[nodiscard]] Untrusted {
     const T distance = static_cast<T>(mine - value_);
     return distance <= max ? std::optional<T>(distance) : std::nullopt;
   }
+
+  /// The value, where every one is acceptable: to show it, to compare it, or for a check that follows.
+  [[nodiscard]] constexpr T any() const noexcept { return value_; }
 
   [[nodiscard]] constexpr bool equals(T expected) const noexcept { return value_ == expected; }
 

@@ -22,7 +22,7 @@ class BoostQueue {
   boost::lockfree::spsc_queue<Message56, boost::lockfree::capacity<queue_capacity>> queue_;
 };
 
-struct alignas(128) Pair {
+struct alignas(128) SpscPair {
   alignas(128) BoostQueue requests;
   alignas(128) BoostQueue replies;
 };
@@ -30,13 +30,13 @@ struct alignas(128) Pair {
 }  // namespace
 
 std::unique_ptr<Exchange> boost_spsc_call() {
-  auto shared = std::make_shared<SharedObject<Pair>>();
-  Pair& pair = **shared;
+  auto shared = std::make_shared<SharedObject<SpscPair>>();
+  SpscPair& pair = **shared;
   return std::make_unique<QueueCall<BoostQueue>>(shared, pair.requests, pair.replies);
 }
 
 std::unique_ptr<Exchange> boost_spsc_stream(std::uint32_t batch) {
-  auto shared = std::make_shared<SharedObject<Pair>>();
+  auto shared = std::make_shared<SharedObject<SpscPair>>();
   return std::make_unique<QueueStream<BoostQueue>>(shared, (**shared).requests, batch);
 }
 

@@ -28,7 +28,7 @@ class ReaderWriterQueue {
   moodycamel::ReaderWriterQueue<Message56> queue_{queue_capacity};
 };
 
-struct Pair {
+struct ReaderWriterPair {
   ReaderWriterQueue requests;
   ReaderWriterQueue replies;
 };
@@ -36,12 +36,12 @@ struct Pair {
 }  // namespace
 
 std::unique_ptr<Exchange> reader_writer_queue_call() {
-  auto pair = std::make_shared<Pair>();
+  auto pair = std::make_shared<ReaderWriterPair>();
   return std::make_unique<QueueCall<ReaderWriterQueue>>(pair, pair->requests, pair->replies);
 }
 
 std::unique_ptr<Exchange> reader_writer_queue_stream(std::uint32_t batch) {
-  auto pair = std::make_shared<Pair>();
+  auto pair = std::make_shared<ReaderWriterPair>();
   return std::make_unique<QueueStream<ReaderWriterQueue>>(pair, pair->requests, batch);
 }
 

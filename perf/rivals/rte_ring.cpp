@@ -41,7 +41,7 @@ class Ring {
   rte_ring* ring_;
 };
 
-struct Pair {
+struct RtePair {
   Ring requests;
   Ring replies;
 };
@@ -49,12 +49,12 @@ struct Pair {
 }  // namespace
 
 std::unique_ptr<Exchange> rte_ring_call() {
-  auto pair = std::make_shared<Pair>();
+  auto pair = std::make_shared<RtePair>();
   return std::make_unique<QueueCall<Ring>>(pair, pair->requests, pair->replies);
 }
 
 std::unique_ptr<Exchange> rte_ring_stream(std::uint32_t batch) {
-  auto pair = std::make_shared<Pair>();
+  auto pair = std::make_shared<RtePair>();
   return std::make_unique<QueueStream<Ring>>(pair, pair->requests, batch);
 }
 

@@ -21,7 +21,7 @@
 namespace isthmus::perf {
 namespace {
 
-constexpr std::chrono::seconds patience{2};
+constexpr std::chrono::seconds child_patience{2};
 
 std::atomic<bool> killing{false};
 
@@ -77,7 +77,7 @@ Child::Child(const std::function<int()>& body) {
 }
 
 Child::~Child() {
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto deadline = std::chrono::steady_clock::now() + child_patience;
   while (waitpid(pid_, nullptr, WNOHANG) == 0) {
     if (std::chrono::steady_clock::now() >= deadline) {
       killing.store(true, std::memory_order_relaxed);

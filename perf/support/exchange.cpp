@@ -10,7 +10,7 @@
 namespace isthmus::perf {
 namespace {
 
-constexpr std::chrono::seconds patience{10};  // for a host to start, or to take an order
+constexpr std::chrono::seconds host_patience{10};  // for a host to start, or to take an order
 
 }  // namespace
 
@@ -46,7 +46,7 @@ void ExchangeParticipant::run_host() {
   const std::atomic_ref<std::uint32_t> number(orders.number);
   for (std::uint32_t seen = 0;;) {
     while (number.load(std::memory_order_acquire) == seen) {
-      futex_wait(&orders.number, seen, patience, FutexScope::machine);
+      futex_wait(&orders.number, seen, host_patience, FutexScope::machine);
     }
     seen = number.load(std::memory_order_acquire);
     const std::uint32_t warm_up = orders.warm_up;
@@ -71,7 +71,7 @@ void ExchangeParticipant::give_order(std::uint32_t warm_up, std::uint32_t calls)
 
 void ExchangeParticipant::begin(std::uint32_t warm_up, std::uint32_t calls) {
   give_order(warm_up, calls);
-  const Clock::time_point deadline = Clock::now() + patience;
+  const Clock::time_point deadline = Clock::now() + host_patience;
   while (orders_->taken.load(std::memory_order_acquire) != orders_->number) {
     if (Clock::now() >= deadline) {
       throw std::runtime_error("the host's process took no order");

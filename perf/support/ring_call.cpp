@@ -8,6 +8,7 @@
 
 #include "isthmus/abi.hpp"
 #include "perf/support/forked_host.hpp"
+#include "perf/support/rings.hpp"
 #include "perf/support/shared_object.hpp"
 #include "src/transport/doorbell.hpp"
 #include "src/transport/ring_consumer.hpp"
@@ -15,8 +16,6 @@
 
 namespace isthmus::perf {
 namespace {
-
-constexpr std::uint32_t first_lap = 1;
 
 struct End {
   RingProducer out;

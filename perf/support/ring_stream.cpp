@@ -9,6 +9,7 @@
 
 #include "isthmus/abi.hpp"
 #include "perf/support/forked_host.hpp"
+#include "perf/support/rings.hpp"
 #include "perf/support/shared_object.hpp"
 #include "src/transport/doorbell.hpp"
 #include "src/transport/ring_consumer.hpp"
@@ -17,8 +18,6 @@
 
 namespace isthmus::perf {
 namespace {
-
-constexpr std::uint32_t first_lap = 1;
 
 struct Shared {
   abi::ChannelBlock block;

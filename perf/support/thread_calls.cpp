@@ -14,6 +14,7 @@
 #include "perf/support/must.hpp"
 #include "perf/support/options.hpp"
 #include "perf/support/placement.hpp"
+#include "perf/support/rings.hpp"
 #include "perf/support/shared_object.hpp"
 #include "src/transport/doorbell.hpp"
 #include "src/transport/futex.hpp"
@@ -25,8 +26,6 @@ namespace {
 
 // Longer rounds than elsewhere: the kernel is to hand the processors around many times in each.
 constexpr int round_times = 8;
-
-constexpr std::uint32_t first_lap = 1;
 
 // One side of a pair.
 class BlockingEnd {

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <chrono>
 #include <ctime>
-#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -130,7 +129,7 @@ void CompletionWaiter::run() {
       const auto fired = [over](Watch& watch) {
         // The ticket before the look, as in Sleeper::wait(); a new one each time, since the host rings for credit, too.
         if (watch.doorbell != nullptr) {
-          watch.ticket = watch.doorbell->load_acquire().bits(std::numeric_limits<std::uint32_t>::max());  // S0
+          watch.ticket = watch.doorbell->load_acquire().any();  // S0
         }
         if (!over && !RingConsumer::is_there(watch.reply)) {  // S3
           return false;

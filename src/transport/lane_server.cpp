@@ -15,7 +15,6 @@
 #include <cstring>
 #include <ctime>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -38,8 +37,6 @@ using abi::ClaimState;
 using abi::HostState;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint64_t any64 = std::numeric_limits<std::uint64_t>::max();
-
 constexpr std::uint32_t word(ClaimState state) { return static_cast<std::uint32_t>(state); }
 constexpr std::uint32_t word(HostState state) { return static_cast<std::uint32_t>(state); }
 constexpr std::uint32_t word(ChannelState state) { return static_cast<std::uint32_t>(state); }
@@ -47,7 +44,7 @@ constexpr std::uint32_t word(ChannelState state) { return static_cast<std::uint3
 // The heartbeat, and the bound after which destroyed regions and missed kicks are noticed.
 constexpr std::chrono::milliseconds heartbeat_interval{500};
 // Looking at intervals (ivshmem-plain): often while channels were busy lately, rarely when they were not.
-constexpr std::chrono::microseconds shortest_interval{50};
+constexpr std::chrono::microseconds shortest_look_interval{50};
 constexpr std::chrono::milliseconds longest_interval_serving{5};
 constexpr std::chrono::milliseconds longest_interval_waiting{20};
 
@@ -181,6 +178,8 @@ Result<LaneServer> LaneServer::open(int region_fd, const LaneServerOptions& opti
   return LaneServer(std::make_unique<Impl>(std::move(*region), options, std::move(wake)));
 }
 
+Result<void> LaneServer::use_huge_pages() { return impl_->region.use_huge_pages("region"); }
+
 LaneServer::Impl::Woken LaneServer::Impl::wait(std::chrono::nanoseconds interval) const noexcept {
   std::array<pollfd, 3> fds{{{.fd = options.control_fd, .events = POLLIN, .revents = 0},
                              {.fd = options.kick_fd, .events = POLLIN, .revents = 0},
@@ -222,7 +221,7 @@ void LaneServer::Impl::clean_lane(std::uint32_t index) const {
   }
   dead.client.upcalls.word.store_relaxed(0);
   dead.host.upcalls.word.store_relaxed(word(ChannelState::free));
-  const std::uint64_t epoch = *dead.host.epoch.word.load_relaxed().at_most(any64);
+  const std::uint64_t epoch = dead.host.epoch.word.load_relaxed().any();
   dead.host.epoch.word.store_relaxed(epoch + 1);
   dead.host.state.word.store_release(word(HostState::free));
   dead.client.claim.word.store_release(word(ClaimState::free));
@@ -254,7 +253,7 @@ std::optional<std::uint32_t> LaneServer::Impl::find_claim() const {
 
 Result<std::uint32_t> LaneServer::wait_for_claim() {
   Impl& self = *impl_;
-  std::chrono::nanoseconds interval = shortest_interval;
+  std::chrono::nanoseconds interval = shortest_look_interval;
   for (;;) {
     if (!self.region.intact()) {
       return fail(Errc::protocol_violation, text("region ", self.region.name(), ": its header was destroyed"));
@@ -262,7 +261,7 @@ Result<std::uint32_t> LaneServer::wait_for_claim() {
     self.clean_lanes();
     if (const auto claimed = self.find_claim()) {
       self.lane = *claimed;
-      self.first_lap = static_cast<std::uint32_t>(*self.control().host.epoch.word.load_relaxed().at_most(any64));
+      self.first_lap = static_cast<std::uint32_t>(self.control().host.epoch.word.load_relaxed().any());
       // Before anybody is told: the next process that waits for a claim must not take this lane as well.
       self.control().host.state.word.store_release(word(HostState::serving));  // H1
       return *claimed;
@@ -312,9 +311,9 @@ std::optional<LaneEnd> LaneServer::Impl::follow_directory(Service& service) {
     } else if (twin == nullptr && !entry.equals(0) && !refused.test(number)) {
       abi::ChannelBlock* block = block_of(entry);
       if (block == nullptr) {
-        return LaneEnd{.orderly = false,
-                       .reason = text("protocol violation by the client: channel ", number, " lies at ",
-                                      Hex{*entry.at_most(any64)})};
+        return LaneEnd{
+            .orderly = false,
+            .reason = text("protocol violation by the client: channel ", number, " lies at ", Hex{entry.any()})};
       }
       try {
         static_cast<void>(order.open(number));
@@ -342,7 +341,7 @@ std::optional<LaneEnd> LaneServer::Impl::follow_directory(Service& service) {
 }
 
 abi::ChannelBlock* LaneServer::Impl::block_of(Untrusted<std::uint64_t> entry) const noexcept {
-  const std::uint64_t value = *entry.at_most(any64);  // checked by channel_block()
+  const std::uint64_t value = entry.any();  // checked by channel_block()
   return (value & abi::channel_present) != 0 ? region.channel_block(value & ~abi::channel_present) : nullptr;
 }
 
@@ -363,9 +362,8 @@ std::optional<LaneEnd> LaneServer::Impl::follow_upcalls() {
   }
   abi::ChannelBlock* block = block_of(entry);
   if (block == nullptr) {
-    return LaneEnd{
-        .orderly = false,
-        .reason = text("protocol violation by the client: the upcall pair lies at ", Hex{*entry.at_most(any64)})};
+    return LaneEnd{.orderly = false,
+                   .reason = text("protocol violation by the client: the upcall pair lies at ", Hex{entry.any()})};
   }
   upcalls = std::make_shared<UpcallPort>(*block, first_lap, !polls(), [this](const std::string& reason) {
     give_up(text("protocol violation by the client: ", reason));
@@ -381,7 +379,7 @@ bool LaneServer::Impl::relay_pending() {
     if (pending.at(i).load_relaxed().equals(0)) {
       continue;
     }
-    std::uint64_t bits = pending.at(i).exchange(0).bits(any64);
+    std::uint64_t bits = pending.at(i).exchange(0).any();
     any = true;
     while (bits != 0) {
       const auto bit = static_cast<std::size_t>(__builtin_ctzll(bits));
@@ -419,12 +417,11 @@ LaneEnd LaneServer::serve(Service& service) {
   std::uint64_t heartbeat = 0;
   std::uint32_t changes_seen = ~0U;
   Clock::time_point next_heartbeat = Clock::now();
-  std::chrono::nanoseconds interval = shortest_interval;
+  std::chrono::nanoseconds interval = shortest_look_interval;
   for (;;) {
     std::optional<LaneEnd> end = self.verdict();
     const Clock::time_point now = Clock::now();
-    const std::uint32_t changes =
-        *self.control().client.changed.word.load_acquire().at_most(std::numeric_limits<std::uint32_t>::max());
+    const std::uint32_t changes = self.control().client.changed.word.load_acquire().any();
     // The directory is followed when the client says that it changed, and at every heartbeat: channels that drain end
     // without a change.
     if (!end && (changes != changes_seen || now >= next_heartbeat)) {
@@ -433,14 +430,14 @@ LaneEnd LaneServer::serve(Service& service) {
       if (!end) {
         end = self.follow_upcalls();
       }
-      interval = shortest_interval;
+      interval = shortest_look_interval;
     }
     if (now >= next_heartbeat) {
       page.heartbeat.word.store_relaxed(++heartbeat);
       next_heartbeat = now + heartbeat_interval;
     }
     if (!end && self.polls()) {
-      interval = self.relay_pending() ? shortest_interval
+      interval = self.relay_pending() ? shortest_look_interval
                                       : std::min<std::chrono::nanoseconds>(interval * 9 / 8, longest_interval_serving);
     }
     if (!end && self.wait(self.polls() ? interval : std::chrono::nanoseconds(heartbeat_interval)) ==

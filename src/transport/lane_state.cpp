@@ -4,7 +4,6 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <limits>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -20,8 +19,6 @@ namespace {
 using abi::ChannelState;
 using abi::ClaimState;
 using abi::HostState;
-
-constexpr std::uint64_t any64 = std::numeric_limits<std::uint64_t>::max();
 
 // The worker counts its heartbeat up twice a second. Silence ends the lane for its client (an error instead of an
 // endless wait); it never frees memory, so a host that was merely paused can do no harm when it goes on.
@@ -183,7 +180,7 @@ Result<void> LaneState::await_worker(std::chrono::milliseconds timeout) {
   if (verdict) {
     return std::unexpected(*verdict);
   }
-  epoch_ = *control().host.epoch.word.load_relaxed().at_most(any64);
+  epoch_ = control().host.epoch.word.load_relaxed().any();
   slab_.emplace(region_, abi::owner_tag(index_, epoch_));
   return {};
 }
@@ -214,7 +211,7 @@ Result<void> LaneState::check() {
     } else {
       why_ = host_verdict();
     }
-    const std::uint64_t heartbeat = *control().host.heartbeat.word.load_relaxed().at_most(any64);
+    const std::uint64_t heartbeat = control().host.heartbeat.word.load_relaxed().any();
     const Clock::time_point now = Clock::now();
     if (heartbeat != last_heartbeat_) {
       last_heartbeat_ = heartbeat;

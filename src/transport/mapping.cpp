@@ -29,6 +29,34 @@ Result<Mapping> Mapping::map(int fd, std::uint64_t size, std::uint64_t preferred
   return Mapping(static_cast<std::byte*>(address), size);
 }
 
+Result<void> Mapping::use_huge_pages(std::string_view what) {
+  constexpr int collapse = 25;  // MADV_COLLAPSE, Linux 6.1: at once, and whatever /sys/kernel/mm says
+  constexpr int tries = 10;     // EAGAIN: some page was busy
+  int result = -1;
+  for (int i = 0; i < tries && result != 0; ++i) {
+    result = madvise(data_, size_, collapse);
+    if (result != 0 && errno != EAGAIN) {
+      break;
+    }
+  }
+  if (result == 0) {
+    return {};
+  }
+  const int error = errno;
+  constexpr std::string_view without = "; ordinary pages are used";
+  switch (error) {
+    case ENOMEM:
+    case EAGAIN:
+    case EBUSY:
+      return fail(Errc::exhausted,
+                  text(what, ": no huge pages for ", Bytes{size_}, ": the free memory is not in pieces ", "of 2 MiB (",
+                       errno_text(error), "); try `echo 1 > /proc/sys/vm/compact_memory`", without));
+    default:
+      return fail(Errc::unsupported, text(what, ": no huge pages (", errno_text(error),
+                                          "): they need Linux 6.1, and a file in memory such as /dev/shm", without));
+  }
+}
+
 Mapping::Mapping(Mapping&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 

@@ -17,6 +17,9 @@ class Mapping {
   [[nodiscard]] static Result<Mapping> map(int fd, std::uint64_t size, std::uint64_t preferred_address,
                                            std::string_view what);
 
+  /// Moves the mapped memory into huge pages, for all who map the file; as LaneServer::use_huge_pages() says.
+  [[nodiscard]] Result<void> use_huge_pages(std::string_view what);
+
   Mapping() = default;
   Mapping(Mapping&& other) noexcept;
   Mapping& operator=(Mapping&& other) noexcept;

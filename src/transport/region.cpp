@@ -5,7 +5,6 @@
 
 #include <bit>
 #include <cerrno>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -13,9 +12,6 @@
 
 namespace isthmus {
 namespace {
-
-constexpr std::uint64_t any64 = std::numeric_limits<std::uint64_t>::max();
-constexpr std::uint32_t any32 = std::numeric_limits<std::uint32_t>::max();
 
 Result<void> check_size(std::uint64_t size, std::string_view what) {
   if (!std::has_single_bit(size)) {
@@ -46,11 +42,10 @@ Result<Region> Region::open_as_client(int fd, std::uint64_t file_size, std::stri
   const auto& header = *reinterpret_cast<const abi::RegionHeader*>(header_page->data());
   const Untrusted<std::uint64_t> magic = header.magic.load_acquire();  // M2: acquires M1
   if (!magic.equals(abi::region_magic)) {
-    return fail(Errc::version_mismatch,
-                text(what, ": no Isthmus region: magic ", Hex{*magic.at_most(any64)}, " instead of ",
-                     Hex{abi::region_magic}, "; does isthmusd on the host serve this device?"));
+    return fail(Errc::version_mismatch, text(what, ": no Isthmus region: magic ", Hex{magic.any()}, " instead of ",
+                                             Hex{abi::region_magic}, "; does isthmusd on the host serve this device?"));
   }
-  const std::uint32_t abi_version = *header.abi.load_relaxed().at_most(any32);
+  const std::uint32_t abi_version = header.abi.load_relaxed().any();
   if (abi_version != abi::abi_version) {
     return fail(Errc::version_mismatch, text(what, ": the host speaks ABI ", abi_version, ", this library ABI ",
                                              abi::abi_version, "; install matching versions"));
@@ -63,13 +58,13 @@ Result<Region> Region::open_as_client(int fd, std::uint64_t file_size, std::stri
     return fail(Errc::protocol_violation, text(what, ": the region's header contradicts its size of ", Bytes{file_size},
                                                "; the device must have the size of the daemon's region_size"));
   }
-  const std::uint64_t address = *header.base_address.load_relaxed().at_most(any64);
+  const std::uint64_t address = header.base_address.load_relaxed().any();
   auto mapping = Mapping::map(fd, file_size, address % abi::extent_size == 0 ? address : 0, what);
   if (!mapping) {
     return std::unexpected(mapping.error());
   }
   Region region(std::move(*mapping), geometry);
-  region.epoch_ = *region.header().epoch.load_relaxed().at_most(any64);
+  region.epoch_ = region.header().epoch.load_relaxed().any();
   region.name_ = copy_text(region.header().name);
   return region;
 }
@@ -92,7 +87,7 @@ Result<Region> Region::open_as_host(int fd, std::uint32_t lane_count, std::uint6
     return std::unexpected(mapping.error());
   }
   Region region(std::move(*mapping), abi::RegionGeometry::of(size, lane_count));
-  region.epoch_ = *region.header().epoch.load_relaxed().at_most(any64);
+  region.epoch_ = region.header().epoch.load_relaxed().any();
   region.name_ = copy_text(region.header().name);
   if (!region.intact()) {
     return fail(Errc::protocol_violation, text(what, ": no Isthmus region: the magic is missing"));

@@ -23,6 +23,8 @@ class Region {
   [[nodiscard]] static Result<Region> open_as_client(int fd, std::uint64_t file_size, std::string_view what);
 
   /// The host's way in: the geometry comes from the daemon's configuration, not from the region.
+  /// As LaneServer::use_huge_pages().
+  [[nodiscard]] Result<void> use_huge_pages(std::string_view what) { return mapping_.use_huge_pages(what); }
   [[nodiscard]] static Result<Region> open_as_host(int fd, std::uint32_t lane_count, std::uint64_t address,
                                                    std::string_view what);
 

@@ -47,6 +47,8 @@ class RingConsumer {
         consumed_(&consumed),
         position_(start),
         published_(start),
+        fetched_(start),
+        batch_end_(start),
         first_lap_(first_lap),
         long_body_(std::make_unique<LongBody>()) {}
 
@@ -70,6 +72,9 @@ class RingConsumer {
       return Polled::empty;
     }
     out.control = abi::ControlWord::decode(word);
+    if (out.control.batch != 0 || fetched_ != batch_end_) [[unlikely]] {
+      fetch_ahead(out.control.batch);
+    }
     copy_words(head, short_body_);
     out.header = std::bit_cast<abi::MessageHeader>(std::array{short_body_[0], short_body_[1]});
     // The usual descriptor: one slot, no fence. Everything else takes the long way, with the same checks.
@@ -106,12 +111,27 @@ class RingConsumer {
   [[nodiscard]] std::uint64_t published() const noexcept { return published_; }
 
  private:
+  static constexpr std::uint64_t fetch_distance = 16;
+
   using LongBody = std::array<std::uint64_t, (abi::max_body + abi::fence_bytes + 7) / 8>;
 
   void publish() noexcept {
     consumed_->store_release(position_);  // C2: this side's reads of the slots come before
     published_ = position_;
     news_ = true;
+  }
+
+  // The misses of a batch's lines overlap that way; one by one, each would cost a whole transfer.
+  void fetch_ahead(std::uint8_t batch) noexcept {
+    if (batch != 0) {
+      fetched_ = position_ + 1;
+      batch_end_ = fetched_ + abi::batch_slots[batch];
+    }
+    const std::uint64_t end = std::min(batch_end_, position_ + 1 + fetch_distance);
+    for (fetched_ = std::max(fetched_, position_ + 1); fetched_ < end; ++fetched_) {
+      __builtin_prefetch(&slot(fetched_));
+    }
+    fetched_ = std::min(fetched_, batch_end_);
   }
 
   static void copy_words(const abi::Slot& from, std::span<std::uint64_t, 7> to) noexcept {
@@ -173,6 +193,8 @@ class RingConsumer {
   SharedWord<std::uint64_t>* consumed_;
   std::uint64_t position_;
   std::uint64_t published_;
+  std::uint64_t fetched_;    // how far the lines of a batch were asked for
+  std::uint64_t batch_end_;  // how far a batch is known to reach
   std::uint32_t first_lap_;
   bool news_ = false;  // credit was published, and the producer was not rung since
   std::array<std::uint64_t, 7> short_body_{};

@@ -96,7 +96,8 @@ class RingProducer {
   /// Shows the batch. Harmless where there is none.
   void release() noexcept {
     if (held_ != nullptr) {
-      std::exchange(held_, nullptr)->words[0].store_release(held_word_);  // P1
+      held_control_.batch = batch_of(static_cast<std::uint32_t>(position_ - held_position_ - 1));
+      std::exchange(held_, nullptr)->words[0].store_release(held_control_.encode());  // P1
     }
     holding_ = false;
   }
@@ -177,11 +178,20 @@ class RingProducer {
     control.lap = first_lap_ + static_cast<std::uint32_t>(position / abi::ring_slots);
     if (holding_ && held_ == nullptr && (control.flags & abi::flag_continuation) == 0) [[unlikely]] {
       held_ = &slot;
-      held_word_ = control.encode();
+      held_position_ = position;
+      held_control_ = control;
     } else {
       slot.words[0].store_release(control.encode());  // P1
     }
     prefetch_for_writing(slots_[(position + prefetch_distance) % abi::ring_slots]);
+  }
+
+  static std::uint8_t batch_of(std::uint32_t slots_behind) noexcept {
+    std::uint8_t index = 0;
+    while (index + 1U < abi::batch_slots.size() && abi::batch_slots[index + 1U] <= slots_behind) {
+      ++index;
+    }
+    return index;
   }
 
   static constexpr std::uint64_t prefetch_distance = 8;
@@ -193,7 +203,8 @@ class RingProducer {
   std::uint32_t free_ = abi::ring_slots;
   bool holding_ = false;
   abi::Slot* held_ = nullptr;  // the first head of a batch, not stored yet
-  std::uint64_t held_word_ = 0;
+  std::uint64_t held_position_ = 0;
+  abi::ControlWord held_control_;
 };
 
 /// Makes every slot look empty to a consumer that starts at position `start`, whatever the memory held.

@@ -16,8 +16,8 @@ constexpr std::uint64_t unit_size = BlockClasses::smallest;
 
 // A waiter looks again by itself, for nobody here knows when another process returns an extent or the host retires a
 // post; and now and then it checks whether there is still any hope.
-constexpr std::chrono::microseconds first_nap{50};
-constexpr std::chrono::microseconds longest_nap{2000};
+constexpr std::chrono::microseconds first_slab_nap{50};
+constexpr std::chrono::microseconds longest_slab_nap{2000};
 constexpr std::chrono::milliseconds check_interval{100};
 
 std::uint64_t next_slab_id() noexcept {
@@ -225,7 +225,7 @@ Result<std::uint64_t> Slab::allocate_or_wait(std::size_t bytes, Clock::time_poin
       attention_.fetch_sub(one_waiter, std::memory_order_relaxed);
     }
   };
-  std::chrono::nanoseconds nap = first_nap;
+  std::chrono::nanoseconds nap = first_slab_nap;
   Clock::time_point next_check = Clock::now() + check_interval;
   for (;;) {
     ask_for_retired();
@@ -243,7 +243,7 @@ Result<std::uint64_t> Slab::allocate_or_wait(std::size_t bytes, Clock::time_poin
       }
     }
     const Clock::time_point now = Clock::now();
-    const auto left = deadline == no_deadline ? longest_nap : std::chrono::nanoseconds(deadline - now);
+    const auto left = deadline == no_deadline ? longest_slab_nap : std::chrono::nanoseconds(deadline - now);
     if (left.count() > 0) {
       futex_wait(reinterpret_cast<std::uint32_t*>(&room_), ticket, std::min(nap, left), FutexScope::process);
     }
@@ -251,7 +251,7 @@ Result<std::uint64_t> Slab::allocate_or_wait(std::size_t bytes, Clock::time_poin
     if (left.count() <= 0) {
       return fail(Errc::timed_out, text(no_room(bytes).message, "; the deadline has passed"));
     }
-    nap = std::min<std::chrono::nanoseconds>(nap * 2, longest_nap);
+    nap = std::min<std::chrono::nanoseconds>(nap * 2, longest_slab_nap);
     if (check && Clock::now() >= next_check) {
       if (auto hope = check(); !hope) {
         return std::unexpected(std::move(hope.error()));

@@ -2,7 +2,6 @@
 #include "src/transport/sleeper.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <thread>
 
 #include "src/transport/futex.hpp"
@@ -12,15 +11,15 @@ namespace {
 
 // The timer of a side that nobody can wake: a quarter of the time it has waited already, so that a wait is prolonged
 // by a quarter at most, within these bounds.
-constexpr std::chrono::microseconds shortest_nap{20};
-constexpr std::chrono::microseconds longest_nap{1000};
+constexpr std::chrono::microseconds shortest_sleeper_nap{20};
+constexpr std::chrono::microseconds longest_sleeper_nap{1000};
 
 }  // namespace
 
 std::uint32_t Sleeper::take_ticket() const noexcept {
   if (doorbell_ != nullptr) {
     // Any count will do: a wrong one only ends the block at once.
-    return doorbell_->load_acquire().bits(std::numeric_limits<std::uint32_t>::max());  // S0: acquires W4
+    return doorbell_->load_acquire().any();  // S0: acquires W4
   }
   return relay_ != nullptr ? relay_->load(std::memory_order_acquire) : 0;  // S0: acquires B3
 }
@@ -39,7 +38,7 @@ void Sleeper::block(std::uint32_t ticket, Clock::time_point start, Clock::time_p
     static_assert(sizeof *relay_ == sizeof(std::uint32_t));
     futex_wait(reinterpret_cast<std::uint32_t*>(relay_), ticket, left, FutexScope::process);
   } else {
-    const auto nap = std::clamp<std::chrono::nanoseconds>((now - start) / 4, shortest_nap, longest_nap);
+    const auto nap = std::clamp<std::chrono::nanoseconds>((now - start) / 4, shortest_sleeper_nap, longest_sleeper_nap);
     std::this_thread::sleep_for(std::min(nap, left));
   }
 }

@@ -31,8 +31,8 @@ ChildProcess::Command probe(std::vector<std::string> arguments) {
   return {.program = ISTHMUS_CHILD_PROBE, .arguments = std::move(arguments), .environment = {}, .descriptors = {}};
 }
 
-struct Pipe {
-  Pipe() {
+struct OutputPipe {
+  OutputPipe() {
     std::array<int, 2> ends{};
     EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
     reader.reset(ends[0]);
@@ -83,7 +83,7 @@ TEST(ChildProcess, is_isolated_from_everything_of_ours) {
   const auto source = SignalSource::create({SIGTERM});
   ::setenv("ISTHMUS_TEST_SECRET", "1", 1);
 
-  Pipe pipe;
+  OutputPipe pipe;
   auto command = probe({"report", "with space"});
   command.environment = {"A=1", "B=two words"};
   command.descriptors = {{pipe.writer.get(), 3}, {leak.get(), 40}};
@@ -112,8 +112,8 @@ TEST(ChildProcess, is_isolated_from_everything_of_ours) {
 }
 
 TEST(ChildProcess, descriptors_may_swap_their_numbers) {
-  Pipe first;
-  Pipe second;
+  OutputPipe first;
+  OutputPipe second;
   const int a = first.writer.get();
   const int b = second.writer.get();
   ASSERT_TRUE(a > 3 && b > 3);
@@ -131,7 +131,7 @@ TEST(ChildProcess, descriptors_may_swap_their_numbers) {
 }
 
 TEST(ChildProcess, standard_error_can_be_mapped) {
-  Pipe pipe;
+  OutputPipe pipe;
   auto command = probe({"report"});
   command.descriptors = {{pipe.writer.get(), 2}, {pipe.writer.get(), 3}};
   auto child = ChildProcess::spawn(command);
@@ -172,7 +172,7 @@ TEST(ChildProcess, dies_with_its_owner_object) {
 }
 
 TEST(ChildProcess, dies_with_the_daemon) {
-  Pipe life;  // the sleeping grandchild is its only writer
+  OutputPipe life;  // the sleeping grandchild is its only writer
   test::HelperProcess daemon([&] {
     auto command = probe({"sleep"});
     command.descriptors = {{life.writer.get(), 3}};

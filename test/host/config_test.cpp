@@ -53,6 +53,7 @@ mode = "0660"
 owner = "root"
 group = "root"
 lanes = 64
+huge_pages = true
 [[vm]]
 name = "beta"
 path = "/dev/shm/isthmus-beta"
@@ -64,6 +65,7 @@ name = "local"
 region_size = "64 MiB"
 mode = "0666"
 max_clients = 3
+huge_pages = true
 )",
                                    "test");
   ASSERT_TRUE(config) << config.error().message;
@@ -78,6 +80,8 @@ max_clients = 3
   EXPECT_EQ(config->vms[0].access.owner, 0U);
   EXPECT_EQ(config->vms[0].access.group, 0U);
   EXPECT_EQ(config->vms[0].lanes, 64U);
+  EXPECT_TRUE(config->vms[0].huge_pages);
+  EXPECT_FALSE(config->vms[1].huge_pages);
   EXPECT_EQ(config->vms[1].region_size, std::uint64_t{8} << 20U);
   EXPECT_EQ(config->vms[1].access.owner, 107U);
   EXPECT_EQ(config->vms[1].access.group, 64055U);
@@ -86,6 +90,7 @@ max_clients = 3
   EXPECT_EQ(config->shms[0].region_size, std::uint64_t{64} << 20U);
   EXPECT_EQ(config->shms[0].access.mode, 0666U);
   EXPECT_EQ(config->shms[0].max_clients, 3U);
+  EXPECT_TRUE(config->shms[0].huge_pages);
 }
 
 TEST(Config, what_is_not_said_has_a_default) {
@@ -194,6 +199,7 @@ TEST(Config, counts_stay_in_their_range) {
     expect_complaint(vm_with("lanes = " + lanes), "d.toml:5: ", "1 to 64 is possible");
   }
   expect_complaint(vm_with("lanes = \"4\""), "d.toml:5: ", "whole number");
+  expect_complaint(vm_with("huge_pages = 1"), "d.toml:5: ", "huge_pages must be true or false");
   expect_complaint("runtime_dir = \"/r\"\n[[shm]]\nname = \"s\"\nregion_size = 8388608\nmax_clients = 1025\n",
                    "d.toml:5: ", "1 to 1024 is possible");
 }

@@ -12,35 +12,35 @@
 namespace isthmus::host {
 namespace {
 
-constexpr std::uint64_t mib = std::uint64_t{1} << 20U;
+constexpr std::uint64_t unit_mib = std::uint64_t{1} << 20U;
 
 TEST(ShmRegion, has_its_size_and_all_its_memory) {
-  const auto region = make_shm_region("local", 8 * mib);
+  const auto region = make_shm_region("local", 8 * unit_mib);
   ASSERT_TRUE(region) << region.error().message;
   struct stat status{};
   ASSERT_EQ(::fstat(region->get(), &status), 0);
-  EXPECT_EQ(static_cast<std::uint64_t>(status.st_size), 8 * mib);
-  EXPECT_EQ(static_cast<std::uint64_t>(status.st_blocks) * 512, 8 * mib);
+  EXPECT_EQ(static_cast<std::uint64_t>(status.st_size), 8 * unit_mib);
+  EXPECT_EQ(static_cast<std::uint64_t>(status.st_blocks) * 512, 8 * unit_mib);
   EXPECT_NE(::fcntl(region->get(), F_GETFD) & FD_CLOEXEC, 0);
 }
 
 TEST(ShmRegion, can_neither_shrink_nor_grow_nor_be_sealed_further) {
-  const auto region = make_shm_region("local", 8 * mib);
+  const auto region = make_shm_region("local", 8 * unit_mib);
   ASSERT_TRUE(region);
   EXPECT_EQ(::ftruncate(region->get(), 0), -1);
   EXPECT_EQ(errno, EPERM);
-  EXPECT_EQ(::ftruncate(region->get(), static_cast<off_t>(16 * mib)), -1);
+  EXPECT_EQ(::ftruncate(region->get(), static_cast<off_t>(16 * unit_mib)), -1);
   EXPECT_EQ(::fcntl(region->get(), F_ADD_SEALS, F_SEAL_WRITE), -1);
   EXPECT_EQ(errno, EPERM);
 }
 
 TEST(ShmRegion, can_be_mapped_and_written) {
-  const auto region = make_shm_region("local", 8 * mib);
+  const auto region = make_shm_region("local", 8 * unit_mib);
   ASSERT_TRUE(region);
-  void* mapping = ::mmap(nullptr, 8 * mib, PROT_READ | PROT_WRITE, MAP_SHARED, region->get(), 0);
+  void* mapping = ::mmap(nullptr, 8 * unit_mib, PROT_READ | PROT_WRITE, MAP_SHARED, region->get(), 0);
   ASSERT_NE(mapping, MAP_FAILED);
   *static_cast<volatile char*>(mapping) = 'x';
-  ::munmap(mapping, 8 * mib);
+  ::munmap(mapping, 8 * unit_mib);
 }
 
 TEST(ShmRegion, more_than_the_machine_has_is_refused_before_it_is_taken) {

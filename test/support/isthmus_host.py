@@ -49,7 +49,7 @@ class Daemon:
         for kind, entries in (("vm", self.vms), ("shm", shms)):
             for entry in entries:
                 lines.append(f"[[{kind}]]")
-                lines += [f'{key} = {value}' if isinstance(value, int) else f'{key} = "{value}"'
+                lines += [f'{key} = {str(value).lower()}' if isinstance(value, int) else f'{key} = "{value}"'
                           for key, value in entry.items()]
         return "\n".join(lines) + "\n"
 

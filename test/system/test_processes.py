@@ -5,6 +5,7 @@ import ctypes
 import ctypes.util
 import mmap
 import os
+import re
 import shutil
 import signal
 import socket
@@ -286,6 +287,19 @@ class Life(unittest.TestCase):
                                     fds)
                 self.assertEqual(Path(f"/proc/{worker}/environ").read_bytes(), b"")
             self.assertIn("NoNewPrivs:\t1", Path(f"/proc/{worker}/status").read_text())
+
+    def test_regions_are_in_huge_pages_on_request_or_the_log_says_why_not(self):
+        with Daemon(BUILD, vms=[{**ALPHA, "huge_pages": True}], shms=[{**LOCAL, "huge_pages": True}]) as daemon:
+            daemon.wait_for(r"worker \d+: .*huge pages", timeout=10)  # the VM's
+            since = len(daemon.log)
+            holder = Holder(self, daemon)
+            match = daemon.wait_for(r"worker (\d+): (.*huge pages.*)", since=since)
+            huge = re.findall(r"^ShmemPmdMapped: +(\d+) kB", Path(f"/proc/{match[1]}/smaps").read_text(), re.MULTILINE)
+            if match[2] == "the region is in huge pages":
+                self.assertGreater(max(map(int, huge)), 2048, huge)
+            else:
+                self.assertRegex(match[2], "no huge pages.*; ordinary pages are used")
+            holder.wait_for_call()
 
     def test_nothing_is_left_in_dev_shm_by_shm_clients(self):
         with Daemon(BUILD, shms=[LOCAL]) as daemon:

@@ -377,7 +377,7 @@ TEST_P(HostileClientTest, MalformedDescriptorsEndTheLaneWithTheChannelsNumber) {
   };
   for (const Bad& bad : {Bad{.control = {.slots = 0}, .header = {}}, Bad{.control = {.slots = 590}, .header = {}},
                          Bad{.control = {.slots = 1}, .header = {.size = 0xffff'ffff}},
-                         Bad{.control = {.slots = 1, .flags = 63}, .header = {}},
+                         Bad{.control = {.slots = 1, .flags = 15}, .header = {}},
                          Bad{.control = {.slots = 1, .flags = abi::flag_continuation}, .header = {}},
                          Bad{.control = {.slots = 1}, .header = {.fixed = 9, .size = 8}},
                          Bad{.control = {.slots = 20}, .header = {.size = 1100}}}) {
@@ -506,7 +506,8 @@ TEST_P(HostileClientTest, GarbageInRingsAndWordsWhileTheyAreServedEndsTheLaneOrD
           if (random.one_in(2)) {
             value = abi::ControlWord{.lap = hand.first_lap + static_cast<std::uint32_t>(random.below(2)),
                                      .slots = static_cast<std::uint16_t>(random.below(4)),
-                                     .flags = static_cast<std::uint8_t>(random.below(8))}
+                                     .flags = static_cast<std::uint8_t>(random.below(8)),
+                                     .batch = static_cast<std::uint8_t>(random.below(4))}
                         .encode();
           }
           words[at].store_release(value);

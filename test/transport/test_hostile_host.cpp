@@ -177,7 +177,7 @@ TEST_P(HostileHostTest, MalformedRepliesAreViolations) {
         Bad{.control = {.slots = 1}, .header = {.call_id = 1, .size = 0xffff'fff0}},
         Bad{.control = {.slots = 590}, .header = {.call_id = 1, .size = 0x7fff'ffff}},
         Bad{.control = {.slots = 1}, .header = {.call_id = 1, .fixed = 0xffff}},
-        Bad{.control = {.slots = 1, .flags = 63}, .header = {.call_id = 1}},
+        Bad{.control = {.slots = 1, .flags = 15}, .header = {.call_id = 1}},
         Bad{.control = {.slots = 1, .flags = abi::flag_continuation}, .header = {.call_id = 1}},
         Bad{.control = {.slots = 5}, .header = {.call_id = 1, .size = 250}}}) {
     TestRegion memory;
@@ -326,7 +326,8 @@ TEST_P(HostileHostTest, GarbageInEverythingThatTheHostWritesGivesErrorsOnly) {
         host.reply(dice.below(gentle ? 4 : abi::ring_slots),
                    {.lap = lap,
                     .slots = static_cast<std::uint16_t>(dice.one_in(4) ? dice.below(1024) : 1),
-                    .flags = static_cast<std::uint8_t>(dice.one_in(8) ? dice.next() & 63 : 0)},
+                    .flags = static_cast<std::uint8_t>(dice.one_in(8) ? dice.next() & 15 : 0),
+                    .batch = static_cast<std::uint8_t>(dice.next() & 3)},
                    {.call_id = static_cast<std::uint32_t>(dice.below(4)),
                     .fixed = static_cast<std::uint16_t>(dice.below(20)),
                     .size = static_cast<std::uint32_t>(dice.one_in(8) ? dice.next() : dice.below(40))});

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <initializer_list>
 #include <limits>
 #include <string>
 
@@ -302,6 +308,26 @@ TEST(OpenRegionTest, AClientMapsAtTheRegionsAddressWhereItIsFreeAndElsewhereWher
 }
 
 #if !defined(ISTHMUS_THREAD_SANITIZER)  // whose mmap takes addresses that it cannot shadow for a request for address 0
+// In memory it works where the kernel can (test_processes.py looks); a file on a disk can never.
+TEST(OpenRegionTest, AFileThatCannotBeInHugePagesIsAnErrorAndStaysUsable) {
+  std::string path = "test_region_huge_XXXXXX";
+  const UniqueFd file(mkstemp(path.data()));
+  ASSERT_TRUE(file);
+  unlink(path.c_str());
+  struct statfs kind{};
+  if (fstatfs(file.get(), &kind) != 0 || kind.f_type == TMPFS_MAGIC) {
+    GTEST_SKIP() << "the tests run in a folder in memory";
+  }
+  ASSERT_EQ(ftruncate(file.get(), static_cast<off_t>(abi::extent_size)), 0);
+  auto mapping = must(Mapping::map(file.get(), abi::extent_size, 0, "file"));
+  const auto moved = mapping.use_huge_pages("file");
+  ASSERT_FALSE(moved);
+  EXPECT_EQ(moved.error().code, Errc::unsupported);
+  EXPECT_NE(moved.error().message.find("ordinary pages are used"), std::string::npos) << moved.error().message;
+  *mapping.data() = std::byte{7};
+  EXPECT_EQ(*mapping.data(), std::byte{7});
+}
+
 TEST(OpenRegionTest, AnImpossibleAddressInTheHeaderIsNoProblem) {
   for (const std::uint64_t address : {std::uint64_t{1}, std::uint64_t{4096}, 2 * mib, max64, max64 - 2 * mib + 1,
                                       std::uint64_t{1} << 63, (std::uint64_t{1} << 47) - 2 * mib}) {
