@@ -67,8 +67,10 @@ class RingStream final : public Exchange {
           break;
       }
       wire::OneSlot message;
-      right = right && incoming.body.size() == sizeof message;
-      std::memcpy(&message, incoming.body.data(), std::min(incoming.body.size(), sizeof message));
+      if (incoming.body.size() != sizeof message) {
+        throw std::runtime_error("a message has another size");
+      }
+      std::memcpy(&message, incoming.body.data(), sizeof message);
       right = right && message.words.front() == ++received_;
       if (consumer_.take_news()) {
         to_client_.flush();

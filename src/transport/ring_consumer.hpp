@@ -11,6 +11,10 @@
 #include <span>
 #include <utility>
 
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
 #include "isthmus/abi.hpp"
 
 namespace isthmus {
@@ -47,8 +51,6 @@ class RingConsumer {
         consumed_(&consumed),
         position_(start),
         published_(start),
-        fetched_(start),
-        batch_end_(start),
         first_lap_(first_lap),
         long_body_(std::make_unique<LongBody>()) {}
 
@@ -71,21 +73,26 @@ class RingConsumer {
     if (abi::ControlWord::lap_of(word) != lap(position_)) {
       return Polled::empty;
     }
-    out.control = abi::ControlWord::decode(word);
-    if (out.control.batch != 0 || fetched_ != batch_end_) [[unlikely]] {
-      fetch_ahead(out.control.batch);
+    copy_slot(head, copy_);
+    out.header = std::bit_cast<abi::MessageHeader>(std::array{copy_[0], copy_[1]});
+    if (position_ >= fetch_at_) [[unlikely]] {
+      fetch_ahead();
     }
-    copy_words(head, short_body_);
-    out.header = std::bit_cast<abi::MessageHeader>(std::array{short_body_[0], short_body_[1]});
     // The usual descriptor: one slot, no fence. Everything else takes the long way, with the same checks.
-    if (out.control.slots == 1 && (out.control.flags & ~abi::flag_post) == 0 &&
-        out.header.size <= abi::head_body_bytes && out.header.fixed <= out.header.size) [[likely]] {
-      out.body = std::as_bytes(std::span(short_body_)).subspan(sizeof out.header, out.header.size);
+    if ((word & ~usual_varies) == usual && out.header.size <= abi::head_body_bytes &&
+        out.header.fixed <= out.header.size) [[likely]] {
+      out.control = {.lap = static_cast<std::uint32_t>(word),
+                     .opcode = static_cast<std::uint16_t>(word >> 32),
+                     .slots = 1,
+                     .flags = static_cast<std::uint8_t>(word >> 58)};
+      out.body = std::as_bytes(std::span<const std::uint64_t, 7>(copy_)).subspan(body_offset, out.header.size);
       out.fence = 0;
-    } else if (!take_long(out)) {
+      position_ += 1;
+    } else if (take_long(word, out)) {
+      position_ += out.control.slots;
+    } else {
       return Polled::violated;
     }
-    position_ += out.control.slots;
     if (position_ - published_ >= abi::ring_slots / 4) [[unlikely]] {
       publish();
     }
@@ -103,7 +110,7 @@ class RingConsumer {
 
   /// Whether credit was published since this was last asked. The producer may sleep until there is room: whoever gets
   /// `true` here or from publish_credit() must flush the doorbell.
-  [[nodiscard]] bool take_news() noexcept { return std::exchange(news_, false); }
+  [[nodiscard]] bool take_news() noexcept { return news_ && std::exchange(news_, false); }
 
   /// Where the next descriptor is looked for.
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
@@ -111,8 +118,17 @@ class RingConsumer {
   [[nodiscard]] std::uint64_t published() const noexcept { return published_; }
 
  private:
-  static constexpr std::uint64_t fetch_distance = 16;
+  // Lines of a batch are asked for so many at a time, and so many ahead.
+  static constexpr std::uint64_t fetch_step = 8;
+  static constexpr std::uint64_t never = ~std::uint64_t{0};
 
+  // The control word of the usual descriptor: lap, opcode, and whether it is a post, may be anything.
+  static constexpr std::uint64_t usual = abi::ControlWord{.slots = 1}.encode();
+  static constexpr std::uint64_t usual_varies =
+      abi::ControlWord{.lap = 0xffff'ffff, .opcode = 0xffff, .flags = abi::flag_post}.encode();
+  static constexpr std::size_t body_offset = sizeof(abi::MessageHeader);
+
+  struct alignas(16) SlotCopy : std::array<std::uint64_t, 7> {};
   using LongBody = std::array<std::uint64_t, (abi::max_body + abi::fence_bytes + 7) / 8>;
 
   void publish() noexcept {
@@ -122,25 +138,49 @@ class RingConsumer {
   }
 
   // The misses of a batch's lines overlap that way; one by one, each would cost a whole transfer.
-  void fetch_ahead(std::uint8_t batch) noexcept {
-    if (batch != 0) {
-      fetched_ = position_ + 1;
-      batch_end_ = fetched_ + abi::batch_slots[batch];
-    }
-    const std::uint64_t end = std::min(batch_end_, position_ + 1 + fetch_distance);
+  [[gnu::noinline]] void begin_batch(std::uint8_t batch) noexcept {
+    batch_end_ = position_ + 1 + abi::batch_slots[batch];
+    fetched_ = position_ + 1;
+    fetch_ahead();
+  }
+  [[gnu::noinline]] void fetch_ahead() noexcept {
+    const std::uint64_t end = std::min(batch_end_, position_ + 1 + 2 * fetch_step);
     for (fetched_ = std::max(fetched_, position_ + 1); fetched_ < end; ++fetched_) {
       __builtin_prefetch(&slot(fetched_));
     }
-    fetched_ = std::min(fetched_, batch_end_);
+    fetch_at_ = fetched_ < batch_end_ ? position_ + fetch_step : never;
   }
 
-  static void copy_words(const abi::Slot& from, std::span<std::uint64_t, 7> to) noexcept {
-    for (std::size_t i = 0; i < to.size(); ++i) {
-      to[i] = from.words[i + 1].load_relaxed().snapshot();
+  // Reads words 1 to 7 once each, behind the control word's acquire. On x86-64 the body's two at a time, so that a
+  // reader of the copy, who does the same, finds each of its pairs in one store.
+  static void copy_slot(const abi::Slot& from, SlotCopy& to) noexcept {
+    const auto word = [&](std::size_t i) { return from.words[i].load_relaxed().snapshot(); };
+    to[0] = word(1);
+    to[1] = word(2);
+#if defined(__x86_64__) && !defined(ISTHMUS_THREAD_SANITIZER)
+    const auto pair = [&](std::size_t i) {
+      __m128i loaded;
+      // Not a plain load: that a compiler may repeat. It crosses no cache line.
+      asm volatile("movdqu %1, %0" : "=x"(loaded) : "m"(*reinterpret_cast<const __m128i*>(&from.words[i])));
+      return loaded;
+    };
+    auto* const pairs = reinterpret_cast<__m128i*>(to.data());
+    _mm_store_si128(pairs + 1, pair(3));
+    _mm_store_si128(pairs + 2, pair(5));
+#else
+    to[2] = word(3);
+    to[3] = word(4);
+    to[4] = word(5);
+    to[5] = word(6);
+#endif
+    to[6] = word(7);
+  }
+
+  [[nodiscard, gnu::noinline]] bool take_long(std::uint64_t word, Incoming& out) noexcept {
+    out.control = abi::ControlWord::decode(word);
+    if (out.control.batch != 0) {
+      begin_batch(out.control.batch);
     }
-  }
-
-  [[nodiscard, gnu::noinline]] bool take_long(Incoming& out) noexcept {
     const bool fenced = (out.control.flags & abi::flag_fence) != 0;
     const std::uint32_t in_front = fenced ? abi::fence_bytes : 0;
     if ((out.control.flags & ~abi::flags_known) != 0 || (out.control.flags & abi::flag_continuation) != 0 ||
@@ -150,7 +190,7 @@ class RingConsumer {
     }
     std::span<const std::byte> bytes;
     if (out.control.slots == 1) {
-      bytes = std::as_bytes(std::span(short_body_)).subspan(sizeof out.header);
+      bytes = std::as_bytes(std::span<const std::uint64_t, 7>(copy_)).subspan(body_offset);
     } else if (gather(out.control.slots)) {
       bytes = std::as_bytes(std::span(*long_body_));
     } else {
@@ -167,7 +207,7 @@ class RingConsumer {
   [[nodiscard]] bool gather(std::uint32_t count) noexcept {
     std::span<std::uint64_t> rest(*long_body_);
     constexpr std::size_t head_words = abi::head_body_bytes / sizeof(std::uint64_t);
-    std::copy_n(short_body_.begin() + sizeof(abi::MessageHeader) / sizeof(std::uint64_t), head_words, rest.begin());
+    std::copy_n(copy_.begin() + body_offset / sizeof(std::uint64_t), head_words, rest.begin());
     rest = rest.subspan(head_words);
     for (std::uint32_t i = 1; i < count; ++i) {
       const abi::Slot& next = slot(position_ + i);
@@ -176,7 +216,9 @@ class RingConsumer {
       if (control.lap != lap(position_ + i) || control.flags != abi::flag_continuation) {
         return false;
       }
-      copy_words(next, rest.first<7>());
+      SlotCopy copy{};
+      copy_slot(next, copy);
+      std::ranges::copy(copy, rest.begin());
       rest = rest.subspan(7);
     }
     return true;
@@ -193,11 +235,12 @@ class RingConsumer {
   SharedWord<std::uint64_t>* consumed_;
   std::uint64_t position_;
   std::uint64_t published_;
-  std::uint64_t fetched_;    // how far the lines of a batch were asked for
-  std::uint64_t batch_end_;  // how far a batch is known to reach
+  std::uint64_t fetch_at_ = never;  // the position where the next lines of a batch are asked for
+  std::uint64_t fetched_ = 0;       // how far they were
+  std::uint64_t batch_end_ = 0;     // how far the batch is known to reach
   std::uint32_t first_lap_;
   bool news_ = false;  // credit was published, and the producer was not rung since
-  std::array<std::uint64_t, 7> short_body_{};
+  SlotCopy copy_{};
   std::unique_ptr<LongBody> long_body_;
 };
 

@@ -45,12 +45,16 @@ class RingProducer {
   /// and `consumed` holds that.
   RingProducer(std::span<abi::Slot, abi::ring_slots> slots, const SharedWord<std::uint64_t>& consumed,
                std::uint32_t first_lap, std::uint64_t start = 0) noexcept
-      : slots_(slots.data()), consumed_(&consumed), position_(start), first_lap_(first_lap) {}
+      : slots_(slots.data()),
+        consumed_(&consumed),
+        position_(start),
+        limit_(start + abi::ring_slots),
+        first_lap_(first_lap) {}
 
   /// Whether a descriptor of that many slots may be written now. Reads shared memory only when the credit that is
   /// known of is used up.
   [[nodiscard]] Credit credit(std::uint32_t slots) noexcept {
-    if (free_ >= slots) {
+    if (limit_ - position_ >= slots) [[likely]] {
       return Credit::enough;
     }
     // P2: acquires C2, so that the consumer's reads of a slot come before this side's next write to it.
@@ -58,8 +62,8 @@ class RingProducer {
     if (!in_flight) {
       return Credit::violated;
     }
-    free_ = abi::ring_slots - static_cast<std::uint32_t>(*in_flight);
-    return free_ >= slots ? Credit::enough : Credit::wait;
+    limit_ = position_ + abi::ring_slots - *in_flight;
+    return limit_ - position_ >= slots ? Credit::enough : Credit::wait;
   }
 
   /// Writes and publishes one descriptor.
@@ -69,44 +73,83 @@ class RingProducer {
     abi::MessageHeader header = message.header;
     header.size = static_cast<std::uint32_t>(message.fixed.size() + message.trailing.size());
     header.fixed = static_cast<std::uint16_t>(message.fixed.size());
-    std::array<std::uint64_t, 8> head;  // NOLINT(*-member-init): what is not filled is not stored
-    std::memcpy(head.data(), &header, sizeof header);
+    const auto head = std::bit_cast<std::array<std::uint64_t, 2>>(header);
     if (bytes <= abi::head_body_bytes) [[likely]] {
-      auto* body = reinterpret_cast<std::byte*>(head.data()) + sizeof header;
-      head[2 + bytes / 8] = 0;  // the last word may be filled in part
-      if ((message.flags & abi::flag_fence) != 0) {
-        std::memcpy(body, &message.fence, sizeof message.fence);
-        body += sizeof message.fence;
+      abi::Slot& slot = slots_[position_ % abi::ring_slots];
+      slot.words[1].store_relaxed(head[0]);
+      slot.words[2].store_relaxed(head[1]);
+      if (bytes == message.fixed.size() && bytes % 8 == 0) [[likely]] {  // whole words: straight from where they are
+        store_words(slot, message.fixed.data(), bytes);
+      } else {
+        std::array<std::byte, abi::head_body_bytes> body{};
+        std::byte* at = body.data();
+        if ((message.flags & abi::flag_fence) != 0) {
+          std::memcpy(at, &message.fence, sizeof message.fence);
+          at += sizeof message.fence;
+        }
+        copy_small(at, message.fixed);
+        copy_small(at + message.fixed.size(), message.trailing);
+        store_words(slot, body.data(), bytes);
       }
-      copy_small(body, message.fixed);
-      copy_small(body + message.fixed.size(), message.trailing);
-      store(position_, {.opcode = message.opcode, .slots = 1, .flags = message.flags},
-            std::span(head).first(2 + (bytes + 7) / 8));
+      show(slot, position_, {.opcode = message.opcode, .slots = 1, .flags = message.flags});
       position_ += 1;
-      free_ -= 1;
     } else {
-      write_long(message, std::span(head).first<7>());
+      write_long(message, head);
     }
   }
 
   /// Starts a batch: what is written from now on shows to the consumer all at once, at release(). Since the consumer
   /// looks at nothing behind the first slot meanwhile, no line is taken back and forth while the batch is written. The
   /// other side waits for it: release soon, and before waiting for anything, credit included.
-  void hold() noexcept { holding_ = true; }
+  void hold() noexcept {
+    if (hold_ == Hold::none) {
+      hold_ = Hold::wanted;
+    }
+  }
   /// Shows the batch. Harmless where there is none.
   void release() noexcept {
-    if (held_ != nullptr) {
+    if (hold_ == Hold::held) {
       held_control_.batch = batch_of(static_cast<std::uint32_t>(position_ - held_position_ - 1));
-      std::exchange(held_, nullptr)->words[0].store_release(held_control_.encode());  // P1
+      slots_[held_position_ % abi::ring_slots].words[0].store_release(held_control_.encode());  // P1
     }
-    holding_ = false;
+    hold_ = Hold::none;
   }
-  [[nodiscard]] bool holds() const noexcept { return holding_; }
+  [[nodiscard]] bool holds() const noexcept { return hold_ != Hold::none; }
 
   /// Where the next descriptor will start.
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
 
  private:
+  enum class Hold : std::uint8_t {
+    none,
+    wanted,  ///< a batch was begun, and has nothing yet
+    held,    ///< its first head is not stored yet
+  };
+
+  static std::uint64_t word_at(const std::byte* from) noexcept {
+    std::uint64_t word = 0;
+    std::memcpy(&word, from, sizeof word);
+    return word;
+  }
+  // At most 40 bytes, rounded up to words: without a loop.
+  static void store_words(abi::Slot& slot, const std::byte* from, std::size_t bytes) noexcept {
+    if (bytes > 32) {
+      slot.words[7].store_relaxed(word_at(from + 32));
+    }
+    if (bytes > 24) {
+      slot.words[6].store_relaxed(word_at(from + 24));
+    }
+    if (bytes > 16) {
+      slot.words[5].store_relaxed(word_at(from + 16));
+    }
+    if (bytes > 8) {
+      slot.words[4].store_relaxed(word_at(from + 8));
+    }
+    if (bytes > 0) {
+      slot.words[3].store_relaxed(word_at(from));
+    }
+  }
+
   // At most 40 bytes: a call of memcpy would cost more than the copy.
   static void copy_small(std::byte* to, std::span<const std::byte> from) noexcept {
     const std::byte* at = from.data();
@@ -119,19 +162,29 @@ class RingProducer {
     }
   }
 
-  [[gnu::noinline]] void write_long(const Outgoing& message, std::span<std::uint64_t, 7> head) noexcept {
+  [[gnu::noinline]] void write_long(const Outgoing& message, std::array<std::uint64_t, 2> header) noexcept {
     const std::uint32_t count = abi::slots_for(static_cast<std::uint32_t>(message.size()));
     Source source(message);
-    source.fill(std::as_writable_bytes(head).subspan(sizeof(abi::MessageHeader)));
+    std::array<std::uint64_t, 7> words{header[0], header[1]};
+    source.fill(std::as_writable_bytes(std::span(words)).subspan(sizeof(abi::MessageHeader)));
+    abi::Slot& head = slots_[position_ % abi::ring_slots];
+    store_all(head, words);
     for (std::uint32_t i = 1; i < count; ++i) {
-      std::array<std::uint64_t, 7> words{};
+      words.fill(0);
       source.fill(std::as_writable_bytes(std::span(words)));
-      store(position_ + i, {.opcode = message.opcode, .flags = abi::flag_continuation}, words);
+      abi::Slot& slot = slots_[(position_ + i) % abi::ring_slots];
+      store_all(slot, words);
+      slot.words[0].store_release(  // P1
+          control_word(position_ + i, {.opcode = message.opcode, .flags = abi::flag_continuation}).encode());
     }
-    store(position_, {.opcode = message.opcode, .slots = static_cast<std::uint16_t>(count), .flags = message.flags},
-          head);
+    show(head, position_,
+         {.opcode = message.opcode, .slots = static_cast<std::uint16_t>(count), .flags = message.flags});
     position_ += count;
-    free_ -= count;
+  }
+  static void store_all(abi::Slot& slot, const std::array<std::uint64_t, 7>& words) noexcept {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      slot.words[i + 1].store_relaxed(words[i]);
+    }
   }
 
   // The bytes after the head, taken piece by piece.
@@ -161,7 +214,8 @@ class RingProducer {
     std::array<std::span<const std::byte>, 3> pieces_;
   };
 
-  // Lines that the consumer is not looking at yet are fetched for writing ahead of time.
+  // Lines that the consumer is not looking at yet are fetched for writing ahead of time: only within a batch, which it
+  // does not look at. Else it follows close behind, and a line that is taken from it early has to be taken back.
   static void prefetch_for_writing(const abi::Slot& slot) noexcept {
 #if defined(__x86_64__)
     asm volatile("prefetchw %0" : : "m"(slot));
@@ -170,20 +224,24 @@ class RingProducer {
 #endif
   }
 
-  void store(std::uint64_t position, abi::ControlWord control, std::span<const std::uint64_t> words) noexcept {
-    abi::Slot& slot = slots_[position % abi::ring_slots];
-    for (std::size_t i = 0; i < words.size(); ++i) {
-      slot.words[i + 1].store_relaxed(words[i]);
-    }
+  [[nodiscard]] abi::ControlWord control_word(std::uint64_t position, abi::ControlWord control) const noexcept {
     control.lap = first_lap_ + static_cast<std::uint32_t>(position / abi::ring_slots);
-    if (holding_ && held_ == nullptr && (control.flags & abi::flag_continuation) == 0) [[unlikely]] {
-      held_ = &slot;
+    return control;
+  }
+
+  // Stores a head's control word, the last of its descriptor.
+  void show(abi::Slot& slot, std::uint64_t position, const abi::ControlWord& without_lap) noexcept {
+    const abi::ControlWord control = control_word(position, without_lap);
+    if (hold_ == Hold::wanted) [[unlikely]] {
+      hold_ = Hold::held;
       held_position_ = position;
       held_control_ = control;
     } else {
       slot.words[0].store_release(control.encode());  // P1
     }
-    prefetch_for_writing(slots_[(position + prefetch_distance) % abi::ring_slots]);
+    if (hold_ != Hold::none) {
+      prefetch_for_writing(slots_[(position + prefetch_distance) % abi::ring_slots]);
+    }
   }
 
   static std::uint8_t batch_of(std::uint32_t slots_behind) noexcept {
@@ -199,11 +257,10 @@ class RingProducer {
   abi::Slot* slots_;
   const SharedWord<std::uint64_t>* consumed_;
   std::uint64_t position_;
+  std::uint64_t limit_;  // slots before that position are free, as far as it is known
   std::uint32_t first_lap_;
-  std::uint32_t free_ = abi::ring_slots;
-  bool holding_ = false;
-  abi::Slot* held_ = nullptr;  // the first head of a batch, not stored yet
-  std::uint64_t held_position_ = 0;
+  Hold hold_ = Hold::none;
+  std::uint64_t held_position_ = 0;  // of the first head of a batch
   abi::ControlWord held_control_;
 };
 
