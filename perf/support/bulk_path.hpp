@@ -2,34 +2,40 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
+#include "isthmus/bulk_copy.hpp"
 #include "isthmus/lane.hpp"
 
 namespace isthmus::perf {
 
-inline constexpr std::size_t bulk_chunk_size = std::size_t{256} << 10;
+inline constexpr std::size_t bulk_chunk_size = BulkCopy::good_chunk;
 
-/// A way of a client's ordinary memory to the host. The host acknowledges what arrives, and does not read it.
+/// A client's ordinary memory on its way to the host, by the library's bulk engine. The host acknowledges what arrives,
+/// and does not read it.
 class BulkPath {
  public:
-  BulkPath() = default;
-  virtual ~BulkPath() = default;
+  /// Through `slab_bytes` of the slab, in chunks of bulk_chunk_size, copied by `threads` threads. One thread, its
+  /// maker's.
+  BulkPath(Lane& lane, std::uint32_t threads, std::size_t slab_bytes);
   BulkPath(const BulkPath&) = delete;
   BulkPath& operator=(const BulkPath&) = delete;
   BulkPath(BulkPath&&) = delete;
   BulkPath& operator=(BulkPath&&) = delete;
+  ~BulkPath();
 
-  /// Returns when the host has acknowledged the last byte. One thread.
-  virtual void send(std::span<const std::byte> source) = 0;
+  /// Returns when the host has acknowledged the last byte.
+  void send(std::span<const std::byte> source);
+
+ private:
+  class Host;
+  std::unique_ptr<Host> host_;
+  BulkCopy engine_;
+  Frame frame_;
+  std::vector<CopyBuffer> buffers_;
 };
-
-/// Through a few frames that are used again and again: a chunk is copied while the host has the ones before it.
-/// Belongs to the thread that makes it.
-[[nodiscard]] std::unique_ptr<BulkPath> staged_bulk_path(Lane& lane);
-
-/// Into one frame as large as what is sent, announced in the same chunks.
-[[nodiscard]] std::unique_ptr<BulkPath> whole_bulk_path(Lane& lane, std::size_t size);
 
 }  // namespace isthmus::perf
