@@ -45,8 +45,8 @@ struct CopyChunk {
 };
 
 /// The other end of a copy through the slab: how chunks are handed to the host, and how one learns that it is done with
-/// them. Typically start() is Channel::submit(), and finish() is Channel::wait(). Both are called by the thread that
-/// called BulkCopy, in the order of the chunks.
+/// them. Typically start() is Channel::submit(), finished() is Channel::poll(), and finish() is Channel::wait(). All
+/// are called by the thread that called BulkCopy, in the order of the chunks.
 class ChunkPeer {
  public:
   ChunkPeer() = default;
@@ -58,6 +58,9 @@ class ChunkPeer {
 
   /// Lets the host begin with a chunk, and does not wait for it. An error ends the copy.
   [[nodiscard]] virtual Result<void> start(const CopyChunk& chunk) = 0;
+  /// Whether finish() would not wait. Where nobody can tell, false will do, and costs overlap: buffers are written
+  /// again only when there is nothing else to copy.
+  [[nodiscard]] virtual bool finished(const CopyChunk& /*chunk*/) { return false; }
   /// Waits until the host is done with a chunk that was started. An error ends the copy.
   [[nodiscard]] virtual Result<void> finish(const CopyChunk& chunk) = 0;
 };

@@ -23,16 +23,17 @@ class BulkPath::Host final : public ChunkPeer {
     const wire::Payload payload{.data = chunk.reference, .counter = frame_.reference()};
     return channel_->post(wire::request(wire::count, std::as_bytes(std::span(&payload, 1))));
   }
-  Result<void> finish(const CopyChunk&) override {
+  bool finished(const CopyChunk&) override { return word().load(std::memory_order_acquire) > finished_; }
+  Result<void> finish(const CopyChunk& chunk) override {
     constexpr int polls_before_yield = 64;
-    ++finished_;
-    for (int polls = 0; word().load(std::memory_order_acquire) < finished_; ++polls) {
+    for (int polls = 0; !finished(chunk); ++polls) {
       if (polls % polls_before_yield == polls_before_yield - 1) {
         sched_yield();  // the twin may need this processor
       } else {
         spin_pause();
       }
     }
+    ++finished_;
     return {};
   }
 

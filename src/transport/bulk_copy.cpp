@@ -73,6 +73,8 @@ class InFlight {
   [[nodiscard]] std::uint64_t started() const noexcept { return started_; }
   [[nodiscard]] std::uint64_t finished() const noexcept { return finished_; }
   [[nodiscard]] Result<void> start_next() { return check(peer_->start(layout_->chunk(started_)), started_); }
+  /// Whether the next chunk can be finished without waiting.
+  [[nodiscard]] bool can_finish() { return finished_ < started_ && peer_->finished(layout_->chunk(finished_)); }
   [[nodiscard]] Result<void> finish_next() { return check(peer_->finish(layout_->chunk(finished_)), finished_); }
   /// After an error: the host must be done with the rest, as far as it can be known.
   void finish_rest() {
@@ -153,6 +155,10 @@ Result<void> BulkCopy::to_slab(std::span<const std::byte> source, std::span<cons
   std::uint64_t opened = 0;
   Result<void> ok;
   while (ok && flight.finished() < layout.count()) {
+    if (flight.can_finish()) {
+      ok = flight.finish_next();
+      continue;
+    }
     while (opened < layout.count() && opened < flight.finished() + buffers.size()) {
       const CopyChunk chunk = layout.chunk(opened);
       shift.open(chunk.bytes.data(), source.data() + chunk.offset, chunk.bytes.size(), layout.slot(opened));
@@ -191,9 +197,9 @@ Result<void> BulkCopy::from_slab(std::span<std::byte> destination, std::span<con
       ok = flight.start_next();
     } else if (copied < flight.finished() && job.copied(layout.slot(copied))) {
       ++copied;
-    } else if (shift.copy_one()) {
+    } else if (!flight.can_finish() && shift.copy_one()) {
       continue;
-    } else if (copied < flight.finished()) {
+    } else if (!flight.can_finish() && copied < flight.finished()) {
       shift.wait_for(layout.slot(copied));
     } else {
       const CopyChunk chunk = layout.chunk(flight.finished());

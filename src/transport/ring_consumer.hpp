@@ -99,17 +99,21 @@ class RingConsumer {
     return Polled::ready;
   }
 
-  /// Tells the producer how far slots are free. To be called before this side sleeps, or executes something long.
-  /// True when that, or an earlier poll(), was news that take_news() has not told yet.
+  /// Tells the producer how far slots are free. To be called before this side sleeps, poll() having said `empty`.
+  /// Nobody has to be woken for it: since poll() publishes each quarter of the ring, less than that is untold here, and
+  /// the longest descriptor fits into the rest, of which the producer knows. True where an earlier poll() was news that
+  /// take_news() has not told yet.
   [[nodiscard]] bool publish_credit() noexcept {
+    static_assert(abi::max_descriptor_slots <= abi::ring_slots - abi::ring_slots / 4);
     if (published_ != position_) {
-      publish();
+      consumed_->store_release(position_);  // C2
+      published_ = position_;
     }
     return take_news();
   }
 
-  /// Whether credit was published since this was last asked. The producer may sleep until there is room: whoever gets
-  /// `true` here or from publish_credit() must flush the doorbell.
+  /// Whether poll() has published credit since this was last asked. The producer may sleep until there is room: whoever
+  /// gets `true` here or from publish_credit() must flush the doorbell.
   [[nodiscard]] bool take_news() noexcept { return news_ && std::exchange(news_, false); }
 
   /// Where the next descriptor is looked for.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -55,6 +56,7 @@ class Sleeper {
   /// this side arms: the place to publish credit.
   template <class Ready, class BeforeSleep>
   [[nodiscard]] bool wait(const Ready& ready, Clock::time_point until, const BeforeSleep& before_sleep) noexcept {
+    BusyWaiter busy;
     if (spinner_.spin(ready)) {
       return true;
     }
@@ -66,7 +68,7 @@ class Sleeper {
       full_fence();                                // S2
       bool found = ready();                        // S3
       if (!found) {
-        block(ticket, start, until);
+        block(ticket, start, busy.counts() ? std::min(until, start + BusyWaiter::longest) : until);
       }
       sleeping_->store_relaxed(0);
       found = found || ready();
@@ -74,6 +76,9 @@ class Sleeper {
       if (found || now >= until) {
         spinner_.observe(now - start + spinner_.budget());
         return found;
+      }
+      if (now - start >= BusyWaiter::longest) {
+        busy.leave();
       }
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/transport/spin.hpp"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -9,14 +10,11 @@
 namespace isthmus {
 namespace {
 
-std::uint32_t place_count(std::uint32_t max_places) noexcept {
-  static const std::uint32_t count = [max_places] {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    const int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return std::min(max_places, static_cast<std::uint32_t>(std::max(cpus - 1, 0)));
-  }();
-  return count;
+std::uint32_t count_places(std::uint32_t max_places) noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  return std::min(max_places, static_cast<std::uint32_t>(std::max(cpus - 1, 0)));
 }
 
 std::uint64_t next_id() noexcept {
@@ -29,6 +27,15 @@ std::uint64_t next_id() noexcept {
 Spinner::Spinner(std::chrono::nanoseconds most) noexcept : most_(most), budget_(most), id_(next_id()) {}
 
 std::array<SpinPlace, Spinner::max_places> Spinner::places;
+const std::uint32_t Spinner::places_ = count_places(max_places);
+std::atomic<std::uint32_t> BusyWaiter::count_{0};
+
+namespace {
+
+// The threads that waited when the process forked are not in the child.
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, &BusyWaiter::forget_all);
+
+}  // namespace
 
 Spinner::~Spinner() {
   std::uint64_t mine = id_;
@@ -36,7 +43,7 @@ Spinner::~Spinner() {
 }
 
 bool Spinner::find_place() noexcept {
-  for (std::uint32_t i = 0; i < place_count(max_places); ++i) {
+  for (std::uint32_t i = 0; i < allowed(); ++i) {
     SpinPlace& place = places[i];
     std::uint64_t holder = place.holder.load(std::memory_order_relaxed);
     if (holder != 0 && place.spinning.load(std::memory_order_relaxed)) {

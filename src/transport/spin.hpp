@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 
 namespace isthmus {
 
@@ -25,12 +27,41 @@ struct alignas(128) SpinPlace {
   std::atomic<bool> spinning{false};
 };
 
+/// Counts a thread among those of this process that wait, and have not waited for long, while the object lives. One
+/// thread.
+class BusyWaiter {
+ public:
+  /// After that, whoever is waited for is idle or has a long work to do, and needs one processor at most.
+  static constexpr std::chrono::milliseconds longest{1};
+
+  BusyWaiter() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  ~BusyWaiter() { leave(); }
+  BusyWaiter(const BusyWaiter&) = delete;
+  BusyWaiter& operator=(const BusyWaiter&) = delete;
+  BusyWaiter(BusyWaiter&&) = delete;
+  BusyWaiter& operator=(BusyWaiter&&) = delete;
+
+  [[nodiscard]] bool counts() const noexcept { return counts_; }
+  void leave() noexcept {
+    if (std::exchange(counts_, false)) {
+      count_.fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+  static void forget_all() noexcept { count_.store(0, std::memory_order_relaxed); }
+  [[nodiscard]] static std::uint32_t count() noexcept { return count_.load(std::memory_order_relaxed); }
+
+ private:
+  alignas(128) static std::atomic<std::uint32_t> count_;
+  bool counts_ = true;
+};
+
 /// One thread's readiness to burn processor time before it blocks.
 ///
 /// The budget follows what was seen: it is about twice the usual wait, and small where waits outlast it anyway. At most
 /// (processors - 1) threads of a process spin at a time, and none where there is one processor: the others must not
 /// keep off the processor the very thread that they wait for (64 pairs on 2 cores: 204,000 calls/s blocking at once,
-/// 11,000 when each spins 100 us). One thread.
+/// 11,000 when each spins 100 us). More precisely, each thread that waits has a peer with work to do: so (processors -
+/// BusyWaiters) may spin. One thread.
 class Spinner {
  public:
   using Clock = std::chrono::steady_clock;
@@ -89,6 +120,7 @@ class Spinner {
 
   static constexpr std::uint32_t max_places = 64;
   static std::array<SpinPlace, max_places> places;
+  static const std::uint32_t places_;  // (processors - 1), as far as there is room
 
   template <class Ready>
   [[nodiscard]] static bool poll(const Ready& ready) noexcept {
@@ -102,7 +134,7 @@ class Spinner {
 
   [[nodiscard]] bool begin() noexcept {
     SpinPlace& last = places[place_];
-    if (last.holder.load(std::memory_order_relaxed) == id_) [[likely]] {
+    if (last.holder.load(std::memory_order_relaxed) == id_ && place_ < allowed()) [[likely]] {
       last.spinning.store(true, std::memory_order_relaxed);
       return true;
     }
@@ -110,6 +142,11 @@ class Spinner {
   }
   void end() noexcept { places[place_].spinning.store(false, std::memory_order_relaxed); }
   [[nodiscard]] bool find_place() noexcept;
+  /// How many may spin now. A thread counts itself among the waiting, or is about to.
+  [[nodiscard]] static std::uint32_t allowed() noexcept {
+    const std::uint32_t waiting = BusyWaiter::count();
+    return waiting <= 1 ? places_ : places_ + 1 - std::min(waiting, places_ + 1);
+  }
 
   std::chrono::nanoseconds most_;
   std::chrono::nanoseconds budget_;

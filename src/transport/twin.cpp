@@ -155,12 +155,11 @@ void Twin::wake_caller() noexcept {
 }
 
 void Twin::publish_progress(bool ring) noexcept {
-  const bool retired = retired_ != executed_;
-  if (retired) {
+  if (retired_ != executed_) {
     setup_.block->words.retired.word.store_release(executed_);  // R1: the service's use of frames comes before
-    retired_ = executed_;
+    retired_ = executed_;  // nobody sleeps for that: who waits for frames looks at intervals
   }
-  if (requests_.publish_credit() || retired || ring) {
+  if (requests_.publish_credit() || ring) {
     doorbell_.flush();
   }
 }

@@ -299,10 +299,13 @@ inline take_news(me) {
   fi
 }
 
-/* What both sides pass to Sleeper::wait() as `before_sleep`. */
+/* What both sides pass to Sleeper::wait() as `before_sleep`. No ring for what is published here: less than PUBLISH_AT
+   slots are untold, so that any message fits into what the producer knows to be free. */
 inline publish_credit(me) {
   if
-  :: told != taken -> publish(me)
+  :: told != taken ->
+     store(me, CONSUMED(me), taken);
+     told = taken
   :: else
   fi;
   take_news(me)
