@@ -67,9 +67,10 @@ class Channel {
                                    Clock::time_point deadline = no_deadline);
 
   /// Sends a request that nobody waits for. Waits only for room in the ring. The same order and errors as call().
-  /// Frames that the request names are handed over, and freed once the host has executed it.
+  /// Frames that the request names are handed over, and freed once the host has executed it; after an error they are
+  /// still the caller's.
   [[nodiscard]] Result<void> post(const Message& request, Clock::time_point deadline = no_deadline);
-  [[nodiscard]] Result<void> post(const Message& request, std::vector<Frame> frames,
+  [[nodiscard]] Result<void> post(const Message& request, std::vector<Frame>&& frames,
                                   Clock::time_point deadline = no_deadline);
 
   /// Starts a batch of posts and submitted calls, which the host sees all at once, at flush(): cheaper than one by one.

@@ -225,6 +225,16 @@ ISTHMUS_API isthmus_result isthmus_channel_post(isthmus_channel* channel, const 
                                                 int64_t timeout_ns) ISTHMUS_MUST_CHECK;
 
 /**
+ * Starts a batch of posts and submitted calls, which the host sees all at once, at isthmus_channel_flush(): cheaper
+ * than one by one. Other threads' requests may wait for it, so flush soon. Whatever waits on this channel flushes
+ * first.
+ */
+ISTHMUS_API isthmus_result isthmus_channel_hold(isthmus_channel* channel) ISTHMUS_MUST_CHECK;
+
+/** Ends the batch. Harmless where there is none. */
+ISTHMUS_API isthmus_result isthmus_channel_flush(isthmus_channel* channel) ISTHMUS_MUST_CHECK;
+
+/**
  * Sends a request whose reply is fetched later by isthmus_channel_poll() or _wait(), in any order. `buffer` has to stay
  * valid until then, or until the call is cancelled. `timeout_ns` is for room in the ring.
  */

@@ -498,6 +498,20 @@ isthmus_result isthmus_channel_post(isthmus_channel* channel, const isthmus_mess
   });
 }
 
+isthmus_result isthmus_channel_hold(isthmus_channel* channel) {
+  return with_channel(channel, [](Channel& known) -> isthmus_result {
+    const auto ok = known.hold();
+    return ok ? ISTHMUS_OK : failed(ok.error());
+  });
+}
+
+isthmus_result isthmus_channel_flush(isthmus_channel* channel) {
+  return with_channel(channel, [](Channel& known) -> isthmus_result {
+    const auto ok = known.flush();
+    return ok ? ISTHMUS_OK : failed(ok.error());
+  });
+}
+
 isthmus_result isthmus_channel_submit(isthmus_channel* channel, const isthmus_message* request, void* buffer,
                                       size_t buffer_size, int64_t timeout_ns, isthmus_call_id* call) {
   return with_channel(channel, [&](Channel& known) -> isthmus_result {

@@ -109,22 +109,32 @@ Result<void> Channel::Impl::check_call(CallId id) const {
 }
 
 Result<void> Channel::Impl::retire() {
-  if (posted.empty()) {
+  if (!any_posted) {
     return {};
   }
-  const auto left = block->words.retired.word.load_acquire().behind(caller.position(), longest_lag);  // R1
-  if (!left) {
+  if (!block->words.retired.word.load_acquire().behind(caller.position(), longest_lag)) {  // R1
     return caller.poison("the host retired an impossible position");
   }
-  retire_up_to(caller.position() - *left);
+  posted->drain();
+  any_posted = posted->size() != 0;
   return {};
 }
 
 void Channel::Impl::retire_up_to(std::uint64_t position) noexcept {
-  while (!posted.empty() && posted.front().position <= position) {
-    lane->slab().free(posted.front().frame.offset(), posted.front().frame.length);
-    posted.pop_front();
+  posted->drain_up_to(position);
+  any_posted = posted->size() != 0;
+}
+
+void Channel::Impl::hold_until_retired(std::vector<Frame>& frames) {
+  if (!frames.empty() && posted == nullptr) {
+    posted = std::make_unique<RetireList>(lane->slab(), block->words.retired.word);
   }
+  for (Frame& frame : frames) {
+    const Reference reference = frame.release();
+    static_cast<void>(posted->hold(caller.position(), reference.offset(), reference.length));
+    any_posted = true;
+  }
+  frames.clear();
 }
 
 void Channel::Impl::release_kept_frames() noexcept {
@@ -135,14 +145,11 @@ void Channel::Impl::release_kept_frames() noexcept {
   }
 }
 
-std::vector<Reference> Channel::Impl::take_frames() {
-  std::vector<Reference> frames;
-  for (const PostedFrame& post : std::exchange(posted, {})) {
-    frames.push_back(post.frame);
-  }
+std::unique_ptr<RetireList> Channel::Impl::take_frames() {
   // Nobody will ever know when calls that were given up are over: the frames kept for them stay until the lane ends.
   kept.clear();
-  return frames;
+  any_posted = false;
+  return std::move(posted);
 }
 
 void Channel::Impl::arm() {
@@ -214,7 +221,7 @@ Result<Reply> Channel::call(const Message& request, std::span<std::byte> reply, 
   if (!impl.kept.empty()) [[unlikely]] {
     impl.release_kept_frames();
   }
-  if (!impl.posted.empty()) [[unlikely]] {
+  if (impl.any_posted) [[unlikely]] {
     impl.retire_up_to(before);  // the twin executes in order: what was posted before an answered call is done
   }
   if (impl.completion) [[unlikely]] {
@@ -225,7 +232,8 @@ Result<Reply> Channel::call(const Message& request, std::span<std::byte> reply, 
 
 Result<void> Channel::post(const Message& request, Clock::time_point deadline) { return post(request, {}, deadline); }
 
-Result<void> Channel::post(const Message& request, std::vector<Frame> frames, Clock::time_point deadline) {
+// NOLINTNEXTLINE(*-rvalue-reference-param-not-moved): each frame is, where the post succeeds
+Result<void> Channel::post(const Message& request, std::vector<Frame>&& frames, Clock::time_point deadline) {
   Impl& impl = *impl_;
   if (!impl.is_caller()) [[unlikely]] {
     return impl.check_caller();
@@ -240,10 +248,11 @@ Result<void> Channel::post(const Message& request, std::vector<Frame> frames, Cl
   }
   impl.write(request, 0, true);
   ++impl.counts.posts;
-  for (Frame& frame : frames) {
-    impl.posted.push_back({.position = impl.caller.position(), .frame = frame.release()});
+  impl.hold_until_retired(frames);
+  if (impl.any_posted) {
+    std::ignore = impl.retire();  // an error is the lane's, and comes back from its next use
   }
-  return impl.posted.empty() ? Result<void>() : impl.retire();
+  return {};
 }
 
 Result<void> Channel::hold() {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "src/transport/caller.hpp"
 #include "src/transport/completion_waiter.hpp"
 #include "src/transport/lane_state.hpp"
+#include "src/transport/retire_list.hpp"
 #include "src/transport/unique_fd.hpp"
 
 namespace isthmus {
@@ -40,6 +40,8 @@ struct Channel::Impl {
   [[nodiscard]] Result<void> retire();
   /// The same for posts that are known to be executed.
   void retire_up_to(std::uint64_t position) noexcept;
+  /// Keeps frames until the host has executed the post that was just written.
+  void hold_until_retired(std::vector<Frame>& frames);
   /// Frees the frames that were kept for calls that were given up, once all of those are answered.
   void release_kept_frames() noexcept;
   /// With a completion descriptor: has it made readable when the next reply comes.
@@ -53,15 +55,12 @@ struct Channel::Impl {
   Caller caller;
   ChannelStatistics counts;
 
-  /// What is not free yet, for whoever frees it when the channel is gone.
-  [[nodiscard]] std::vector<Reference> take_frames();
+  /// What is not free yet, for whoever frees it when the channel is gone; may be nothing.
+  [[nodiscard]] std::unique_ptr<RetireList> take_frames();
 
-  struct PostedFrame {
-    std::uint64_t position;  // past the post that names it
-    Reference frame;
-  };
-  std::deque<PostedFrame> posted;  // in the order of their posts
-  std::vector<Reference> kept;     // until no call that was given up is unanswered
+  std::unique_ptr<RetireList> posted;  // made by the first post with frames
+  bool any_posted = false;             // false: `posted` is empty
+  std::vector<Reference> kept;         // until no call that was given up is unanswered
 
   UniqueFd completion;                       // eventfd, once asked for
   std::shared_ptr<CompletionWaiter> waiter;  // set with it

@@ -253,8 +253,8 @@ std::optional<std::uint32_t> LaneState::reserve_channel_number() {
     if (!control().host.channels.at(number).load_acquire().equals(static_cast<std::uint32_t>(ChannelState::free))) {
       continue;  // the host still drains it
     }
-    for (const Reference& frame : std::exchange(left_behind_.at(number), {})) {
-      slab_->free(frame.offset(), frame.length);
+    if (const auto list = std::exchange(left_behind_.at(number), nullptr)) {
+      list->release_all();
     }
     return number;
   }

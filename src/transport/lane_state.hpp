@@ -19,6 +19,7 @@
 #include "src/transport/link.hpp"
 #include "src/transport/process_mark.hpp"
 #include "src/transport/region.hpp"
+#include "src/transport/retire_list.hpp"
 #include "src/transport/slab.hpp"
 #include "src/transport/twin.hpp"
 
@@ -107,7 +108,7 @@ class LaneState final : public CallerLane, public std::enable_shared_from_this<L
   std::array<std::uint64_t, abi::max_channels> blocks_{};  // offset of a channel's block, 0: none
   std::array<std::uint64_t, abi::max_channels> starts_{};  // where the request positions of the next owner start
   std::bitset<abi::max_channels> lost_numbers_;            // not to be used again
-  std::array<std::vector<Reference>, abi::max_channels> left_behind_;  // frames of posts of threads that ended
+  std::array<std::unique_ptr<RetireList>, abi::max_channels> left_behind_;  // frames of posts of threads that ended
   std::shared_ptr<CompletionWaiter> completion_waiter_;
   std::unique_ptr<Twin> upcall_twin_;
   std::uint64_t last_heartbeat_ = 0;

@@ -38,6 +38,13 @@ void RetireList::drain() noexcept {
   }
 }
 
+void RetireList::drain_up_to(std::uint64_t position) noexcept {
+  const std::scoped_lock lock(mutex_);
+  while (!entries_.empty() && entries_.front().position <= position) {
+    release_front();
+  }
+}
+
 void RetireList::release_all() noexcept {
   const std::scoped_lock lock(mutex_);
   while (!entries_.empty()) {

@@ -35,6 +35,8 @@ class RetireList final : private Reclaimable {
   /// Frees the blocks of the posts that the host has passed. What an impossible `retired` word would free too much is
   /// the client's own memory; that the word is impossible is found by the channel. Any thread.
   void drain() noexcept;
+  /// Frees those up to a position that the host has passed for sure. Any thread.
+  void drain_up_to(std::uint64_t position) noexcept;
 
   /// Frees all blocks: the host has passed every post, or will never run one again. Any thread.
   void release_all() noexcept;

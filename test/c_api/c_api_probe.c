@@ -136,6 +136,13 @@ static void frames(void) {
     OK(isthmus_channel_post(channel, &note, NULL, 0, ISTHMUS_FOREVER));
   }
 
+  OK(isthmus_channel_hold(channel));
+  for (int i = 0; i < 3; ++i) {
+    OK(isthmus_channel_post(channel, &note, NULL, 0, ISTHMUS_FOREVER));
+  }
+  OK(isthmus_channel_flush(channel));
+  OK(isthmus_channel_flush(channel)); /* harmless where nothing is held */
+
   OK(isthmus_frame_allocate(lane, 1, &frame));
   OK(isthmus_lane_detach(lane));
   *(char*)isthmus_frame_data(frame) = 1; /* frames outlive the handle of their lane */
@@ -324,6 +331,8 @@ static void nulls(void) {
   REFUSED(isthmus_channel_call(channel, &note, NULL, 0, 0, NULL));
   REFUSED(isthmus_channel_call(channel, &without_bytes, NULL, 0, 0, &reply));
   REFUSED(isthmus_channel_post(NULL, &note, NULL, 0, 0));
+  REFUSED(isthmus_channel_hold(NULL));
+  REFUSED(isthmus_channel_flush(NULL));
   REFUSED(isthmus_channel_post(channel, NULL, NULL, 0, 0));
   REFUSED(isthmus_channel_post(channel, &note, NULL, 1, 0));
   REFUSED(isthmus_channel_submit(NULL, &note, NULL, 0, 0, &id));
@@ -405,6 +414,8 @@ static void* use_a_foreign_channel(void* unused) {
   OK(isthmus_frame_allocate(lane, 64, &frame)); /* a lane is anybody's */
   FAILS(isthmus_channel_call(channel, &note, NULL, 0, 0, &reply), ISTHMUS_WRONG_THREAD, "another thread");
   FAILS(isthmus_channel_post(channel, &note, &frame, 1, 0), ISTHMUS_WRONG_THREAD, "another thread");
+  FAILS(isthmus_channel_hold(channel), ISTHMUS_WRONG_THREAD, "another thread");
+  FAILS(isthmus_channel_flush(channel), ISTHMUS_WRONG_THREAD, "another thread");
   CHECK(isthmus_frame_size(frame) == 64);
   FAILS(isthmus_channel_submit(channel, &note, NULL, 0, 0, &id), ISTHMUS_WRONG_THREAD, "another thread");
   FAILS(isthmus_channel_poll(channel, 1, &reply, &number), ISTHMUS_WRONG_THREAD, "another thread");

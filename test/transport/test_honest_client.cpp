@@ -155,6 +155,31 @@ TEST_P(HonestClientTest, FramesOfPostsComeBackAlsoWhenOnlyCallsFollow) {
       << " bytes are still held";
 }
 
+TEST_P(HonestClientTest, FramesOfAnIdleChannelAreThereForWhoeverFindsTheSlabExhausted) {
+  Channel& channel = *must(lane_->channel());
+  std::vector<Frame> all;
+  for (auto frame = lane_handle_.allocate(1 << 20); frame; frame = lane_handle_.allocate(1 << 20)) {
+    all.push_back(std::move(*frame));
+  }
+  ASSERT_FALSE(all.empty());
+  must(channel.post(message(op_count), std::move(all)));
+  // Another thread: this channel does nothing any more that would free them.
+  std::thread([&] { EXPECT_TRUE(soon([&] { return lane_handle_.allocate(1 << 20).has_value(); })); }).join();
+}
+
+TEST_P(HonestClientTest, FramesOfAPostThatFailsStayTheCallers) {
+  Channel& channel = *must(lane_->channel());
+  std::vector<Frame> frames;
+  frames.push_back(must(lane_handle_.allocate(4096)));
+  const std::vector<std::byte> too_long(abi::max_body + 1);
+  const auto posted =
+      channel.post({.api = 1, .opcode = op_count, .fixed = too_long, .trailing = {}}, std::move(frames));
+  ASSERT_FALSE(posted);
+  EXPECT_EQ(posted.error().code, Errc::invalid_argument);
+  ASSERT_EQ(frames.size(), 1U);  // NOLINT(bugprone-use-after-move): that is the promise
+  EXPECT_EQ(frames.front().size(), 4096U);
+}
+
 // As many calls as one likes can be given up one after the other; what is unanswered at a time is limited.
 TEST_P(HonestClientTest, CallsThatAreGivenUpByTheThousandEndInTimeOutsThatPass) {
   Channel& channel = *must(lane_->channel());

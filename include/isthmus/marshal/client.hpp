@@ -50,9 +50,10 @@ class Client {
   [[nodiscard]] Result<void> post(const typename M::Request& request, std::span<const std::byte> trailing = {}) {
     return channel_->post(message<M>(request, trailing));
   }
-  /// The same with frames that the request names: they are handed over, and freed once the host has executed it.
+  /// The same with frames that the request names: they are handed over, and freed once the host has executed it; after
+  /// an error they are still the caller's.
   template <MessageKind M>
-  [[nodiscard]] Result<void> post(const typename M::Request& request, std::vector<Frame> frames,
+  [[nodiscard]] Result<void> post(const typename M::Request& request, std::vector<Frame>&& frames,
                                   std::span<const std::byte> trailing = {}) {
     return channel_->post(message<M>(request, trailing), std::move(frames));
   }
