@@ -54,7 +54,7 @@ class Host {
   /// The way back to the client; empty while it serves no upcalls. May be kept: it answers `closed` once the lane is
   /// over.
   [[nodiscard]] virtual std::shared_ptr<Upcalls> upcalls() const noexcept = 0;
-  /// A line for the daemon's log, of which the first 199 bytes count.
+  /// A line for the daemon's log, of which the first 499 bytes count.
   virtual void log(std::string_view line) const noexcept = 0;
 
  protected:
