@@ -39,8 +39,9 @@ class ChildProcess {
     std::vector<std::string> arguments;    ///< argv[1] and on; argv[0] is the program
     std::vector<std::string> environment;  ///< all of it, "KEY=VALUE"; nothing is inherited
     std::vector<FdMapping> descriptors;    ///< all of them; 0, 1 and 2 are /dev/null where not named
-    std::optional<Identity> identity{};    ///< who it becomes, for which one must be root; unset: who the caller is
-    bool no_network = false;               ///< whether it gets a network namespace of its own, an empty one; as root
+    std::optional<Identity> identity =
+        std::nullopt;         ///< who it becomes, for which one must be root; unset: who the caller is
+    bool no_network = false;  ///< whether it gets a network namespace of its own, an empty one; as root
   };
 
   /// How a process ended.

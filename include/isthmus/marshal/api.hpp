@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 #include <type_traits>
 
@@ -21,7 +22,10 @@ struct Messages {
   static constexpr bool contain = (std::is_same_v<K, M> || ...);
 
   /// Whether all belong to that API.
-  static constexpr bool belong_to([[maybe_unused]] std::uint16_t api) noexcept { return ((M::api == api) && ...); }
+  static constexpr bool belong_to(std::uint16_t api) noexcept {
+    const std::array<std::uint16_t, sizeof...(M)> apis{std::uint16_t{M::api}...};
+    return std::ranges::count(apis, api) == std::ssize(apis);
+  }
 
   static constexpr bool opcodes_differ() noexcept {
     std::array<std::uint16_t, sizeof...(M)> opcodes{std::uint16_t{M::opcode}...};

@@ -98,14 +98,7 @@ class Dispatcher final : public Service {
   template <ApiDescriptor A, class B>
   void serve(B& backend) {
     offer<A>();
-    A::Messages::each([this, &backend]<class M>() {
-      static_assert(Handles<B, M>,
-                    "the object has no handle(const M::Request&, Call&) that returns M::Reply or status");
-      on<M>(
-          [&backend](const typename M::Request& request, Call& call) -> std::expected<typename M::Reply, std::int32_t> {
-            return backend.handle(request, call);
-          });
-    });
+    A::Messages::each([&self = *this, &backend]<class M>() { self.template serve_message<M>(backend); });
   }
 
   /// Takes over what another dispatcher serves. Errors: invalid_argument (both have a function for some message, or
@@ -150,6 +143,14 @@ class Dispatcher final : public Service {
     std::string name;
     ApiVersion version;
   };
+
+  template <class M, class B>
+  void serve_message(B& backend) {
+    static_assert(Handles<B, M>, "the object has no handle(const M::Request&, Call&) that returns M::Reply or status");
+    on<M>([&backend](const typename M::Request& request, Call& call) -> std::expected<typename M::Reply, std::int32_t> {
+      return backend.handle(request, call);
+    });
+  }
 
   void negotiate(Request& request) const {
     if (request.opcode() != Negotiate::opcode) {

@@ -60,6 +60,15 @@ constexpr std::size_t field_count() noexcept {
   }
 }
 
+template <class T>
+constexpr std::size_t known_fields() noexcept {
+  if constexpr (std::is_aggregate_v<T>) {
+    return field_count<T>();
+  } else {
+    return most_fields + 1;
+  }
+}
+
 template <std::size_t count, class T>
 constexpr auto fields_of([[maybe_unused]] const T& value) noexcept {
   if constexpr (count == 1) {
@@ -202,9 +211,8 @@ constexpr void hash_layout(LayoutHash& hash) noexcept {
     shape(Shape::structure);
     hash.add(std::is_empty_v<T> ? 0 : sizeof(T));
     hash.add(alignof(T));
-    if constexpr (!std::is_aggregate_v<T>) {
-      shape(Shape::opaque);
-    } else if constexpr (constexpr std::size_t count = field_count<T>(); count > most_fields) {
+    constexpr std::size_t count = known_fields<T>();
+    if constexpr (count > most_fields) {
       shape(Shape::opaque);
     } else if constexpr (count > 0) {
       add_fields(hash, decltype(fields_of<count>(std::declval<const T&>())){});
