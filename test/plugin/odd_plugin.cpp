@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -65,7 +66,11 @@ isthmus::Result<std::string> prepare() {
     return isthmus::fail(Errc::not_found, "no device /dev/thermometer; connect one");
   }
   if (odd == "witness") {
-    std::string seen = "uid " + std::to_string(getuid());
+    // As a driver would: it finds its cache by the environment.
+    const char* cache = std::getenv("POCL_CACHE_DIR");
+    const bool kept = cache != nullptr && static_cast<bool>(std::ofstream(std::string(cache) + "/kernel") << "kept");
+    std::string seen =
+        "uid " + std::to_string(getuid()) + " writes its cache " + std::to_string(static_cast<int>(kept));
     for (char** variable = environ; *variable != nullptr; ++variable) {
       seen.append(" ").append(*variable);
     }

@@ -67,7 +67,7 @@ class Plugins(unittest.TestCase):
 
     def test_a_plugin_gets_a_cache_directory_and_the_configured_environment_and_nothing_else(self):
         daemon = self.daemon("witness", vm=True, environment=["OCL_ICD_FILENAMES=libpocl.so.2"])
-        seen = daemon.wait_for(r"plug-in witness: uid (\d+) (.*)")
+        seen = daemon.wait_for(r"plug-in witness: uid (\d+) writes its cache 1 (.*)")
         cache = daemon.folder / "cache/vm-alpha"
         self.assertEqual(seen[2].split(), [f"POCL_CACHE_DIR={cache}", f"CUDA_CACHE_PATH={cache}",
                                            f"XDG_CACHE_HOME={cache}", "OCL_ICD_FILENAMES=libpocl.so.2"])
