@@ -89,10 +89,7 @@ uid_t Confinement::uid_of(const std::string& owner) {
     hash = (hash ^ static_cast<unsigned char>(c)) * 0x0000'0100'0000'01b3;
   }
   auto place = static_cast<uid_t>((hash ^ (hash >> 32)) % uid_count);
-  const auto taken = [this](uid_t uid) {
-    return std::ranges::any_of(uids_, [uid](const auto& entry) { return entry.second == uid; });
-  };
-  while (taken(first_uid + place)) {
+  while (!taken_.insert(first_uid + place).second) {
     place = (place + 1) % uid_count;
   }
   return uids_[owner] = first_uid + place;
@@ -160,7 +157,10 @@ Result<Confined> Confinement::of(const std::string& owner, bool cache, const std
       return std::unexpected(directory.error());
     }
     for (const char* key : {"POCL_CACHE_DIR", "CUDA_CACHE_PATH", "XDG_CACHE_HOME"}) {
-      confined.environment.push_back(text(key, "=", directory->native()));
+      const std::string start = text(key, "=");
+      if (std::ranges::none_of(more, [&](const std::string& one) { return one.starts_with(start); })) {
+        confined.environment.push_back(start + directory->native());
+      }
     }
   }
   confined.environment.insert(confined.environment.end(), more.begin(), more.end());

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,8 +40,9 @@ class Confinement {
                                                   std::optional<std::filesystem::path> cache_dir);
 
   /// For an owner's next worker. With `cache`, the owner's cache directory is made if it is not there (mode 0700, the
-  /// worker's), and drivers are told of it by POCL_CACHE_DIR, CUDA_CACHE_PATH and XDG_CACHE_HOME; `more` comes behind.
-  /// `owner` is a file name. Fails with Errc::permission_denied (the directory is somebody else's), Errc::not_found.
+  /// worker's), and drivers are told of it by POCL_CACHE_DIR, CUDA_CACHE_PATH and XDG_CACHE_HOME, unless `more` sets
+  /// these. `owner` is a file name. Fails with Errc::permission_denied (the directory is somebody else's),
+  /// Errc::not_found.
   [[nodiscard]] Result<Confined> of(const std::string& owner, bool cache, const std::vector<std::string>& more);
 
   /// One line for the log.
@@ -57,6 +59,7 @@ class Confinement {
   std::optional<ChildProcess::Identity> user_;
   std::optional<std::filesystem::path> cache_dir_;
   std::map<std::string, uid_t> uids_;  // as many as owners were seen
+  std::set<uid_t> taken_;              // the uids in it
 };
 
 }  // namespace isthmus::host

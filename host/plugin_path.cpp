@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -27,9 +28,14 @@ Result<std::filesystem::path> directory_of_plugins(const std::optional<std::file
   return self.parent_path().parent_path() / "lib" / "isthmus" / "plugins";
 }
 
-// It runs with the worker's rights before any guest is there: whoever can write it can do what the daemon lets workers.
+// It runs with the worker's rights before any guest is there: whoever can write it, or put another into its place, can
+// do what the daemon lets workers do.
 Result<void> check_plugin_file(const PluginFile& plugin) {
+  constexpr std::string_view rule = "; it must be root's or isthmusd's, and nobody else may write it";
   struct stat status{};
+  const auto belongs_to_others = [&status] {
+    return (status.st_uid != 0 && status.st_uid != ::geteuid()) || (status.st_mode & 0022U) != 0;
+  };
   if (::stat(plugin.path.c_str(), &status) != 0) {
     return fail(errc_from_errno(errno),
                 text("plug-in ", plugin.path.native(), ": ", errno_text(errno),
@@ -38,10 +44,13 @@ Result<void> check_plugin_file(const PluginFile& plugin) {
   if (!S_ISREG(status.st_mode)) {
     return fail(Errc::invalid_argument, text("plug-in ", plugin.path.native(), ": is no file"));
   }
-  if ((status.st_uid != 0 && status.st_uid != ::geteuid()) || (status.st_mode & 0022U) != 0) {
+  if (belongs_to_others()) {
     return fail(Errc::permission_denied, text("plug-in ", plugin.path.native(), ": belongs to user ", status.st_uid,
-                                              " with mode ", octal(status.st_mode & 07777U),
-                                              "; it must be root's or isthmusd's, and nobody else may write it"));
+                                              " with mode ", octal(status.st_mode & 07777U), rule));
+  }
+  if (::stat(plugin.path.parent_path().c_str(), &status) != 0 || belongs_to_others()) {
+    return fail(Errc::permission_denied, text("plug-in ", plugin.path.native(), ": its directory belongs to user ",
+                                              status.st_uid, " with mode ", octal(status.st_mode & 07777U), rule));
   }
   return {};
 }

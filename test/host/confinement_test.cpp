@@ -98,6 +98,16 @@ TEST_F(ConfinementTest, the_cache_is_made_for_its_worker_alone_and_told_to_drive
   EXPECT_EQ(status_of(cache_).st_uid, ::geteuid());
 }
 
+TEST_F(ConfinementTest, what_is_configured_goes_before_what_is_computed) {
+  auto confinement = make(cache_);
+  const auto confined = confinement.of("vm-a", true, {"POCL_CACHE_DIR=/elsewhere"});
+  ASSERT_TRUE(confined);
+  const std::string directory = (cache_ / "vm-a").native();
+  EXPECT_EQ(confined->environment,
+            (std::vector<std::string>{"CUDA_CACHE_PATH=" + directory, "XDG_CACHE_HOME=" + directory,
+                                      "POCL_CACHE_DIR=/elsewhere"}));
+}
+
 TEST_F(ConfinementTest, without_a_cache_there_is_no_environment_and_no_directory) {
   auto confinement = make(cache_);
   const auto confined = confinement.of("vm-a", false, {});
