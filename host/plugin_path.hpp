@@ -18,7 +18,8 @@ struct PluginFile {
 
 /// The files of plug-ins: for a name, isthmus-NAME.so in `directory`, or else in ../lib/isthmus/plugins from the
 /// running program; an absolute path as it is. Fails with Errc::not_found, and with Errc::permission_denied where
-/// others than root and the daemon's user could write the file.
+/// others than root and the daemon's user could write the file or its
+/// directory.
 [[nodiscard]] Result<std::vector<PluginFile>> find_plugins(const std::optional<std::filesystem::path>& directory,
                                                            const std::vector<std::string>& plugins);
 

@@ -65,6 +65,14 @@ TEST_F(PluginPath, a_file_that_others_can_write_is_refused) {
   }
 }
 
+TEST_F(PluginPath, a_file_in_a_directory_that_others_can_write_is_refused) {
+  const auto file = make("a.so");
+  ASSERT_EQ(::chmod(folder_.path().c_str(), 01777), 0);
+  EXPECT_NE(refusal(file, Errc::permission_denied).find("its directory belongs to user"), std::string::npos);
+  ASSERT_EQ(::chmod(folder_.path().c_str(), 0755), 0);
+  EXPECT_EQ(refusal(file, Errc::permission_denied), "found");
+}
+
 TEST_F(PluginPath, a_directory_is_no_plugin) {
   std::filesystem::create_directory(folder_.path() / "isthmus-dir.so");
   EXPECT_NE(refusal("dir", Errc::invalid_argument).find("is no file"), std::string::npos);
