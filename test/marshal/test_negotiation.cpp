@@ -74,6 +74,11 @@ struct NewBackend {
   std::atomic<std::uint64_t> reads{0};
 };
 
+// What Dispatcher::serve asks of each message of an API before it compiles.
+static_assert(marshal::Handles<NewBackend, gauge_1_1::Reset>);
+static_assert(!marshal::Handles<OldBackend, gauge_1_1::Reset>, "there is no function for it");
+static_assert(!marshal::Handles<OldBackend, gauge_1_1::Read>, "a function for another version's struct is none");
+
 /// One end that serves, and a channel to it.
 class Served {
  public:
