@@ -27,11 +27,21 @@ class ChildProcess {
     int target;
   };
 
+  /// Who a process is.
+  struct Identity {
+    uid_t uid;
+    gid_t gid;
+    std::vector<gid_t> groups;  ///< supplementary ones, all of them
+  };
+
   struct Command {
     std::filesystem::path program;         ///< absolute
     std::vector<std::string> arguments;    ///< argv[1] and on; argv[0] is the program
     std::vector<std::string> environment;  ///< all of it, "KEY=VALUE"; nothing is inherited
     std::vector<FdMapping> descriptors;    ///< all of them; 0, 1 and 2 are /dev/null where not named
+    std::optional<Identity> identity =
+        std::nullopt;         ///< who it becomes, for which one must be root; unset: who the caller is
+    bool no_network = false;  ///< whether it gets a network namespace of its own, an empty one; as root
   };
 
   /// How a process ended.
@@ -46,6 +56,9 @@ class ChildProcess {
   /// Starts the command in a session of its own, in the directory /, with umask 077, no core dumps, no way to gain
   /// privileges (no_new_privs), all signals at their defaults and unblocked. The kernel kills it when the thread that
   /// called this ends: the loop's thread, the only one.
+  ///
+  /// A process with an identity of its own may be a program that lies where that user cannot reach it: it is opened
+  /// before the identity changes. It may have at most 32768 processes and threads, of all processes of that user.
   ///
   /// Not dumpable it must make itself (PR_SET_DUMPABLE): exec sets that back. When this returns, the program runs;
   /// otherwise it fails with Errc::not_found, Errc::permission_denied and so on, and nothing is left.

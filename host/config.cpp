@@ -56,6 +56,12 @@ class Reader {
   [[nodiscard]] Result<std::uint32_t> count_of(const toml::table& table, std::string_view key, std::uint32_t value,
                                                std::uint32_t max) const;
   [[nodiscard]] Result<bool> flag_of(const toml::table& table, std::string_view key) const;
+  [[nodiscard]] Result<std::vector<std::string>> strings_of(const toml::table& table, std::string_view key) const;
+  [[nodiscard]] Result<std::vector<std::string>> plugins_of(const toml::table& table) const;
+  [[nodiscard]] Result<std::vector<std::string>> environment_of(const toml::table& table) const;
+  [[nodiscard]] Result<ChildProcess::Identity> worker_user_of(const toml::node& node) const;
+  [[nodiscard]] Result<std::optional<std::filesystem::path>> optional_path_of(const toml::table& table,
+                                                                              std::string_view key) const;
   [[nodiscard]] Result<FileAccess> access_of(const toml::table& table, mode_t allowed) const;
   [[nodiscard]] Result<mode_t> mode_of(const toml::node& node, mode_t allowed) const;
   template <class Id, class Find>
@@ -195,6 +201,113 @@ Result<bool> Reader::flag_of(const toml::table& table, std::string_view key) con
   return flag->get();
 }
 
+Result<std::vector<std::string>> Reader::strings_of(const toml::table& table, std::string_view key) const {
+  std::vector<std::string> strings;
+  const toml::node* node = table.get(key);
+  if (node == nullptr) {
+    return strings;
+  }
+  const auto* array = node->as_array();
+  if (array == nullptr) {
+    return fail_at(node->source(), text(key, " must be a list of strings, as [\"one\", \"two\"]"));
+  }
+  for (const toml::node& element : *array) {
+    auto string = string_of(element, text("an element of ", key));
+    if (!string) {
+      return std::unexpected(std::move(string).error());
+    }
+    strings.push_back(std::move(*string));
+  }
+  return strings;
+}
+
+Result<std::vector<std::string>> Reader::plugins_of(const toml::table& table) const {
+  constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+  constexpr std::size_t longest = 64;
+  constexpr std::size_t most = 16;
+  auto plugins = strings_of(table, "plugins");
+  if (!plugins || plugins->empty()) {
+    return plugins;
+  }
+  const auto& where = table.get("plugins")->source();
+  if (plugins->size() > most) {
+    return fail_at(where, text("plugins: ", plugins->size(), " of them; at most ", most, " are possible"));
+  }
+  for (const std::string& plugin : *plugins) {
+    const bool path = plugin.starts_with('/') && !plugin.ends_with('/') && plugin.find('\0') == std::string::npos;
+    const bool name =
+        !plugin.empty() && plugin.size() <= longest && plugin.find_first_not_of(allowed) == std::string::npos;
+    if (!path && !name) {
+      return fail_at(where, text("plug-in \"", plugin, "\" must be a name, 1 to ", longest,
+                                 " characters of a-z 0-9 _ -, or an absolute path"));
+    }
+    if (std::ranges::count(*plugins, plugin) > 1) {
+      return fail_at(where, text("plug-in \"", plugin, "\" is named twice"));
+    }
+  }
+  return plugins;
+}
+
+Result<std::vector<std::string>> Reader::environment_of(const toml::table& table) const {
+  auto environment = strings_of(table, "environment");
+  if (!environment) {
+    return environment;
+  }
+  for (const std::string& variable : *environment) {
+    if (variable.find('=') == std::string::npos || variable.starts_with('=') ||
+        variable.find('\0') != std::string::npos) {
+      return fail_at(table.get("environment")->source(),
+                     text("environment \"", variable, "\" must be written as \"KEY=VALUE\""));
+    }
+  }
+  return environment;
+}
+
+Result<ChildProcess::Identity> Reader::worker_user_of(const toml::node& node) const {
+  if (node.is_integer()) {
+    const auto uid = id_of<uid_t>(node, "worker_user", [](const char*) { return std::optional<uid_t>(); });
+    if (!uid) {
+      return std::unexpected(uid.error());
+    }
+    if (*uid == 0) {
+      return fail_at(node.source(), "worker_user 0 is root; workers must have no rights");
+    }
+    return ChildProcess::Identity{.uid = *uid, .gid = *uid, .groups = {}};
+  }
+  const auto name = string_of(node, "worker_user");
+  if (!name) {
+    return std::unexpected(name.error());
+  }
+  const passwd* entry = ::getpwnam(name->c_str());
+  if (entry == nullptr) {
+    return fail_at(node.source(), text("worker_user \"", *name, "\" does not exist on this machine"));
+  }
+  if (entry->pw_uid == 0) {
+    return fail_at(node.source(), text("worker_user \"", *name, "\" is root; workers must have no rights"));
+  }
+  ChildProcess::Identity identity{.uid = entry->pw_uid, .gid = entry->pw_gid, .groups = std::vector<gid_t>(64)};
+  int count = static_cast<int>(identity.groups.size());
+  if (::getgrouplist(name->c_str(), identity.gid, identity.groups.data(), &count) < 0) {
+    return fail_at(node.source(), text("worker_user \"", *name, "\" is in ", count, " groups; at most ",
+                                       identity.groups.size(), " are possible"));
+  }
+  identity.groups.resize(static_cast<std::size_t>(count));
+  return identity;
+}
+
+Result<std::optional<std::filesystem::path>> Reader::optional_path_of(const toml::table& table,
+                                                                      std::string_view key) const {
+  const toml::node* node = table.get(key);
+  if (node == nullptr) {
+    return std::nullopt;
+  }
+  auto path = path_of(*node, key);
+  if (!path) {
+    return std::unexpected(std::move(path).error());
+  }
+  return std::move(*path);
+}
+
 Result<mode_t> Reader::mode_of(const toml::node& node, mode_t allowed) const {
   const auto* written = node.as_string();
   if (written == nullptr) {
@@ -278,8 +391,9 @@ Result<void> Reader::claim(std::vector<std::pair<std::string, std::string>>& tak
 
 Result<VmConfig> Reader::read_vm(const toml::table& table) {
   constexpr std::string_view place = "[[vm]]";
-  if (auto keys =
-          check_keys(table, place, {"name", "path", "region_size", "mode", "owner", "group", "lanes", "huge_pages"});
+  if (auto keys = check_keys(
+          table, place,
+          {"name", "path", "region_size", "mode", "owner", "group", "lanes", "huge_pages", "plugins", "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }
@@ -330,13 +444,25 @@ Result<VmConfig> Reader::read_vm(const toml::table& table) {
     return std::unexpected(huge_pages.error());
   }
   vm.huge_pages = *huge_pages;
+
+  auto plugins = plugins_of(table);
+  if (!plugins) {
+    return std::unexpected(std::move(plugins).error());
+  }
+  vm.plugins = std::move(*plugins);
+  auto environment = environment_of(table);
+  if (!environment) {
+    return std::unexpected(std::move(environment).error());
+  }
+  vm.environment = std::move(*environment);
   return vm;
 }
 
 Result<ShmConfig> Reader::read_shm(const toml::table& table) {
   constexpr std::string_view place = "[[shm]]";
-  if (auto keys =
-          check_keys(table, place, {"name", "region_size", "mode", "owner", "group", "max_clients", "huge_pages"});
+  if (auto keys = check_keys(
+          table, place,
+          {"name", "region_size", "mode", "owner", "group", "max_clients", "huge_pages", "plugins", "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }
@@ -379,6 +505,17 @@ Result<ShmConfig> Reader::read_shm(const toml::table& table) {
     return std::unexpected(huge_pages.error());
   }
   shm.huge_pages = *huge_pages;
+
+  auto plugins = plugins_of(table);
+  if (!plugins) {
+    return std::unexpected(std::move(plugins).error());
+  }
+  shm.plugins = std::move(*plugins);
+  auto environment = environment_of(table);
+  if (!environment) {
+    return std::unexpected(std::move(environment).error());
+  }
+  shm.environment = std::move(*environment);
   return shm;
 }
 
@@ -404,16 +541,27 @@ Result<std::vector<Entry>> Reader::entries_of(const toml::table& root, std::stri
 }
 
 Result<Config> Reader::read(const toml::table& root) {
-  if (auto keys = check_keys(root, "the file", {"runtime_dir", "worker", "event_loop", "vm", "shm"}); !keys) {
+  if (auto keys =
+          check_keys(root, "the file",
+                     {"runtime_dir", "worker", "worker_user", "plugin_dir", "cache_dir", "event_loop", "vm", "shm"});
+      !keys) {
     return std::unexpected(std::move(keys).error());
   }
   Config config;
-  if (const toml::node* node = root.get("worker"); node != nullptr) {
-    auto worker = path_of(*node, "worker");
-    if (!worker) {
-      return std::unexpected(std::move(worker).error());
+  for (auto [key, value] : {std::pair("worker", &config.worker), std::pair("plugin_dir", &config.plugin_dir),
+                            std::pair("cache_dir", &config.cache_dir)}) {
+    auto path = optional_path_of(root, key);
+    if (!path) {
+      return std::unexpected(std::move(path).error());
     }
-    config.worker = std::move(*worker);
+    *value = std::move(*path);
+  }
+  if (const toml::node* node = root.get("worker_user"); node != nullptr) {
+    auto user = worker_user_of(*node);
+    if (!user) {
+      return std::unexpected(std::move(user).error());
+    }
+    config.worker_user = std::move(*user);
   }
   if (const toml::node* node = root.get("event_loop"); node != nullptr) {
     constexpr std::array<std::pair<std::string_view, LoopEngine>, 3> engines{

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/child_process.hpp"
 #include "host/loop_engine.hpp"
 #include "host/shm_config.hpp"
 #include "host/vm_config.hpp"
@@ -16,8 +17,11 @@ namespace isthmus::host {
 
 /// The daemon's configuration, checked: every value is in its range, names and paths are unique.
 struct Config {
-  std::filesystem::path runtime_dir;            ///< absolute; the sockets of shm endpoints live here
-  std::optional<std::filesystem::path> worker;  ///< absolute; unset: see find_worker()
+  std::filesystem::path runtime_dir;                  ///< absolute; the sockets of shm endpoints live here
+  std::optional<std::filesystem::path> worker;        ///< absolute; unset: see find_worker()
+  std::optional<std::filesystem::path> plugin_dir;    ///< absolute; unset: see find_plugins()
+  std::optional<std::filesystem::path> cache_dir;     ///< absolute; unset: see Confinement
+  std::optional<ChildProcess::Identity> worker_user;  ///< unset: see Confinement
   LoopEngine event_loop = LoopEngine::automatic;
   std::vector<VmConfig> vms;
   std::vector<ShmConfig> shms;  ///< with `vms`, at least one entry

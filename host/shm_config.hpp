@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "host/file_access.hpp"
 
@@ -12,11 +13,13 @@ namespace isthmus::host {
 struct ShmConfig {
   static constexpr std::uint32_t max_max_clients = 1024;
 
-  std::string name;                ///< [A-Za-z0-9_.-], 1..63 characters
-  std::uint64_t region_size = 0;   ///< bytes for each client; limits as in VmConfig
-  FileAccess access;               ///< of the socket
-  std::uint32_t max_clients = 64;  ///< at a time, 1..max_max_clients
-  bool huge_pages = false;         ///< as in VmConfig
+  std::string name;                      ///< [A-Za-z0-9_.-], 1..63 characters
+  std::uint64_t region_size = 0;         ///< bytes for each client; limits as in VmConfig
+  FileAccess access;                     ///< of the socket
+  std::uint32_t max_clients = 64;        ///< at a time, 1..max_max_clients
+  bool huge_pages = false;               ///< as in VmConfig
+  std::vector<std::string> plugins;      ///< as in VmConfig
+  std::vector<std::string> environment;  ///< as in VmConfig
 };
 
 }  // namespace isthmus::host

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "host/file_access.hpp"
 
@@ -15,8 +16,10 @@ struct VmConfig {
   std::filesystem::path path;     ///< absolute; the file that QEMU's memory-backend-file names
   std::uint64_t region_size = 0;  ///< bytes; a power of two in abi::min_region_size..abi::max_region_size
   FileAccess access;
-  std::uint32_t lanes = 16;  ///< 1..abi::max_lanes
-  bool huge_pages = false;   ///< back the region with them where the kernel can
+  std::uint32_t lanes = 16;              ///< 1..abi::max_lanes
+  bool huge_pages = false;               ///< back the region with them where the kernel can
+  std::vector<std::string> plugins;      ///< names, or absolute paths; see find_plugins()
+  std::vector<std::string> environment;  ///< of its workers, "KEY=VALUE"
 };
 
 }  // namespace isthmus::host

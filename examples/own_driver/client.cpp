@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <isthmus/local_lane.hpp>
-#include <isthmus/marshal/client.hpp>
+#include <isthmus/marshal/open.hpp>
 
 #include "messages.hpp"
 #include "server.hpp"
@@ -29,7 +29,12 @@ int main() {
   }
   std::memset(image->data(), 200, image->size());
 
-  isthmus::marshal::Client device(**channel);
+  auto opened = isthmus::marshal::open<ImageFilterApi>(**channel);
+  if (!opened) {  // another version, or no such driver on the other side
+    std::fprintf(stderr, "%s\n", opened.error().message.c_str());
+    return 1;
+  }
+  auto& device = *opened;
   // Nobody has to wait for this one: it is executed before everything that this program asks later.
   const auto posted = device.post<Invert>({.pixels = image->reference()});
   const auto mean = device.call<Mean>({.pixels = image->reference()});

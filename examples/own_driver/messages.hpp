@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <isthmus/marshal/api.hpp>
 #include <isthmus/reference.hpp>
+#include <string_view>
 
 // What the two halves of the driver say to each other: all that they share. The device is an image filter.
 namespace image_filter {
@@ -31,6 +33,17 @@ struct Mean {
     std::uint32_t brightness = 0;  // 0..255
     std::uint32_t reserved = 0;
   };
+};
+
+// What the halves compare before they begin: docs/marshalling.md says when which number is counted up.
+struct ImageFilterApi {
+  static constexpr std::uint16_t id = api_id;
+  static constexpr std::string_view name = "image_filter";
+  static constexpr std::uint16_t major = 1;
+  static constexpr std::uint16_t minor = 0;
+  static constexpr std::uint16_t oldest_minor = 0;
+  static constexpr std::uint64_t features = 0;
+  using Messages = isthmus::marshal::Messages<Invert, Mean>;
 };
 
 }  // namespace image_filter

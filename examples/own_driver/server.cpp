@@ -13,6 +13,7 @@ namespace image_filter {
 // One function for each kind of message. They are called by as many threads as the client has.
 std::unique_ptr<isthmus::Service> make_service() {
   auto service = std::make_unique<isthmus::marshal::Dispatcher>();
+  service->offer<ImageFilterApi>();
 
   service->on<Invert>(
       [](const Invert::Request& request, isthmus::marshal::Call& call) -> std::expected<Invert::Reply, std::int32_t> {

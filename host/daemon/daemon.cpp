@@ -12,13 +12,17 @@
 
 namespace isthmus::host {
 
-Daemon::Daemon(std::unique_ptr<EventLoop> loop, SignalSource signals) noexcept
-    : loop_(std::move(loop)), signals_(std::move(signals)) {}
+Daemon::Daemon(std::unique_ptr<EventLoop> loop, SignalSource signals, WorkerSetup setup) noexcept
+    : loop_(std::move(loop)), signals_(std::move(signals)), setup_(std::move(setup)) {}
 
 Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
   const auto worker = find_worker(config.worker);
   if (!worker) {
     return std::unexpected(worker.error());
+  }
+  auto confinement = Confinement::create(config.worker_user, config.cache_dir);
+  if (!confinement) {
+    return std::unexpected(std::move(confinement.error()));
   }
   ignore_signals({SIGHUP, SIGPIPE});
   auto signals = SignalSource::create({SIGTERM, SIGINT});
@@ -32,9 +36,11 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
   if (!(*loop)->fallback_reason().empty()) {
     log::info("event loop: {} ({})", (*loop)->engine_name(), (*loop)->fallback_reason());
   }
-  std::unique_ptr<Daemon> daemon(new Daemon(std::move(*loop), std::move(*signals)));
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(std::move(*loop), std::move(*signals),
+                 {.program = *worker, .plugin_dir = config.plugin_dir, .confinement = std::move(*confinement)}));
   for (const VmConfig& vm : config.vms) {
-    auto host = VmHost::start(*daemon->loop_, vm, *worker, daemon->addresses_.take(vm.region_size));
+    auto host = VmHost::start(*daemon->loop_, vm, daemon->setup_, daemon->addresses_.take(vm.region_size));
     if (!host) {
       daemon->shut_down();
       std::ignore = daemon->loop_->run();
@@ -43,7 +49,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
     daemon->vms_.push_back(std::move(*host));
   }
   for (const ShmConfig& shm : config.shms) {
-    auto host = ShmHost::start(*daemon->loop_, shm, config.runtime_dir, *worker, daemon->addresses_);
+    auto host = ShmHost::start(*daemon->loop_, shm, config.runtime_dir, daemon->setup_, daemon->addresses_);
     if (!host) {
       daemon->shut_down();
       std::ignore = daemon->loop_->run();
@@ -64,6 +70,7 @@ Result<void> Daemon::run() {
   if (!added) {
     return std::unexpected(std::move(added.error()));
   }
+  log::info("workers: {}", setup_.confinement.summary());
   log::info("isthmusd serves {} VMs and {} shm endpoints, waiting by {}", vms_.size(), shms_.size(),
             loop_->engine_name());
   auto outcome = loop_->run();

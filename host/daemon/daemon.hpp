@@ -8,6 +8,7 @@
 #include "host/daemon/address_space.hpp"
 #include "host/daemon/shm_host.hpp"
 #include "host/daemon/vm_host.hpp"
+#include "host/daemon/worker_setup.hpp"
 #include "host/event_loop.hpp"
 #include "host/signal_source.hpp"
 #include "isthmus/error.hpp"
@@ -24,7 +25,7 @@ class Daemon {
   [[nodiscard]] Result<void> run();
 
  private:
-  Daemon(std::unique_ptr<EventLoop> loop, SignalSource signals) noexcept;
+  Daemon(std::unique_ptr<EventLoop> loop, SignalSource signals, WorkerSetup setup) noexcept;
 
   void shut_down();
   void part_done();
@@ -32,6 +33,7 @@ class Daemon {
   std::unique_ptr<EventLoop> loop_;
   SignalSource signals_;
   AddressSpace addresses_;
+  WorkerSetup setup_;
   std::vector<std::unique_ptr<VmHost>> vms_;
   std::vector<std::unique_ptr<ShmHost>> shms_;
   std::size_t parts_left_ = 0;

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -56,28 +57,38 @@ Result<void> accept_with(int socket, int region, int kick) {
 }  // namespace
 
 Result<std::unique_ptr<ShmHost>> ShmHost::start(EventLoop& loop, const ShmConfig& config,
-                                                const std::filesystem::path& runtime_dir,
-                                                const std::filesystem::path& worker, AddressSpace& addresses) {
+                                                const std::filesystem::path& runtime_dir, WorkerSetup& setup,
+                                                AddressSpace& addresses) {
+  auto plugins = find_plugins(setup.plugin_dir, config.plugins);
+  if (!plugins) {
+    return fail(plugins.error().code, text("shm ", config.name, ": ", plugins.error().message));
+  }
   auto listener = ShmListener::create(runtime_dir, config);
   if (!listener) {
     return std::unexpected(std::move(listener.error()));
   }
-  std::unique_ptr<ShmHost> host(new ShmHost(loop, config, std::move(*listener), worker, addresses));
+  std::unique_ptr<ShmHost> host(new ShmHost(loop, config, std::move(*listener), setup, std::move(*plugins), addresses));
   auto added = loop.add(host->listener_.fd(), EPOLLIN, [self = host.get()](std::uint32_t) { self->on_connection(); });
   if (!added) {
     return std::unexpected(std::move(added.error()));
   }
   host->listener_token_ = *added;
   log::info("shm {}: listening at {}", config.name, host->listener_.path().string());
+  if (!host->plugins_.empty()) {
+    if (auto tried = host->try_plugins(); !tried) {
+      return std::unexpected(std::move(tried).error());
+    }
+  }
   return host;
 }
 
-ShmHost::ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, std::filesystem::path worker,
-                 AddressSpace& addresses)
+ShmHost::ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, WorkerSetup& setup,
+                 std::vector<PluginFile> plugins, AddressSpace& addresses)
     : loop_(&loop),
       config_(std::move(config)),
       listener_(std::move(listener)),
-      program_(std::move(worker)),
+      setup_(&setup),
+      plugins_(std::move(plugins)),
       addresses_(&addresses) {}
 
 ShmHost::~ShmHost() {
@@ -87,6 +98,41 @@ ShmHost::~ShmHost() {
   if (listener_token_) {
     loop_->remove(*listener_token_);
   }
+}
+
+Result<WorkerSpec> ShmHost::spec_for(uid_t client) {
+  // One user of workers for each user of clients: what a worker leaves in its cache must not reach another user.
+  auto confined =
+      setup_->confinement.of(text("shm-", config_.name, "-", client), !plugins_.empty(), config_.environment);
+  if (!confined) {
+    return std::unexpected(std::move(confined).error());
+  }
+  return WorkerSpec{.program = setup_->program,
+                    .huge_pages = config_.huge_pages,
+                    .plugins = plugins_,
+                    .confined = std::move(*confined)};
+}
+
+Result<void> ShmHost::try_plugins() {
+  const auto spec = spec_for(::geteuid());
+  if (!spec) {
+    return std::unexpected(spec.error());
+  }
+  auto trial = WorkerProcess::start(*loop_, *spec,
+                                    {.taken = [](std::uint32_t) {},
+                                     .gone =
+                                         [this](bool orderly, const std::string& why) {
+                                           if (!orderly && !done_) {
+                                             log::error("shm {}: clients will not be served: {}", config_.name, why);
+                                           }
+                                           trial_.reset();
+                                           finish_if_idle();
+                                         }});
+  if (!trial) {
+    return std::unexpected(std::move(trial).error());
+  }
+  trial_ = std::move(*trial);
+  return {};
 }
 
 void ShmHost::on_connection() {
@@ -181,14 +227,15 @@ Result<void> ShmHost::serve(std::uint64_t id) {
   if (!kick) {
     return fail(Errc::system, text("eventfd: ", errno_text(errno)));
   }
+  auto spec = spec_for(client.peer.uid);
+  if (!spec) {
+    return std::unexpected(std::move(spec).error());
+  }
+  spec->region_fd = region->get();
+  spec->kick_fd = kick.get();
+  spec->base_address = address;
   auto worker = WorkerProcess::start(
-      *loop_,
-      {.program = program_,
-       .region_fd = region->get(),
-       .kick_fd = kick.get(),
-       .lane_count = 1,
-       .base_address = address,
-       .huge_pages = config_.huge_pages},
+      *loop_, *spec,
       {.taken = [](std::uint32_t) {},
        .gone = [this, id](bool orderly, const std::string& why) { on_worker_gone(id, orderly, why); }});
   if (!worker) {
@@ -245,6 +292,9 @@ void ShmHost::shut_down(std::function<void()> done) {
   if (listener_token_) {
     loop_->remove(*std::exchange(listener_token_, std::nullopt));
   }
+  if (trial_ != nullptr) {
+    trial_->stop();
+  }
   std::vector<std::uint64_t> ids;
   ids.reserve(clients_.size());
   for (const auto& [id, client] : clients_) {
@@ -257,7 +307,7 @@ void ShmHost::shut_down(std::function<void()> done) {
 }
 
 void ShmHost::finish_if_idle() {
-  if (done_ && clients_.empty()) {
+  if (done_ && clients_.empty() && trial_ == nullptr) {
     std::ignore = loop_->call_after(std::chrono::nanoseconds(0), std::exchange(done_, nullptr));
   }
 }

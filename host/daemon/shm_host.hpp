@@ -9,9 +9,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "host/daemon/address_space.hpp"
 #include "host/daemon/worker_process.hpp"
+#include "host/daemon/worker_setup.hpp"
 #include "host/event_loop.hpp"
 #include "host/shm_config.hpp"
 #include "host/shm_listener.hpp"
@@ -26,11 +28,12 @@ class ShmHost {
   /// How long a process that connected may take to say hello.
   static constexpr std::chrono::seconds hello_patience{2};
 
-  /// `addresses` must outlive the object. Errors: those of ShmListener.
+  /// `setup` and `addresses` must outlive the object. With plug-ins, a worker is started at once that only loads them,
+  /// so that the log says now what would go wrong with the first client. Errors: those of ShmListener and
+  /// find_plugins().
   [[nodiscard]] static Result<std::unique_ptr<ShmHost>> start(EventLoop& loop, const ShmConfig& config,
                                                               const std::filesystem::path& runtime_dir,
-                                                              const std::filesystem::path& worker,
-                                                              AddressSpace& addresses);
+                                                              WorkerSetup& setup, AddressSpace& addresses);
 
   ShmHost(const ShmHost&) = delete;
   ShmHost& operator=(const ShmHost&) = delete;
@@ -51,9 +54,11 @@ class ShmHost {
     bool closing = false;
   };
 
-  ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, std::filesystem::path worker,
+  ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, WorkerSetup& setup, std::vector<PluginFile> plugins,
           AddressSpace& addresses);
 
+  [[nodiscard]] Result<WorkerSpec> spec_for(uid_t client);
+  [[nodiscard]] Result<void> try_plugins();
   void on_connection();
   void on_socket(std::uint64_t id);
   void on_hello(std::uint64_t id, std::uint32_t version, std::uint32_t abi);
@@ -67,8 +72,10 @@ class ShmHost {
   EventLoop* loop_;
   ShmConfig config_;
   ShmListener listener_;
-  std::filesystem::path program_;
+  WorkerSetup* setup_;
+  std::vector<PluginFile> plugins_;
   AddressSpace* addresses_;
+  std::unique_ptr<WorkerProcess> trial_;  // only loads the plug-ins
   std::map<std::uint64_t, Client> clients_;
   std::uint64_t next_id_ = 1;
   std::optional<EventLoop::Token> listener_token_;

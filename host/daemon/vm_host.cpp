@@ -25,8 +25,16 @@ constexpr int look_attempts = 40;
 
 }  // namespace
 
-Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& config,
-                                              const std::filesystem::path& worker, std::uint64_t base_address) {
+Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& config, WorkerSetup& setup,
+                                              std::uint64_t base_address) {
+  auto plugins = find_plugins(setup.plugin_dir, config.plugins);
+  if (!plugins) {
+    return fail(plugins.error().code, text("vm ", config.name, ": ", plugins.error().message));
+  }
+  auto confined = setup.confinement.of(text("vm-", config.name), !plugins->empty(), config.environment);
+  if (!confined) {
+    return std::unexpected(std::move(confined).error());
+  }
   auto region = RegionFile::create_or_adopt(config);
   if (!region) {
     return std::unexpected(std::move(region.error()));
@@ -35,7 +43,14 @@ Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& c
   if (!watch) {
     return std::unexpected(std::move(watch.error()));
   }
-  std::unique_ptr<VmHost> host(new VmHost(loop, config, std::move(*region), std::move(*watch), worker, base_address));
+  WorkerSpec spec{.program = setup.program,
+                  .region_fd = region->fd(),
+                  .lane_count = config.lanes,
+                  .base_address = base_address,
+                  .huge_pages = config.huge_pages,
+                  .plugins = std::move(*plugins),
+                  .confined = std::move(*confined)};
+  std::unique_ptr<VmHost> host(new VmHost(loop, config, std::move(*region), std::move(*watch), std::move(spec)));
   Result<void> ok = host->prepare_region();
   if (ok) {
     ok = host->start_spare();
@@ -50,14 +65,12 @@ Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& c
   return host;
 }
 
-VmHost::VmHost(EventLoop& loop, VmConfig config, RegionFile region, RegionWatch watch, std::filesystem::path worker,
-               std::uint64_t base_address)
+VmHost::VmHost(EventLoop& loop, VmConfig config, RegionFile region, RegionWatch watch, WorkerSpec spec)
     : loop_(&loop),
       config_(std::move(config)),
       region_(std::move(region)),
       watch_(std::move(watch)),
-      program_(std::move(worker)),
-      base_address_(base_address),
+      spec_(std::move(spec)),
       respawn_delay_(first_respawn_delay) {}
 
 VmHost::~VmHost() {
@@ -69,8 +82,10 @@ VmHost::~VmHost() {
 }
 
 Result<void> VmHost::prepare_region() {
-  const RegionSpec spec{
-      .name = config_.name, .size = config_.region_size, .lane_count = config_.lanes, .base_address = base_address_};
+  const RegionSpec spec{.name = config_.name,
+                        .size = config_.region_size,
+                        .lane_count = config_.lanes,
+                        .base_address = spec_.base_address};
   const bool fresh = region_.origin() == RegionFile::Origin::created;
   if (auto ok = fresh ? format_region(region_.fd(), spec) : adopt_region(region_.fd(), spec); !ok) {
     return ok;
@@ -98,12 +113,7 @@ Result<void> VmHost::prepare_region() {
 Result<void> VmHost::start_spare() {
   const std::uint64_t id = next_id_++;
   auto process =
-      WorkerProcess::start(*loop_,
-                           {.program = program_,
-                            .region_fd = region_.fd(),
-                            .lane_count = config_.lanes,
-                            .base_address = base_address_,
-                            .huge_pages = config_.huge_pages},
+      WorkerProcess::start(*loop_, spec_,
                            {.taken = [this, id](std::uint32_t lane) { on_taken(id, lane); },
                             .gone = [this, id](bool orderly, const std::string& why) { on_gone(id, orderly, why); }});
   if (!process) {

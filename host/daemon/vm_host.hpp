@@ -11,6 +11,7 @@
 #include <string>
 
 #include "host/daemon/worker_process.hpp"
+#include "host/daemon/worker_setup.hpp"
 #include "host/event_loop.hpp"
 #include "host/region_file.hpp"
 #include "host/region_watch.hpp"
@@ -25,8 +26,7 @@ class VmHost {
   /// Makes or adopts the region and starts the spare worker. Errors: those of RegionFile, adopt_region and
   /// ChildProcess.
   [[nodiscard]] static Result<std::unique_ptr<VmHost>> start(EventLoop& loop, const VmConfig& config,
-                                                             const std::filesystem::path& worker,
-                                                             std::uint64_t base_address);
+                                                             WorkerSetup& setup, std::uint64_t base_address);
 
   VmHost(const VmHost&) = delete;
   VmHost& operator=(const VmHost&) = delete;
@@ -43,8 +43,7 @@ class VmHost {
     std::optional<std::uint32_t> lane;  // none: the spare
   };
 
-  VmHost(EventLoop& loop, VmConfig config, RegionFile region, RegionWatch watch, std::filesystem::path worker,
-         std::uint64_t base_address);
+  VmHost(EventLoop& loop, VmConfig config, RegionFile region, RegionWatch watch, WorkerSpec spec);
 
   [[nodiscard]] Result<void> prepare_region();
   [[nodiscard]] Result<void> start_spare();
@@ -61,8 +60,7 @@ class VmHost {
   VmConfig config_;
   RegionFile region_;
   RegionWatch watch_;
-  std::filesystem::path program_;
-  std::uint64_t base_address_;
+  WorkerSpec spec_;  // of every worker; its descriptor is ours
   std::map<std::uint64_t, Worker> workers_;
   std::uint64_t next_id_ = 1;
   std::chrono::milliseconds respawn_delay_;

@@ -17,6 +17,17 @@
 
 namespace isthmus::host {
 
+namespace {
+
+const char* kind_of(const WorkerSpec& spec) {
+  if (spec.region_fd < 0) {
+    return "check";
+  }
+  return spec.kick_fd >= 0 ? "shm" : "vm";
+}
+
+}  // namespace
+
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, const WorkerSpec& spec, Events events) {
   std::array<int, 2> pair{-1, -1};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()) != 0) {
@@ -26,10 +37,17 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
   const UniqueFd theirs(pair[1]);
   ChildProcess::Command command{.program = spec.program,
                                 .arguments = {std::to_string(spec.lane_count), std::to_string(spec.base_address),
-                                              spec.kick_fd >= 0 ? "shm" : "vm", spec.huge_pages ? "huge" : "small"},
-                                .environment = {},
-                                .descriptors = {{.source = spec.region_fd, .target = wire::worker_region_fd},
-                                                {.source = theirs.get(), .target = wire::worker_control_fd}}};
+                                              kind_of(spec), spec.huge_pages ? "huge" : "small"},
+                                .environment = spec.confined.environment,
+                                .descriptors = {{.source = theirs.get(), .target = wire::worker_control_fd}},
+                                .identity = spec.confined.identity,
+                                .no_network = spec.confined.no_network};
+  for (const PluginFile& plugin : spec.plugins) {
+    command.arguments.push_back(text(plugin.name, "=", plugin.path.native()));
+  }
+  if (spec.region_fd >= 0) {
+    command.descriptors.push_back({.source = spec.region_fd, .target = wire::worker_region_fd});
+  }
   if (spec.kick_fd >= 0) {
     command.descriptors.push_back({.source = spec.kick_fd, .target = wire::worker_kick_fd});
   }
@@ -50,7 +68,7 @@ WorkerProcess::WorkerProcess(EventLoop& loop, ChildProcess child, UniqueFd contr
       events_(std::move(events)) {}
 
 WorkerProcess::~WorkerProcess() {
-  for (const auto& token : {control_token_, exit_token_, grace_token_}) {
+  for (const auto& token : {control_token_, exit_token_, grace_token_, start_token_}) {
     if (token) {
       loop_->remove(*token);
     }
@@ -64,6 +82,11 @@ void WorkerProcess::watch() {
   if (auto added = loop_->add(child_.pidfd(), EPOLLIN, [this](std::uint32_t) { on_exit(); })) {
     exit_token_ = *added;
   }
+  start_token_ = loop_->call_after(start_patience, [this] {
+    start_token_.reset();
+    kill(text("it was not ready after ", start_patience.count(), " s", loading_.empty() ? "" : " in which it loaded ",
+              loading_));
+  });
 }
 
 void WorkerProcess::stop() {
@@ -106,6 +129,13 @@ void WorkerProcess::read_reports() {
     }
     switch (report.report) {
       case wire::Report::ready:
+        loading_.clear();
+        if (start_token_) {
+          loop_->remove(*std::exchange(start_token_, std::nullopt));
+        }
+        break;
+      case wire::Report::loading:
+        loading_ = copy_text(report.text);
         break;
       case wire::Report::taken:
         events_.taken(report.lane);
@@ -132,7 +162,7 @@ void WorkerProcess::on_exit() {
     return;
   }
   read_reports();  // its last word may still be in the socket
-  for (auto* token : {&control_token_, &exit_token_, &grace_token_}) {
+  for (auto* token : {&control_token_, &exit_token_, &grace_token_, &start_token_}) {
     if (*token) {
       loop_->remove(**token);
       token->reset();
@@ -140,7 +170,9 @@ void WorkerProcess::on_exit() {
   }
   const auto gone = std::move(events_.gone);
   const bool orderly = orderly_;
-  const std::string why = last_word_ ? *last_word_ : text("its worker died: ", (*exit)->to_text());
+  const std::string why =
+      last_word_ ? *last_word_
+                 : text("its worker died: ", (*exit)->to_text(), loading_.empty() ? "" : " while it loaded ", loading_);
   gone(orderly, why);  // may destroy this object
 }
 

@@ -8,9 +8,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "host/child_process.hpp"
+#include "host/confinement.hpp"
 #include "host/event_loop.hpp"
+#include "host/plugin_path.hpp"
 #include "isthmus/error.hpp"
 #include "src/transport/daemon_protocol.hpp"
 #include "src/transport/unique_fd.hpp"
@@ -20,11 +23,13 @@ namespace isthmus::host {
 /// What a worker is started with.
 struct WorkerSpec {
   std::filesystem::path program;
-  int region_fd = -1;  ///< borrowed during start()
+  int region_fd = -1;  ///< borrowed during start(); -1: only to try whether its plug-ins can be loaded
   int kick_fd = -1;    ///< borrowed during start(); -1 for a VM's region
   std::uint32_t lane_count = 1;
   std::uint64_t base_address = 0;
   bool huge_pages = false;
+  std::vector<PluginFile> plugins;
+  Confined confined;  ///< who it is, and its environment
 };
 
 /// One isthmus-worker: its process and the socket on which it reports. What it says is not believed: lengths and values
@@ -33,6 +38,8 @@ class WorkerProcess {
  public:
   /// How long a worker that was told to stop may take before it is killed.
   static constexpr std::chrono::seconds grace{2};
+  /// How long it may take until it is ready to take a lane: drivers that it loads may be slow.
+  static constexpr std::chrono::seconds start_patience{60};
 
   struct Events {
     /// The worker has taken that lane. The value is unchecked.
@@ -73,6 +80,8 @@ class WorkerProcess {
   std::optional<EventLoop::Token> control_token_;
   std::optional<EventLoop::Token> exit_token_;
   std::optional<EventLoop::Token> grace_token_;
+  std::optional<EventLoop::Token> start_token_;
+  std::string loading_;  // the plug-in that it loads
   std::optional<std::string> last_word_;
   bool orderly_ = false;
   bool killed_ = false;

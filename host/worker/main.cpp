@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // isthmus-worker: serves one lane and exits. isthmusd starts it with the descriptors of daemon_protocol.hpp and
-//     isthmus-worker LANES BASE_ADDRESS shm|vm huge|small
+//     isthmus-worker LANES BASE_ADDRESS shm|vm|check huge|small [NAME=PLUGIN...]
+// With "check" there is no region: it loads the plug-ins, tells how that went, and exits.
 // It believes nothing that lies in the region, and is believed by nobody: the boundary is this process.
 
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction and kill are POSIX, not C++
@@ -13,13 +14,21 @@
 #include <charconv>
 #include <cstdint>
 #include <cstring>
+#include <exception>
+#include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "host/worker/plugin_loader.hpp"
 #include "host/worker/probe_service.hpp"
 #include "isthmus/lane_server.hpp"
 #include "isthmus/marshal/dispatcher.hpp"
+#include "isthmus/plugin.hpp"
 #include "src/transport/daemon_protocol.hpp"
+#include "src/transport/text.hpp"
 
 namespace {
 
@@ -53,19 +62,103 @@ bool parse(std::string_view argument, T& value) {
   return error == std::errc{} && end == argument.data() + argument.size();
 }
 
+// What plug-ins see of the worker.
+class LaneHost final : public isthmus::plugin::Host {
+ public:
+  explicit LaneHost(const isthmus::LaneServer& server) noexcept : server_(&server) {}
+
+  std::span<std::byte> window() const noexcept override { return server_->window(); }
+  std::optional<std::span<std::byte>> resolve(isthmus::Reference reference) const noexcept override {
+    return server_->resolve(reference);
+  }
+  std::shared_ptr<isthmus::Upcalls> upcalls() const noexcept override { return server_->upcalls(); }
+  void log(std::string_view line) const noexcept override { tell_daemon(Report::note, lane_being_served, true, line); }
+
+ private:
+  const isthmus::LaneServer* server_;
+};
+
+using Plugins = std::vector<const isthmus::plugin::Descriptor*>;
+
+// Arguments "NAME=PATH".
+isthmus::Result<Plugins> load_plugins(std::span<char*> arguments) {
+  Plugins plugins;
+  for (const std::string_view argument : arguments) {
+    const std::size_t separator = argument.find('=');
+    if (separator == std::string_view::npos) {
+      return isthmus::fail(isthmus::Errc::invalid_argument, isthmus::text("plug-in ", argument, ": no NAME=PATH"));
+    }
+    const std::string_view name = argument.substr(0, separator);
+    const std::string_view path = argument.substr(separator + 1);
+    tell_daemon(Report::loading, 0, true, isthmus::text("plug-in ", name.empty() ? path : name));
+    std::string note;
+    auto loaded = isthmus::host::load_plugin(path, name, note);
+    if (!loaded) {
+      return std::unexpected(std::move(loaded.error()));
+    }
+    tell_daemon(Report::note, 0, true, note);
+    plugins.push_back(*loaded);
+  }
+  return plugins;
+}
+
+// The backends of a lane, and the dispatcher that hands requests to them.
+class Backends {
+ public:
+  explicit Backends(const isthmus::LaneServer& server) noexcept : host_(server) {}
+
+  isthmus::Result<void> open(const Plugins& plugins) {
+    isthmus::host::add_probe_service(dispatcher_);
+    for (const isthmus::plugin::Descriptor* plugin : plugins) {
+      if (auto opened = open(*plugin); !opened) {
+        return isthmus::fail(opened.error().code,
+                             isthmus::text("plug-in ", plugin->name, ": ", opened.error().message));
+      }
+    }
+    return {};
+  }
+  isthmus::marshal::Dispatcher& dispatcher() noexcept { return dispatcher_; }
+
+ private:
+  isthmus::Result<void> open(const isthmus::plugin::Descriptor& plugin) {
+    try {
+      auto backend = plugin.open_lane(host_);
+      if (!backend) {
+        return std::unexpected(std::move(backend.error()));
+      }
+      if (*backend == nullptr) {
+        return isthmus::fail(isthmus::Errc::invalid_argument, "open_lane returned no backend");
+      }
+      backends_.push_back(std::move(*backend));
+      isthmus::marshal::Dispatcher own;  // so that no plug-in can take over what another serves
+      backends_.back()->add_to(own);
+      return dispatcher_.merge(std::move(own));
+    } catch (const std::exception& thrown) {
+      return isthmus::fail(isthmus::Errc::system, isthmus::text("threw while it opened the lane: ", thrown.what()));
+    }
+  }
+
+  LaneHost host_;
+  std::vector<std::unique_ptr<isthmus::plugin::Backend>> backends_;
+  isthmus::marshal::Dispatcher dispatcher_;  // goes before the backends that its functions use
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::span arguments(argv, static_cast<std::size_t>(argc));
   std::uint32_t lanes = 0;
   std::uint64_t address = 0;
-  if (arguments.size() != 5 || !parse(arguments[1], lanes) || !parse(arguments[2], address)) {
+  if (arguments.size() < 5 || !parse(arguments[1], lanes) || !parse(arguments[2], address)) {
     constexpr std::string_view usage = "isthmus-worker: started by isthmusd, not by hand\n";
     static_cast<void>(!write(STDERR_FILENO, usage.data(), usage.size()));
     return 2;
   }
   const bool shares_kernel = std::string_view(arguments[3]) == "shm";
+  const bool only_checks = std::string_view(arguments[3]) == "check";
   const bool huge_pages = std::string_view(arguments[4]) == "huge";
+  // The kernel may have called it after a descriptor.
+  prctl(PR_SET_NAME, "isthmus-worker");
   // Memory of a process that holds guests' data must not be read by others of the same user.
   prctl(PR_SET_DUMPABLE, 0);
   // Waits at intervals (ivshmem-plain) are tens of microseconds long; the default slack of 50 would double them.
@@ -73,6 +166,15 @@ int main(int argc, char** argv) {
   struct sigaction action{};
   action.sa_handler = on_bus_error;
   sigaction(SIGBUS, &action, nullptr);
+
+  if (only_checks) {
+    const auto loaded = load_plugins(arguments.subspan(5));
+    if (!loaded) {
+      return give_up(loaded.error().message);
+    }
+    tell_daemon(Report::ended, 0, true, "its plug-ins can be loaded");
+    return 0;
+  }
 
   auto server = isthmus::LaneServer::open(isthmus::wire::worker_region_fd,
                                           {.lane_count = lanes,
@@ -84,6 +186,11 @@ int main(int argc, char** argv) {
   }
   // The mapping stays; the descriptor carries the daemon's lock on the region, which is none of the worker's business.
   close(isthmus::wire::worker_region_fd);
+  // Before a lane is taken: what cannot be loaded costs no client.
+  const auto plugins = load_plugins(arguments.subspan(5));
+  if (!plugins) {
+    return give_up(plugins.error().message);
+  }
   tell_daemon(Report::ready, 0, true, "");
   if (huge_pages) {
     const auto backed = server->use_huge_pages();
@@ -97,9 +204,13 @@ int main(int argc, char** argv) {
   lane_being_served = *lane;
   tell_daemon(Report::taken, *lane, true, "");
 
-  isthmus::marshal::Dispatcher dispatcher;
-  isthmus::host::add_probe_service(dispatcher);
-  const isthmus::LaneEnd end = server->serve(dispatcher);
+  const isthmus::LaneEnd end = [&]() -> isthmus::LaneEnd {
+    Backends backends(*server);
+    if (auto opened = backends.open(*plugins); !opened) {
+      return {.orderly = false, .reason = opened.error().message};
+    }
+    return server->serve(backends.dispatcher());
+  }();
   tell_daemon(Report::ended, *lane, end.orderly, end.reason);
   return end.orderly ? 0 : 1;
 }

@@ -58,42 +58,48 @@ class RunningHash {
   bool begun_ = false;
 };
 
-std::expected<probe::HashChunk::Reply, std::int32_t> hash_chunk(const probe::HashChunk::Request& request,
-                                                                marshal::Call& call) {
-  const auto data = call.resolve(request.data);
-  const auto echo = call.resolve(request.echo);
-  if (!data || (request.echo.length != 0 && !echo)) {
-    return failed(Status::bad_reference);
+/// One function for each message of the API. Stateless but for the running hash of each thread.
+class ProbeBackend {
+ public:
+  template <class M>
+  using Answer = std::expected<typename M::Reply, std::int32_t>;
+
+  Answer<probe::Echo> handle(const probe::Echo::Request& /*request*/, marshal::Call& call) const {
+    call.reply_trailing(call.trailing());
+    return probe::Echo::Reply{};
   }
-  if (request.echo.length != 0 && request.echo.length != request.data.length) {
-    return failed(Status::bad_size);
+  Answer<probe::Crc32c> handle(const probe::Crc32c::Request& /*request*/, marshal::Call& call) const {
+    return probe::Crc32c::Reply{.crc = crc32c(call.trailing())};
   }
-  RunningHash& hash = RunningHash::of_this_channel();
-  // The guest may change the payload at any time: what is hashed and what is echoed must be the same private copy.
-  std::vector<std::byte>& arrived = hash.arrived();
-  arrived.assign(data->begin(), data->end());
-  hash.add(arrived);
-  if (request.echo.length != 0) {
-    std::memcpy(echo->data(), arrived.data(), arrived.size());
+  Answer<probe::HashChunk> handle(const probe::HashChunk::Request& request, marshal::Call& call) const {
+    const auto data = call.resolve(request.data);
+    const auto echo = call.resolve(request.echo);
+    if (!data || (request.echo.length != 0 && !echo)) {
+      return failed(Status::bad_reference);
+    }
+    if (request.echo.length != 0 && request.echo.length != request.data.length) {
+      return failed(Status::bad_size);
+    }
+    RunningHash& hash = RunningHash::of_this_channel();
+    // The guest may change the payload at any time: what is hashed and what is echoed must be the same private copy.
+    std::vector<std::byte>& arrived = hash.arrived();
+    arrived.assign(data->begin(), data->end());
+    hash.add(arrived);
+    if (request.echo.length != 0) {
+      std::memcpy(echo->data(), arrived.data(), arrived.size());
+    }
+    return probe::HashChunk::Reply{};
   }
-  return probe::HashChunk::Reply{};
-}
+  Answer<probe::HashFinish> handle(const probe::HashFinish::Request& /*request*/, marshal::Call& /*call*/) const {
+    return RunningHash::of_this_channel().finish();
+  }
+};
 
 }  // namespace
 
 void add_probe_service(marshal::Dispatcher& dispatcher) {
-  dispatcher.on<probe::Echo>(
-      [](const probe::Echo::Request&, marshal::Call& call) -> std::expected<probe::Echo::Reply, std::int32_t> {
-        call.reply_trailing(call.trailing());
-        return probe::Echo::Reply{};
-      });
-  dispatcher.on<probe::Crc32c>(
-      [](const probe::Crc32c::Request&, marshal::Call& call) -> std::expected<probe::Crc32c::Reply, std::int32_t> {
-        return probe::Crc32c::Reply{.crc = crc32c(call.trailing())};
-      });
-  dispatcher.on<probe::HashChunk>(hash_chunk);
-  dispatcher.on<probe::HashFinish>(
-      [](const probe::HashFinish::Request&, marshal::Call&) { return RunningHash::of_this_channel().finish(); });
+  static constexpr ProbeBackend backend;
+  dispatcher.serve<probe::ProbeApi>(backend);
 }
 
 }  // namespace isthmus::host

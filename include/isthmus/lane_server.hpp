@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "isthmus/error.hpp"
+#include "isthmus/reference.hpp"
 #include "isthmus/service.hpp"
+#include "isthmus/upcalls.hpp"
 
 namespace isthmus {
 
@@ -52,6 +57,13 @@ class LaneServer {
   /// Serves the lane that wait_for_claim() returned until it is over. The host's state of the lane is `closing` then;
   /// whoever reaps the worker closes it (close_lane).
   [[nodiscard]] LaneEnd serve(Service& service);
+
+  /// The region as it is mapped here, window 0 of the lane. Any thread, while the object lives.
+  [[nodiscard]] std::span<std::byte> window() const noexcept;
+  /// As Request::resolve(). Any thread, while the object lives.
+  [[nodiscard]] std::optional<std::span<std::byte>> resolve(Reference reference) const noexcept;
+  /// As Request::upcalls(). Any thread, while the object lives.
+  [[nodiscard]] std::shared_ptr<Upcalls> upcalls() const noexcept;
 
  private:
   struct Impl;

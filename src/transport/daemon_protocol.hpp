@@ -14,6 +14,7 @@ namespace isthmus::wire {
 inline constexpr std::uint32_t hello_magic = 0x4d48'5449;  // "ITHM"
 inline constexpr std::uint32_t protocol_version = 0;
 inline constexpr std::size_t text_size = 200;
+inline constexpr std::size_t report_text_size = 500;  ///< what a dynamic linker complains of is long
 
 /// Client to daemon, once, first.
 struct ClientHello {
@@ -47,10 +48,11 @@ struct LaneClosed {
 };
 
 enum class Report : std::uint32_t {
-  ready = 1,  ///< the worker has mapped the region and waits for a claim; lane is 0
-  taken = 2,  ///< the worker serves that lane from now on
-  ended = 3,  ///< the lane is over, the text says why; the worker exits next
-  note = 4,   ///< a line for the daemon's log
+  ready = 1,    ///< the worker has mapped the region and waits for a claim; lane is 0
+  taken = 2,    ///< the worker serves that lane from now on
+  ended = 3,    ///< the lane is over, the text says why; the worker exits next
+  note = 4,     ///< a line for the daemon's log
+  loading = 5,  ///< it loads the plug-in that the text names; before ready
 };
 
 /// Worker to daemon. The daemon treats it like a guest's word.
@@ -59,7 +61,7 @@ struct WorkerReport {
   Report report = Report::note;
   std::uint32_t lane = 0;
   std::uint32_t orderly = 0;  ///< ended: 1 when the client released the lane or its death was proven
-  std::array<char, text_size> text{};
+  std::array<char, report_text_size> text{};
 };
 
 static_assert(std::is_trivially_copyable_v<ClientHello> && std::is_trivially_copyable_v<DaemonWelcome> &&

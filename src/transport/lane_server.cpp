@@ -178,6 +178,17 @@ Result<LaneServer> LaneServer::open(int region_fd, const LaneServerOptions& opti
   return LaneServer(std::make_unique<Impl>(std::move(*region), options, std::move(wake)));
 }
 
+std::span<std::byte> LaneServer::window() const noexcept { return {impl_->region.data(0), impl_->region.size()}; }
+
+std::optional<std::span<std::byte>> LaneServer::resolve(Reference reference) const noexcept {
+  return impl_->region.resolve(reference);
+}
+
+std::shared_ptr<Upcalls> LaneServer::upcalls() const noexcept {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->upcalls;
+}
+
 Result<void> LaneServer::use_huge_pages() { return impl_->region.use_huge_pages("region"); }
 
 LaneServer::Impl::Woken LaneServer::Impl::wait(std::chrono::nanoseconds interval) const noexcept {

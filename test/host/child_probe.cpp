@@ -53,6 +53,24 @@ int odd_signals() {
   return odd;
 }
 
+// Names of the network's devices, in the namespace of this process.
+std::string network_devices() {
+  std::string names;
+  if (std::FILE* devices = std::fopen("/proc/self/net/dev", "re"); devices != nullptr) {
+    std::array<char, 256> line{};
+    while (std::fgets(line.data(), line.size(), devices) != nullptr) {
+      const std::string_view text(line.data());
+      const std::size_t colon = text.find(':');
+      const std::size_t start = text.find_first_not_of(' ');
+      if (colon != std::string_view::npos && start < colon) {
+        names.append(names.empty() ? "" : ",").append(text.substr(start, colon - start));
+      }
+    }
+    static_cast<void>(std::fclose(devices));
+  }
+  return names;
+}
+
 int report(int argc, char** argv) {
   std::string facts;
   std::string numbers;
@@ -72,6 +90,23 @@ int report(int argc, char** argv) {
   ::prctl(PR_GET_PDEATHSIG, &death_signal);
   rlimit core{};
   ::getrlimit(RLIMIT_CORE, &core);
+  rlimit processes{};
+  ::getrlimit(RLIMIT_NPROC, &processes);
+  std::array<gid_t, 64> groups{};
+  const int group_count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  std::string group_list;
+  for (int i = 0; i < group_count; ++i) {
+    group_list.append(i == 0 ? "" : ",").append(std::to_string(groups.at(static_cast<std::size_t>(i))));
+  }
+  uid_t real = 0;
+  uid_t effective = 0;
+  uid_t saved = 0;
+  ::getresuid(&real, &effective, &saved);
+  facts.append("users " + std::to_string(real) + "," + std::to_string(effective) + "," + std::to_string(saved) + "\n");
+  facts.append("group " + std::to_string(::getgid()) + "\n");
+  facts.append("groups " + group_list + "\n");
+  facts.append("process_limit " + std::to_string(processes.rlim_max) + "\n");
+  facts.append("network " + network_devices() + "\n");
   const mode_t mask = ::umask(0);
   facts.append("directory " + link_of("/proc/self/cwd") + "\n");
   facts.append("death_signal " + std::to_string(death_signal) + "\n");

@@ -6,6 +6,7 @@
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): POSIX signals, not C++'s
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "host/event_loop.hpp"
 #include "host/signal_source.hpp"
 #include "src/transport/text.hpp"
+#include "temp_dir.hpp"
 
 namespace isthmus::host {
 namespace {
@@ -109,6 +111,64 @@ TEST(ChildProcess, is_isolated_from_everything_of_ours) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
   EXPECT_TRUE(has_line(facts, "odd_signals 0")) << facts;  // sanitizers' runtimes handle some
 #endif
+}
+
+TEST(ChildProcess, becomes_another_user_even_if_that_one_cannot_reach_the_program) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root to become another user";
+  }
+  const test::TempDir closed;
+  ASSERT_EQ(::chmod(closed.path().c_str(), 0700), 0);
+  const auto program = closed.path() / "probe";
+  std::filesystem::copy_file(ISTHMUS_CHILD_PROBE, program);
+  OutputPipe pipe;
+  auto command = probe({"report"});
+  command.program = program;
+  command.descriptors = {{pipe.writer.get(), 3}};
+  command.identity = ChildProcess::Identity{.uid = 0x7000'0001, .gid = 0x7000'0002, .groups = {77, 78}};
+  auto child = ChildProcess::spawn(command);
+  ASSERT_TRUE(child) << child.error().message;
+  const std::string facts = pipe.read_all();
+  EXPECT_EQ(wait_for(*child).to_text(), "exit status 0");
+  EXPECT_TRUE(has_line(facts, "users 1879048193,1879048193,1879048193")) << facts;
+  EXPECT_TRUE(has_line(facts, "group 1879048194")) << facts;
+  EXPECT_TRUE(has_line(facts, "groups 77,78")) << facts;
+  EXPECT_TRUE(has_line(facts, "process_limit 32768")) << facts;
+  EXPECT_TRUE(has_line(facts, "core_limit 0")) << facts;
+  EXPECT_TRUE(has_line(facts, "no_new_privs 1")) << facts;
+  EXPECT_TRUE(has_line(facts, "death_signal 9")) << "the kernel forgets it when the user changes\n" << facts;
+  EXPECT_TRUE(has_line(facts, "descriptors 0,1,2,3")) << facts;
+}
+
+TEST(ChildProcess, gets_a_network_without_devices) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root to leave the network";
+  }
+  OutputPipe pipe;
+  auto command = probe({"report"});
+  command.descriptors = {{pipe.writer.get(), 3}};
+  command.no_network = true;
+  auto child = ChildProcess::spawn(command);
+  if (!child && child.error().code == Errc::permission_denied) {
+    GTEST_SKIP() << "this container does not let root make a network namespace: " << child.error().message;
+  }
+  ASSERT_TRUE(child) << child.error().message;
+  const std::string facts = pipe.read_all();
+  EXPECT_EQ(wait_for(*child).to_text(), "exit status 0");
+  const bool empty = has_line(facts, "network lo") || has_line(facts, "network ");
+  EXPECT_TRUE(empty) << facts;
+}
+
+TEST(ChildProcess, that_cannot_become_another_user_is_an_error_that_says_so) {
+  if (::geteuid() == 0) {
+    GTEST_SKIP() << "root can";
+  }
+  auto command = probe({"report"});
+  command.identity = ChildProcess::Identity{.uid = 1, .gid = 1, .groups = {}};
+  const auto child = ChildProcess::spawn(command);
+  ASSERT_FALSE(child);
+  EXPECT_EQ(child.error().code, Errc::permission_denied);
+  EXPECT_NE(child.error().message.find("cannot become another user"), std::string::npos);
 }
 
 TEST(ChildProcess, descriptors_may_swap_their_numbers) {

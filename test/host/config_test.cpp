@@ -2,12 +2,15 @@
 #include "host/config.hpp"
 
 #include <gtest/gtest.h>
+#include <pwd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "temp_dir.hpp"
 
@@ -45,6 +48,9 @@ TEST(Config, a_full_file_is_read) {
 runtime_dir = "/run/elsewhere"
 worker = "/opt/isthmus-worker"
 event_loop = "epoll"
+worker_user = "nobody"
+plugin_dir = "/opt/plugins"
+cache_dir = "/opt/cache"
 [[vm]]
 name = "alpha"
 path = "/dev/shm/isthmus-alpha"
@@ -54,6 +60,8 @@ owner = "root"
 group = "root"
 lanes = 64
 huge_pages = true
+plugins = ["opencl", "/opt/mine.so"]
+environment = ["A=1", "B="]
 [[vm]]
 name = "beta"
 path = "/dev/shm/isthmus-beta"
@@ -66,13 +74,25 @@ region_size = "64 MiB"
 mode = "0666"
 max_clients = 3
 huge_pages = true
+plugins = ["cuda-12_x"]
+environment = ["C=x=y"]
 )",
                                    "test");
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->runtime_dir, "/run/elsewhere");
   EXPECT_EQ(config->worker, "/opt/isthmus-worker");
   EXPECT_EQ(config->event_loop, LoopEngine::epoll);
+  const passwd* nobody = ::getpwnam("nobody");
+  ASSERT_TRUE(config->worker_user && nobody != nullptr);
+  EXPECT_EQ(config->worker_user->uid, nobody->pw_uid);
+  EXPECT_EQ(config->worker_user->gid, nobody->pw_gid);
+  EXPECT_NE(std::ranges::find(config->worker_user->groups, nobody->pw_gid), config->worker_user->groups.end());
+  EXPECT_EQ(config->plugin_dir, "/opt/plugins");
+  EXPECT_EQ(config->cache_dir, "/opt/cache");
   ASSERT_EQ(config->vms.size(), 2U);
+  EXPECT_EQ(config->vms[0].plugins, (std::vector<std::string>{"opencl", "/opt/mine.so"}));
+  EXPECT_EQ(config->vms[0].environment, (std::vector<std::string>{"A=1", "B="}));
+  EXPECT_TRUE(config->vms[1].plugins.empty());
   EXPECT_EQ(config->vms[0].name, "alpha");
   EXPECT_EQ(config->vms[0].path, "/dev/shm/isthmus-alpha");
   EXPECT_EQ(config->vms[0].region_size, std::uint64_t{256} << 20U);
@@ -91,6 +111,40 @@ huge_pages = true
   EXPECT_EQ(config->shms[0].access.mode, 0666U);
   EXPECT_EQ(config->shms[0].max_clients, 3U);
   EXPECT_TRUE(config->shms[0].huge_pages);
+  EXPECT_EQ(config->shms[0].plugins, std::vector<std::string>{"cuda-12_x"});
+  EXPECT_EQ(config->shms[0].environment, std::vector<std::string>{"C=x=y"});
+}
+
+TEST(Config, plugins_are_names_or_absolute_paths) {
+  for (const std::string plugin : {"", "OpenCL", "../opencl", "./a", "a/b", "/dir/", "a.so", "a\\u0000"}) {
+    expect_complaint(vm_with("plugins = [\"" + plugin + "\"]"), "d.toml:5: ", "must be a name");
+  }
+  expect_complaint(vm_with("plugins = \"opencl\""), "d.toml:5: ", "plugins must be a list of strings");
+  expect_complaint(vm_with("plugins = [1]"), "d.toml:5: ", "must be a string in quotes");
+  expect_complaint(vm_with("plugins = [\"a\", \"b\", \"a\"]"), "d.toml:5: ", "named twice");
+  std::string many;
+  for (int i = 0; i < 17; ++i) {
+    many.append("\"p").append(std::to_string(i)).append("\",");
+  }
+  expect_complaint(vm_with("plugins = [" + many + "]"), "d.toml:5: ", "at most 16");
+  expect_complaint("runtime_dir = \"/r\"\n[[shm]]\nname = \"s\"\nregion_size = 8388608\nplugins = [\"A\"]\n",
+                   "d.toml:5: ", "must be a name");
+  EXPECT_EQ(complaint(vm_with("plugins = []")), "");
+}
+
+TEST(Config, environments_are_lists_of_keys_and_values) {
+  for (const std::string variable : {"", "A", "=1", "A=\\u0000"}) {
+    expect_complaint(vm_with("environment = [\"" + variable + "\"]"), "d.toml:5: ", "KEY=VALUE");
+  }
+}
+
+TEST(Config, workers_are_never_root) {
+  const auto with = [](const std::string& user) { return "worker_user = " + user + "\n" + std::string(small_vm); };
+  expect_complaint(with("\"root\""), "d.toml:1: ", "is root");
+  expect_complaint(with("0"), "d.toml:1: ", "is root");
+  expect_complaint(with("-1"), "d.toml:1: ", "worker_user -1 is no id");
+  expect_complaint(with("\"no-such-user\""), "d.toml:1: ", "does not exist");
+  EXPECT_EQ(complaint(with("12345")), "");
 }
 
 TEST(Config, what_is_not_said_has_a_default) {
@@ -163,6 +217,8 @@ TEST(Config, paths_are_absolute) {
   }
   expect_complaint("runtime_dir = \"run\"\n", "d.toml:1: ", "runtime_dir \"run\" must be an absolute path");
   expect_complaint("worker = \"isthmus-worker\"\n", "d.toml:1: ", "worker \"isthmus-worker\" must be");
+  expect_complaint("plugin_dir = \"plugins\"\n", "d.toml:1: ", "plugin_dir \"plugins\" must be");
+  expect_complaint("cache_dir = \"cache\"\n", "d.toml:1: ", "cache_dir \"cache\" must be");
 }
 
 TEST(Config, no_two_regions_share_a_name_or_a_path) {

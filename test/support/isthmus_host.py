@@ -1,6 +1,7 @@
 """Runs isthmusd for tests and the demo, with regions and sockets of its own, and leaves nothing behind."""
 
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -25,32 +26,47 @@ class DaemonError(Exception):
 class Daemon:
     """isthmusd with a configuration made from `vms` and `shms`: lists of dicts of the keys in docs/isthmusd.md.
 
-    `path` of a vm and `runtime_dir` are filled in where missing. Use by `with`; start() returns once it serves.
+    `path` of a vm and `runtime_dir` are filled in where missing; `settings` are keys of the file itself. Plug-ins are
+    files that are copied to where any user can read them. With `prefix`, an installed isthmusd runs, and finds worker
+    and plug-ins by itself. Use by `with`; start() returns once it serves.
     """
 
-    def __init__(self, build, *, vms=(), shms=(), event_loop="auto", wrapper=()):
+    def __init__(self, build, *, vms=(), shms=(), event_loop="auto", wrapper=(), settings=None, plugins=(), prefix=None):
         self.folder = Path(tempfile.mkdtemp(prefix="isthmus-"))
         self.runtime_dir = self.folder / "run"
-        self._program = Path(build) / "host/daemon/isthmusd"
+        self._program = Path(prefix) / "sbin/isthmusd" if prefix else Path(build) / "host/daemon/isthmusd"
         self._worker = Path(build) / "host/worker/isthmus-worker"
         self._wrapper = list(wrapper)
         self.vms = [dict(vm) for vm in vms]
         for vm in self.vms:
             vm.setdefault("path", f"/dev/shm/{self.folder.name}-{vm['name']}")
         self.config = self.folder / "isthmusd.toml"
-        self.config.write_text(self._toml(shms, event_loop))
+        settings = {"event_loop": event_loop, **({} if prefix else {"worker": str(self._worker)}), **(settings or {})}
+        if plugins:
+            settings["plugin_dir"] = str(self._copy_plugins(plugins))
+            settings.setdefault("cache_dir", str(self.folder / "cache"))
+        self.config.write_text(self._toml(shms, settings))
         self.process = None
         self._lines = []
         self._changed = threading.Condition()
         self._reader = None
 
-    def _toml(self, shms, event_loop):
-        lines = [f'runtime_dir = "{self.runtime_dir}"', f'worker = "{self._worker}"', f'event_loop = "{event_loop}"']
+    def _copy_plugins(self, plugins):
+        self.folder.chmod(0o755)
+        folder = self.folder / "plugins"
+        folder.mkdir(mode=0o755)
+        for plugin in plugins:
+            shutil.copyfile(plugin, folder / Path(plugin).name)
+            (folder / Path(plugin).name).chmod(0o644)
+        return folder
+
+    def _toml(self, shms, settings):
+        lines = [f'runtime_dir = "{self.runtime_dir}"']
+        lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
         for kind, entries in (("vm", self.vms), ("shm", shms)):
             for entry in entries:
                 lines.append(f"[[{kind}]]")
-                lines += [f'{key} = {str(value).lower()}' if isinstance(value, int) else f'{key} = "{value}"'
-                          for key, value in entry.items()]
+                lines += [f"{key} = {json.dumps(value)}" for key, value in entry.items()]
         return "\n".join(lines) + "\n"
 
     @property

@@ -288,6 +288,56 @@ class Life(unittest.TestCase):
                 self.assertEqual(Path(f"/proc/{worker}/environ").read_bytes(), b"")
             self.assertIn("NoNewPrivs:\t1", Path(f"/proc/{worker}/status").read_text())
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root: others' workers run as themselves")
+    def test_workers_are_users_of_their_own_without_rights(self):
+        beta = {**ALPHA, "name": "beta"}
+        with Daemon(BUILD, vms=[ALPHA, beta], shms=[LOCAL]) as daemon:
+            Holder(self, daemon)
+            Holder(self, daemon)
+            workers = daemon.worker_pids()
+            self.assertEqual(len(workers), 4)
+            users = []
+            for worker in workers:
+                status = dict(line.split(":\t", 1) for line in
+                              Path(f"/proc/{worker}/status").read_text().splitlines() if ":\t" in line)
+                users.append(set(status["Uid"].split()))
+                self.assertEqual(set(status["Gid"].split()), users[-1])
+                self.assertEqual(len(users[-1]), 1, status["Uid"])
+                self.assertGreaterEqual(int(status["Uid"].split()[0]), 0x70000000)
+                self.assertEqual(status["Groups"].split(), [])
+                self.assertEqual((status["CapPrm"], status["CapEff"], status["CapAmb"]), ("0" * 16,) * 3)
+                self.assertEqual(status["Name"], "isthmus-worker")
+                limits = Path(f"/proc/{worker}/limits").read_text()
+                self.assertRegex(limits, r"Max core file size +0 +0")
+            # Two VMs, and one user of the endpoint.
+            self.assertEqual(len(set(map(frozenset, users))), 3, users)
+            self.assertRegex(daemon.log, "workers: each VM's .* user of their own")
+            if "without network" in daemon.log:
+                for worker in workers:
+                    devices = re.findall(r"^ *(\S+):", Path(f"/proc/{worker}/net/dev").read_text(), re.MULTILINE)
+                    self.assertLessEqual(set(devices), {"lo"})
+            else:
+                self.assertRegex(daemon.log, "with network: .+")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
+    def test_a_worker_user_is_everybodys_user_if_it_is_configured(self):
+        with Daemon(BUILD, vms=[ALPHA], shms=[LOCAL], settings={"worker_user": 65533}) as daemon:
+            Holder(self, daemon)
+            for worker in daemon.worker_pids():
+                self.assertIn("Uid:\t65533\t65533\t65533\t65533", Path(f"/proc/{worker}/status").read_text())
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
+    def test_a_daemon_that_is_not_root_serves_and_says_that_its_workers_are_itself(self):
+        daemon = Daemon(BUILD, shms=[LOCAL], wrapper=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
+        self.addCleanup(daemon.clean)
+        daemon.folder.chmod(0o755)
+        os.chown(daemon.folder, 65534, 65534)
+        if subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "test", "-x", ISTHMUSD]).returncode != 0:
+            self.skipTest("the build lies where another user cannot reach it")
+        daemon.start()
+        self.assertIn("workers: they run as user 65534, as isthmusd does", daemon.log)
+        self.assertEqual(probe(daemon, "ping", "-e", "shm:local", "-n", "10").returncode, 0)
+
     def test_regions_are_in_huge_pages_on_request_or_the_log_says_why_not(self):
         with Daemon(BUILD, vms=[{**ALPHA, "huge_pages": True}], shms=[{**LOCAL, "huge_pages": True}]) as daemon:
             daemon.wait_for(r"worker \d+: .*huge pages", timeout=10)  # the VM's

@@ -3,7 +3,9 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
 
+#include "isthmus/marshal/api.hpp"
 #include "isthmus/reference.hpp"
 
 /// \file
@@ -60,6 +62,17 @@ struct HashFinish {
     std::array<std::uint8_t, 32> digest{};
     std::uint64_t bytes = 0;
   };
+};
+
+/// For marshal::open<probe::ProbeApi>(channel).
+struct ProbeApi {
+  static constexpr std::uint16_t id = api_id;
+  static constexpr std::string_view name = "probe";
+  static constexpr std::uint16_t major = 1;
+  static constexpr std::uint16_t minor = 0;
+  static constexpr std::uint16_t oldest_minor = 0;
+  static constexpr std::uint64_t features = 0;
+  using Messages = marshal::Messages<Echo, Crc32c, HashChunk, HashFinish>;
 };
 
 }  // namespace isthmus::probe

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/child_process.hpp"
+#include "isthmus/error.hpp"
+
+namespace isthmus::host {
+
+/// How one worker is kept apart from the machine.
+struct Confined {
+  std::optional<ChildProcess::Identity> identity;  ///< unset: the daemon's own
+  bool no_network = false;
+  std::vector<std::string> environment;  ///< all of it, "KEY=VALUE"
+};
+
+/// Who workers are, what they see of the network, and where their drivers keep what they have compiled. One thread.
+///
+/// As root: each owner's workers (a VM; a user of a shm: endpoint) have a user id of their own, in a range that no
+/// distribution uses, computed from the owner's name, so that it stays the same; or all have the configured user's.
+/// They get an empty network namespace where the kernel lets us make one. As any other user there is only that user.
+class Confinement {
+ public:
+  /// The range: systemd's "Users, Groups, UIDs and GIDs" lists 0x7000'0000 to 0x7fff'ffff as unused.
+  static constexpr uid_t first_uid = 0x7000'0000;
+  static constexpr uid_t uid_count = 0x0100'0000;
+
+  /// `user` is for a daemon that is root; `cache_dir` defaults to /var/cache/isthmus as root, $XDG_CACHE_HOME/isthmus
+  /// or $HOME/.cache/isthmus otherwise. Fails with Errc::permission_denied (a user that the daemon cannot become).
+  [[nodiscard]] static Result<Confinement> create(std::optional<ChildProcess::Identity> user,
+                                                  std::optional<std::filesystem::path> cache_dir);
+
+  /// For an owner's next worker. With `cache`, the owner's cache directory is made if it is not there (mode 0700, the
+  /// worker's), and drivers are told of it by POCL_CACHE_DIR, CUDA_CACHE_PATH and XDG_CACHE_HOME, unless `more` sets
+  /// these. `owner` is a file name. Fails with Errc::permission_denied (the directory is somebody else's),
+  /// Errc::not_found.
+  [[nodiscard]] Result<Confined> of(const std::string& owner, bool cache, const std::vector<std::string>& more);
+
+  /// One line for the log.
+  [[nodiscard]] std::string summary() const;
+
+ private:
+  Confinement() = default;
+
+  [[nodiscard]] uid_t uid_of(const std::string& owner);
+  [[nodiscard]] Result<std::filesystem::path> prepare_cache(const std::string& owner, uid_t uid, gid_t gid) const;
+
+  bool root_ = false;
+  int network_error_ = 0;  // why there is no namespace to be had; 0: there is
+  std::optional<ChildProcess::Identity> user_;
+  std::optional<std::filesystem::path> cache_dir_;
+  std::map<std::string, uid_t> uids_;  // as many as owners were seen
+  std::set<uid_t> taken_;              // the uids in it
+};
+
+}  // namespace isthmus::host

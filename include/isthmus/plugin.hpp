@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "isthmus/error.hpp"
+#include "isthmus/marshal/dispatcher.hpp"
+#include "isthmus/reference.hpp"
+#include "isthmus/upcalls.hpp"
+
+/// \file
+/// How an API of one's own gets into isthmus-worker: as a shared library isthmus-NAME.so that defines ISTHMUS_PLUGIN.
+/// Which plug-ins a VM's workers load stands in the daemon's configuration (docs/plugins.md).
+///
+/// A plug-in runs in the worker's process and shares C++ objects with it: it must be built against the headers of the
+/// same release and with the same C++ standard library. The descriptor tells, and the worker refuses another one.
+
+namespace isthmus::plugin {
+
+inline constexpr std::uint32_t magic = 0x4950'5449;  ///< "ITPI"
+/// Counted up whenever something that worker and plug-in share changes its form.
+inline constexpr std::uint32_t abi = 1;
+
+/// What decides whether C++ objects of two compilations fit each other.
+inline constexpr const char* standard_library =
+#if defined(__GLIBCXX__) && _GLIBCXX_USE_CXX11_ABI
+    "libstdc++ with C++11 strings";
+#elif defined(__GLIBCXX__)
+    "libstdc++ with old strings";
+#else
+    "libc++";
+#endif
+
+/// What a worker offers to a backend, from open_lane() until the backend's destructor has returned. Any thread.
+class Host {
+ public:
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+  Host(Host&&) = delete;
+  Host& operator=(Host&&) = delete;
+
+  /// The lane's region as it is mapped here (window 0): a reference's offset counts from its start. For drivers that
+  /// are told of memory once, and for finding the offset of an address. Other lanes' memory lies in it, too: touch only
+  /// what resolve() returned.
+  [[nodiscard]] virtual std::span<std::byte> window() const noexcept = 0;
+  /// As Request::resolve(), for references that are kept beyond one request.
+  [[nodiscard]] virtual std::optional<std::span<std::byte>> resolve(Reference reference) const noexcept = 0;
+  /// The way back to the client; empty while it serves no upcalls. May be kept: it answers `closed` once the lane is
+  /// over.
+  [[nodiscard]] virtual std::shared_ptr<Upcalls> upcalls() const noexcept = 0;
+  /// A line for the daemon's log, of which the first 499 bytes count.
+  virtual void log(std::string_view line) const noexcept = 0;
+
+ protected:
+  Host() = default;
+  ~Host() = default;
+};
+
+/// The state of one lane, made when a client has taken it and destroyed when it is over and no handler runs any more. A
+/// worker serves one lane and exits.
+class Backend {
+ public:
+  Backend() = default;
+  virtual ~Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  Backend(Backend&&) = delete;
+  Backend& operator=(Backend&&) = delete;
+
+  /// Registers what it serves: Dispatcher::serve, or Dispatcher::offer and Dispatcher::on. Called once, before the
+  /// first request. The object outlives the dispatcher's use.
+  virtual void add_to(marshal::Dispatcher& dispatcher) = 0;
+};
+
+/// What a plug-in says of itself. The first four fields stay where they are in every later ABI.
+struct Descriptor {
+  std::uint32_t magic = plugin::magic;
+  std::uint32_t abi = plugin::abi;
+  std::uint32_t size = sizeof(Descriptor);
+  std::uint32_t dispatcher_size = sizeof(marshal::Dispatcher);
+  const char* standard_library = plugin::standard_library;
+  const char* name = nullptr;  ///< as in isthmus-NAME.so
+  /// Called once, before the worker takes a lane: finds the device, warms what takes long. Its line goes to the log
+  /// ("PoCL 3.1, 1 device"); an error keeps the worker from serving, and its text goes to the log. May be null.
+  Result<std::string> (*prepare)() = nullptr;
+  /// Called once, when a client has taken the lane. `host` is valid until the backend is destroyed. With an error, the
+  /// lane ends and the client is told the text.
+  Result<std::unique_ptr<Backend>> (*open_lane)(Host& host) = nullptr;
+};
+
+}  // namespace isthmus::plugin
+
+/// The one symbol that a plug-in exports; ISTHMUS_PLUGIN defines it.
+extern "C" const isthmus::plugin::Descriptor* isthmus_plugin_entry() noexcept;
+
+/// Makes a library a plug-in, once in it, outside of namespaces: ISTHMUS_PLUGIN("name", prepare or nullptr, open_lane).
+// NOLINTNEXTLINE(cppcoreguidelines-macro-usage): it defines a symbol
+#define ISTHMUS_PLUGIN(plugin_name, prepare_function, open_lane_function)                         \
+  extern "C" __attribute__((visibility("default"))) const isthmus::plugin::Descriptor*            \
+  isthmus_plugin_entry() noexcept {                                                               \
+    static constexpr isthmus::plugin::Descriptor descriptor{                                      \
+        .name = (plugin_name), .prepare = (prepare_function), .open_lane = (open_lane_function)}; \
+    return &descriptor;                                                                           \
+  }
