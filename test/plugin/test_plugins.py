@@ -134,7 +134,7 @@ class Plugins(unittest.TestCase):
     def test_a_plugin_that_is_not_there_is_an_error_at_the_start(self):
         self.assertIn("/nowhere/isthmus-gone.so: No such file or directory; install it, or set plugin_dir",
                       self.refusal("/nowhere", plugins=["gone"]))
-        self.assertIn(str(BUILD / "host/lib/isthmus/plugins/isthmus-gone.so"), self.refusal(plugins=["gone"]))
+        self.assertIn(str(BUILD.resolve() / "host/lib/isthmus/plugins/isthmus-gone.so"), self.refusal(plugins=["gone"]))
         self.assertIn("plug-in /nowhere/my.so: No such file", self.refusal(plugins=["/nowhere/my.so"]))
 
     def test_a_plugin_that_others_can_write_is_an_error_at_the_start(self):
