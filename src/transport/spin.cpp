@@ -27,8 +27,8 @@ std::uint64_t next_id() noexcept {
 Spinner::Spinner(std::chrono::nanoseconds most) noexcept : most_(most), budget_(most), id_(next_id()) {}
 
 std::array<SpinPlace, Spinner::max_places> Spinner::places;
-const std::uint32_t Spinner::places_ = count_places(max_places);
-std::atomic<std::uint32_t> BusyWaiter::count_{0};
+const std::uint32_t Spinner::place_count = count_places(max_places);
+alignas(128) std::atomic<std::uint32_t> BusyWaiter::waiting{0};
 
 namespace {
 

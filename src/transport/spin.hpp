@@ -34,7 +34,7 @@ class BusyWaiter {
   /// After that, whoever is waited for is idle or has a long work to do, and needs one processor at most.
   static constexpr std::chrono::milliseconds longest{1};
 
-  BusyWaiter() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  BusyWaiter() noexcept { waiting.fetch_add(1, std::memory_order_relaxed); }
   ~BusyWaiter() { leave(); }
   BusyWaiter(const BusyWaiter&) = delete;
   BusyWaiter& operator=(const BusyWaiter&) = delete;
@@ -44,14 +44,14 @@ class BusyWaiter {
   [[nodiscard]] bool counts() const noexcept { return counts_; }
   void leave() noexcept {
     if (std::exchange(counts_, false)) {
-      count_.fetch_sub(1, std::memory_order_relaxed);
+      waiting.fetch_sub(1, std::memory_order_relaxed);
     }
   }
-  static void forget_all() noexcept { count_.store(0, std::memory_order_relaxed); }
-  [[nodiscard]] static std::uint32_t count() noexcept { return count_.load(std::memory_order_relaxed); }
+  static void forget_all() noexcept { waiting.store(0, std::memory_order_relaxed); }
+  [[nodiscard]] static std::uint32_t count() noexcept { return waiting.load(std::memory_order_relaxed); }
 
  private:
-  alignas(128) static std::atomic<std::uint32_t> count_;
+  alignas(128) static std::atomic<std::uint32_t> waiting;
   bool counts_ = true;
 };
 
@@ -120,7 +120,7 @@ class Spinner {
 
   static constexpr std::uint32_t max_places = 64;
   static std::array<SpinPlace, max_places> places;
-  static const std::uint32_t places_;  // (processors - 1), as far as there is room
+  static const std::uint32_t place_count;  // (processors - 1), as far as there is room
 
   template <class Ready>
   [[nodiscard]] static bool poll(const Ready& ready) noexcept {
@@ -144,8 +144,8 @@ class Spinner {
   [[nodiscard]] bool find_place() noexcept;
   /// How many may spin now. A thread counts itself among the waiting, or is about to.
   [[nodiscard]] static std::uint32_t allowed() noexcept {
-    const std::uint32_t waiting = BusyWaiter::count();
-    return waiting <= 1 ? places_ : places_ + 1 - std::min(waiting, places_ + 1);
+    const std::uint32_t others = BusyWaiter::count();
+    return others <= 1 ? place_count : place_count + 1 - std::min(others, place_count + 1);
   }
 
   std::chrono::nanoseconds most_;
