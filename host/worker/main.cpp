@@ -19,6 +19,7 @@
 #include "host/worker/probe_service.hpp"
 #include "isthmus/lane_server.hpp"
 #include "isthmus/marshal/dispatcher.hpp"
+#include "src/gpu/opencl/opencl_service.hpp"
 #include "src/transport/daemon_protocol.hpp"
 
 namespace {
@@ -99,6 +100,7 @@ int main(int argc, char** argv) {
 
   isthmus::marshal::Dispatcher dispatcher;
   isthmus::host::add_probe_service(dispatcher);
+  isthmus::opencl::add_opencl_service(dispatcher);
   const isthmus::LaneEnd end = server->serve(dispatcher);
   tell_daemon(Report::ended, *lane, end.orderly, end.reason);
   return end.orderly ? 0 : 1;
