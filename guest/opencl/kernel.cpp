@@ -279,6 +279,16 @@ cl_int CL_API_CALL get_kernel_arg_info(cl_kernel handle, cl_uint index, cl_kerne
       return CL_INVALID_ARG_INDEX;
     }
   }
+  {
+    // The driver always knows, because we ask it to; a program that did not ask is told as it would be without us.
+    Program& program = *kernel->program;
+    const std::scoped_lock lock(program.mutex);
+    if (std::ranges::none_of(program.options, [](const auto& built) {
+          return built.second.find("-cl-kernel-arg-info") != std::string::npos;
+        })) {
+      return CL_KERNEL_ARG_INFO_NOT_AVAILABLE;
+    }
+  }
   const auto answer = connection->query(Subject::argument, parameter, kernel->id, index);
   return answer ? InfoTarget(size, value, size_ret).list(*answer) : answer.error();
 }

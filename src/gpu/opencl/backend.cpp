@@ -11,13 +11,26 @@ namespace {
 
 struct Watch {
   std::shared_ptr<TaskQueue> queue;
+  Owned<cl_event> event;
+  decltype(&::clGetEventInfo) get_info;
   std::move_only_function<void(cl_int)> function;
 };
+
+// Some drivers tell a callback "complete" where the event has failed: the event itself knows.
+void run_watch(Watch& watch, cl_int said) {
+  cl_int status = said;
+  if (said >= CL_COMPLETE && (watch.get_info(watch.event.get(), CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status,
+                                             &status, nullptr) != CL_SUCCESS ||
+                              status > CL_COMPLETE)) {
+    status = said;
+  }
+  watch.function(status < CL_COMPLETE ? status : said);
+}
 
 extern "C" void CL_CALLBACK on_event(cl_event, cl_int status, void* data) {
   std::unique_ptr<Watch> watch(static_cast<Watch*>(data));
   const std::shared_ptr<TaskQueue> queue = watch->queue;
-  queue->push([watch = std::move(watch), status] { watch->function(status); });
+  queue->push([watch = std::move(watch), status] { run_watch(*watch, status); });
 }
 
 }  // namespace
@@ -102,8 +115,13 @@ void LaneBackend::keep_failed(const Command& command, cl_int code) {
 }
 
 cl_int LaneBackend::when(cl_event event, cl_int state, std::move_only_function<void(cl_int)> function) {
-  auto watch = std::make_unique<Watch>(Watch{.queue = soon_.queue(), .function = std::move(function)});
-  const cl_int code = driver()->clSetEventCallback(event, state, on_event, watch.get());
+  const Driver& cl = *driver();
+  cl.clRetainEvent(event);
+  auto watch = std::make_unique<Watch>(Watch{.queue = soon_.queue(),
+                                             .event = Owned(event, cl.clReleaseEvent),
+                                             .get_info = cl.clGetEventInfo,
+                                             .function = std::move(function)});
+  const cl_int code = cl.clSetEventCallback(event, state, on_event, watch.get());
   if (code == CL_SUCCESS) {
     std::ignore = watch.release();  // on_event has it
   }

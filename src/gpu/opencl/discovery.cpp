@@ -72,6 +72,8 @@ void LaneBackend::load_driver() {
     setenv("POCL_CACHE_DIR", directory.c_str(), 0);
     cache_directory_ = directory;
   }
+  // A worker has no environment; PoCL calls the linker.
+  setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 0);
   if (auto loaded = Driver::load()) {
     driver_ = std::make_unique<Driver>(std::move(*loaded));
   }

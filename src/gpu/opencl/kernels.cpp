@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <tuple>
 #include <utility>
 
@@ -10,21 +13,49 @@
 namespace isthmus::opencl {
 namespace {
 
+std::string type_of(const Driver& cl, cl_kernel kernel, cl_uint index) {
+  std::array<char, 64> type{};
+  const bool known = cl.clGetKernelArgInfo(kernel, index, CL_KERNEL_ARG_TYPE_NAME, type.size() - 1, type.data(),
+                                           nullptr) == CL_SUCCESS;
+  return known ? type.data() : "";
+}
+
+// The size of a value of a built-in type, or 0. Some drivers take values that are too short, and read what lies behind.
+std::size_t size_of(std::string_view type) {
+  constexpr std::array<std::pair<std::string_view, std::size_t>, 11> scalars{{{"char", 1},
+                                                                              {"uchar", 1},
+                                                                              {"short", 2},
+                                                                              {"ushort", 2},
+                                                                              {"half", 2},
+                                                                              {"int", 4},
+                                                                              {"uint", 4},
+                                                                              {"float", 4},
+                                                                              {"long", 8},
+                                                                              {"ulong", 8},
+                                                                              {"double", 8}}};
+  const std::size_t digits = std::min(type.find_first_of("0123456789"), type.size());
+  std::size_t count = 1;
+  if (const std::string_view number = type.substr(digits); !number.empty()) {
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), count);
+    if (error != std::errc{} || end != number.data() + number.size()) {
+      return 0;
+    }
+  }
+  const auto* scalar =
+      std::ranges::find(scalars, type.substr(0, digits), [](const auto& entry) { return entry.first; });
+  return scalar == scalars.end() ? 0 : scalar->second * (count == 3 ? 4 : count);
+}
+
 ArgumentKind kind_of(const Driver& cl, cl_kernel kernel, cl_uint index) {
   cl_kernel_arg_address_qualifier qualifier = 0;
   if (cl.clGetKernelArgInfo(kernel, index, CL_KERNEL_ARG_ADDRESS_QUALIFIER, sizeof qualifier, &qualifier, nullptr) !=
       CL_SUCCESS) {
     return ArgumentKind::unknown;
   }
-  std::array<char, 64> type{};
-  std::size_t length = 0;
-  if (cl.clGetKernelArgInfo(kernel, index, CL_KERNEL_ARG_TYPE_NAME, type.size() - 1, type.data(), &length) ==
-      CL_SUCCESS) {
-    // The driver would take their values for addresses.
-    const std::string_view name(type.data());
-    if (name == "sampler_t" || name.starts_with("image") || name.starts_with("pipe") || name == "queue_t") {
-      return ArgumentKind::unsupported;
-    }
+  // The driver would take their values for addresses.
+  const std::string name = type_of(cl, kernel, index);
+  if (name == "sampler_t" || name.starts_with("image") || name.starts_with("pipe") || name == "queue_t") {
+    return ArgumentKind::unsupported;
   }
   switch (qualifier) {
     case CL_KERNEL_ARG_ADDRESS_GLOBAL:
@@ -168,9 +199,14 @@ void LaneBackend::add_kernels(marshal::Dispatcher& dispatcher) {
     if (!fits(ArgumentKind::value, kernel->arguments[request.index])) {
       return refuse(CL_INVALID_ARG_VALUE);
     }
+    const Driver& cl = *self->driver();
+    const std::size_t size = size_of(type_of(cl, kernel->handle.get(), request.index));
+    if (size != 0 && size != call.trailing().size()) {
+      return refuse(CL_INVALID_ARG_SIZE);
+    }
     const std::scoped_lock lock(kernel->mutex);
-    return answer(self->driver()->clSetKernelArg(kernel->handle.get(), request.index, call.trailing().size(),
-                                                 call.trailing().data()));
+    return answer(
+        cl.clSetKernelArg(kernel->handle.get(), request.index, call.trailing().size(), call.trailing().data()));
   });
   dispatcher.on<EnqueueKernel>([self](const EnqueueKernel::Request& request, marshal::Call& call) {
     return self->enqueue_kernel(request, call);
