@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-struct _cl_icd_dispatch;
+struct _cl_icd_dispatch;  // NOLINT(readability-identifier-naming): the OpenCL headers call it so
 
 namespace isthmus::opencl {
 

@@ -53,7 +53,7 @@ cl_int set_memory(Kernel::Argument& argument, std::size_t size, const void* valu
   }
   cl_mem handle = nullptr;
   if (value != nullptr) {
-    std::memcpy(&handle, value, sizeof(cl_mem));
+    std::memcpy(static_cast<void*>(&handle), value, sizeof(cl_mem));
   }
   std::shared_ptr<Memory> memory;
   if (handle != nullptr) {
@@ -124,7 +124,7 @@ cl_int set_argument(const Kernel& kernel, Kernel::Argument& argument, cl_uint in
   }
   if (size == sizeof(cl_mem)) {
     cl_mem handle = nullptr;
-    std::memcpy(&handle, value, sizeof(cl_mem));
+    std::memcpy(static_cast<void*>(&handle), value, sizeof(cl_mem));
     if (find<Memory>(handle) != nullptr) {
       return set_memory(argument, size, value);
     }

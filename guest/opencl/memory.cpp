@@ -119,7 +119,7 @@ cl_mem CL_API_CALL create_sub_buffer(cl_mem parent_handle, cl_mem_flags flags, c
     return refuse(CL_INVALID_VALUE, errcode_ret);
   }
   if (std::ranges::none_of(parent->context->devices, [&](const auto& device) {
-        const cl_uint bits = device->template value<cl_uint>(CL_DEVICE_MEM_BASE_ADDR_ALIGN, 8);
+        const auto bits = device->template value<cl_uint>(CL_DEVICE_MEM_BASE_ADDR_ALIGN, 8);
         return bits < 8 || region.origin % (bits / 8) == 0;
       })) {
     return refuse(CL_MISALIGNED_SUB_BUFFER_OFFSET, errcode_ret);

@@ -50,7 +50,7 @@ class CellPool {
         (place - begin) % stride != 0) {
       return nullptr;
     }
-    return reinterpret_cast<Cell*>(place);
+    return reinterpret_cast<Cell*>(begin_ + (place - begin));
   }
 
   [[nodiscard]] Cell* take() {

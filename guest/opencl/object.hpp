@@ -7,7 +7,7 @@
 
 #include "src/gpu/opencl/cl.hpp"
 
-struct _cl_icd_dispatch;
+struct _cl_icd_dispatch;  // NOLINT(readability-identifier-naming): the OpenCL headers call it so
 
 namespace isthmus::opencl {
 

@@ -256,7 +256,8 @@ cl_int CL_API_CALL get_device_ids(cl_platform_id handle, cl_device_type type, cl
   for (const auto& device : platform->devices) {
     const bool is_default = (type & CL_DEVICE_TYPE_DEFAULT) != 0 && device == platform->devices.front();
     const bool is_all = type == CL_DEVICE_TYPE_ALL && (device->type & CL_DEVICE_TYPE_CUSTOM) == 0;
-    const bool is_named = type != CL_DEVICE_TYPE_ALL && (device->type & type & ~CL_DEVICE_TYPE_DEFAULT) != 0;
+    const bool is_named =
+        type != CL_DEVICE_TYPE_ALL && (device->type & type & ~cl_device_type{CL_DEVICE_TYPE_DEFAULT}) != 0;
     if (is_default || is_all || is_named) {
       found.push_back(handle_of(device));
     }

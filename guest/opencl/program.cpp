@@ -53,7 +53,7 @@ cl_int get_binaries(const Program& program, const InfoTarget& target) {
   }
   for (std::size_t i = 0; i < program.devices.size(); ++i) {
     unsigned char* into = nullptr;
-    std::memcpy(&into, static_cast<std::byte*>(target.target()) + i * sizeof into, sizeof into);
+    std::memcpy(static_cast<void*>(&into), static_cast<std::byte*>(target.target()) + i * sizeof into, sizeof into);
     std::size_t size = 0;
     if ((i + 1) * sizeof size <= sizes->size()) {
       std::memcpy(&size, sizes->data() + i * sizeof size, sizeof size);

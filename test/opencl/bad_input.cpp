@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
+// NOLINTBEGIN(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression): the API takes
+// addresses and sizes of its handles, which are pointers.
 #include <array>
 #include <cstdint>
 
@@ -12,7 +15,7 @@ class BadInput : public OpenCl {
   // An object of another kind, where one is wanted.
   template <class To, class From>
   static To as(From handle) {
-    return reinterpret_cast<To>(handle);
+    return reinterpret_cast<To>(handle);  // NOLINT(performance-no-int-to-ptr): wild on purpose
   }
   cl_kernel copying() {
     return kernel("__kernel void copy(__global const int* a, __global int* b, int n) { b[n] = a[n]; }", "copy");
@@ -74,16 +77,16 @@ TEST_F(BadInput, an_object_that_others_hold_lives_but_cannot_be_released_twice) 
 
 TEST_F(BadInput, addresses_that_are_no_objects_are_refused_in_lists_and_arguments) {
   std::uint64_t garbage = 0;
-  cl_event wild = as<cl_event>(&garbage);
+  auto wild = as<cl_event>(&garbage);
   EXPECT_EQ(clEnqueueMarkerWithWaitList(queue, 1, &wild, nullptr), CL_INVALID_EVENT_WAIT_LIST);
   wild = as<cl_event>(std::uintptr_t{0x10});
   EXPECT_EQ(clEnqueueMarkerWithWaitList(queue, 1, &wild, nullptr), CL_INVALID_EVENT_WAIT_LIST);
   wild = as<cl_event>(as<std::uintptr_t>(queue) + 8);
   EXPECT_EQ(clEnqueueMarkerWithWaitList(queue, 1, &wild, nullptr), CL_INVALID_EVENT_WAIT_LIST);
-  cl_mem nowhere = as<cl_mem>(std::uintptr_t{0x1000});
+  auto nowhere = as<cl_mem>(std::uintptr_t{0x1000});
   EXPECT_EQ(clSetKernelArg(copying(), 0, sizeof(cl_mem), &nowhere), CL_INVALID_MEM_OBJECT);
   cl_int code = CL_SUCCESS;
-  cl_device_id no_device = as<cl_device_id>(&garbage);
+  auto no_device = as<cl_device_id>(&garbage);
   const std::array<cl_device_id, 2> devices{device, no_device};
   EXPECT_EQ(clCreateContext(nullptr, 2, devices.data(), nullptr, nullptr, &code), nullptr);
   EXPECT_EQ(code, CL_INVALID_DEVICE);
@@ -188,3 +191,5 @@ TEST_F(BadInput, what_does_not_exist_here_says_so) {
 
 }  // namespace
 }  // namespace isthmus::test
+
+// NOLINTEND(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression)

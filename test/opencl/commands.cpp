@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
+// NOLINTBEGIN(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression): the API takes
+// addresses and sizes of its handles, which are pointers.
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -64,7 +67,7 @@ TEST_F(Commands, two_threads_share_a_queue_and_its_order_is_kept) {
       }
       if (i % 10 == self) {
         // A short write in between, on top of what the kernels made: it must come after them, and before the next.
-        const cl_uint fresh = static_cast<cl_uint>(i);
+        const auto fresh = static_cast<cl_uint>(i);
         EXPECT_EQ(clEnqueueWriteBuffer(queue, memory, CL_FALSE, 0, sizeof fresh, &fresh, 0, nullptr, nullptr),
                   CL_SUCCESS);
       }
@@ -221,3 +224,5 @@ TEST_F(Commands, arguments_are_those_of_the_moment_of_the_enqueue) {
 
 }  // namespace
 }  // namespace isthmus::test
+
+// NOLINTEND(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression)

@@ -13,7 +13,7 @@ namespace isthmus::test {
 
 /// A test with the first device, a context and a queue in order. Objects made by the helpers are released at the end.
 class OpenCl : public testing::Test {
- protected:
+ public:
   void SetUp() override {
     cl_uint platforms = 0;
     ASSERT_EQ(clGetPlatformIDs(1, &platform, &platforms), CL_SUCCESS);

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
+// NOLINTBEGIN(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression): the API takes
+// addresses and sizes of its handles, which are pointers.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -17,7 +20,9 @@ class Memory : public OpenCl {};
 
 std::vector<cl_int> counted(std::size_t count, cl_int from = 0) {
   std::vector<cl_int> values(count);
-  std::iota(values.begin(), values.end(), from);
+  for (std::size_t i = 0; i < count; ++i) {
+    values[i] = from + static_cast<cl_int>(i);
+  }
   return values;
 }
 
@@ -216,3 +221,5 @@ TEST_F(Memory, memory_of_released_buffers_is_used_again_while_their_commands_sti
 
 }  // namespace
 }  // namespace isthmus::test
+
+// NOLINTEND(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// NOLINTBEGIN(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression): the API takes
+// addresses and sizes of its handles, which are pointers.
+
 // An OpenCL program like any other: multiplies two matrices on the first device, and checks the product. Nothing in it
 // knows of Isthmus; in a VM its device is the host's.
 //     opencl_matrix [N]      N x N, a multiple of 16; default 256
@@ -123,3 +126,5 @@ int main(int argc, char** argv) {
   free(c);
   return 0;
 }
+
+// NOLINTEND(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression)

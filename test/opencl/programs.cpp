@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
+// NOLINTBEGIN(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression): the API takes
+// addresses and sizes of its handles, which are pointers.
 #include <array>
 #include <cstring>
 #include <string>
@@ -144,3 +147,5 @@ TEST_F(Programs, a_structure_is_an_argument) {
 
 }  // namespace
 }  // namespace isthmus::test
+
+// NOLINTEND(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression)

@@ -131,7 +131,8 @@ cl_int LaneBackend::when(cl_event event, cl_int state, std::move_only_function<v
 void LaneBackend::flush_queue_of(cl_event event) const {
   const Driver& cl = *driver();
   cl_command_queue queue = nullptr;
-  if (cl.clGetEventInfo(event, CL_EVENT_COMMAND_QUEUE, sizeof(cl_command_queue), &queue, nullptr) == CL_SUCCESS &&
+  if (cl.clGetEventInfo(event, CL_EVENT_COMMAND_QUEUE, sizeof(cl_command_queue), static_cast<void*>(&queue), nullptr) ==
+          CL_SUCCESS &&
       queue != nullptr) {
     cl.clFlush(queue);
   }

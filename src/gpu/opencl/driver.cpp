@@ -37,7 +37,6 @@ Result<Driver> Driver::load() {
   }
   Driver driver;
   const char* missing = nullptr;
-  // NOLINTNEXTLINE(cppcoreguidelines-macro-usage)
 #define ISTHMUS_OPENCL_LOOK_UP(name)           \
   if (!look_up(library, #name, driver.name)) { \
     missing = #name;                           \

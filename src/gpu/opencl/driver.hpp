@@ -11,7 +11,7 @@
 namespace isthmus::opencl {
 
 // clang-format off
-// NOLINTNEXTLINE(cppcoreguidelines-macro-usage): one list for declaration and look-up
+// One list for declaration and look-up.
 #define ISTHMUS_OPENCL_FUNCTIONS(X)                                                                              \
   X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateContext)               \
   X(clReleaseContext) X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clCreateBuffer) X(clCreateSubBuffer)    \
@@ -39,10 +39,11 @@ class Driver {
   /// or one without the functions of OpenCL 1.2).
   [[nodiscard]] static Result<Driver> load();
 
-  // NOLINTNEXTLINE(cppcoreguidelines-macro-usage,bugprone-macro-parentheses): a declaration, named as in the API
+  // NOLINTBEGIN(readability-identifier-naming, bugprone-macro-parentheses): declarations, named as in the API
 #define ISTHMUS_OPENCL_DECLARE(name) decltype(&::name) name = nullptr;
   ISTHMUS_OPENCL_FUNCTIONS(ISTHMUS_OPENCL_DECLARE)
 #undef ISTHMUS_OPENCL_DECLARE
+  // NOLINTEND(readability-identifier-naming, bugprone-macro-parentheses)
 
   [[nodiscard]] const std::vector<cl_platform_id>& platforms() const noexcept { return platforms_; }
   [[nodiscard]] const std::vector<Device>& devices() const noexcept { return devices_; }

@@ -107,7 +107,7 @@ cl_int LaneBackend::set_arguments(KernelObject& kernel, std::uint32_t count, Tra
         return CL_INVALID_KERNEL_ARGS;
       }
       cl_mem handle = memory != nullptr ? memory->handle.get() : nullptr;
-      code = cl.clSetKernelArg(kernel.handle.get(), row->index, sizeof handle, static_cast<const void*>(&handle));
+      code = cl.clSetKernelArg(kernel.handle.get(), row->index, sizeof(cl_mem), static_cast<const void*>(&handle));
       used.push_back(std::move(memory));
     } else if (row->kind == ArgumentKind::value) {
       const auto padded = row->size <= trailing.rest().size() ? trailing.take((row->size + 7) / 8 * 8) : std::nullopt;

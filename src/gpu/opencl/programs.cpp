@@ -135,7 +135,7 @@ void LaneBackend::add_programs(marshal::Dispatcher& dispatcher) {
     }
     std::vector<cl_device_id> devices(bytes / sizeof(cl_device_id));
     std::vector<std::size_t> sizes(devices.size());
-    cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_DEVICES, bytes, devices.data(), nullptr);
+    cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_DEVICES, bytes, static_cast<void*>(devices.data()), nullptr);
     cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_BINARY_SIZES, sizes.size() * sizeof(std::size_t),
                         sizes.data(), nullptr);
     const auto at = std::ranges::find(devices, cl.devices()[request.device].id) - devices.begin();
@@ -147,8 +147,9 @@ void LaneBackend::add_programs(marshal::Dispatcher& dispatcher) {
     std::vector<std::byte> binary(sizes[place]);
     std::vector<std::byte*> pointers(devices.size(), nullptr);
     pointers[place] = binary.data();
-    const cl_int code = cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_BINARIES,
-                                            pointers.size() * sizeof(std::byte*), pointers.data(), nullptr);
+    const cl_int code =
+        cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_BINARIES, pointers.size() * sizeof(std::byte*),
+                            static_cast<void*>(pointers.data()), nullptr);
     if (code != CL_SUCCESS) {
       return refuse(code);
     }
