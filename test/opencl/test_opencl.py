@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import unittest
 from pathlib import Path
 
@@ -104,6 +105,37 @@ class Calls(OpenCl):
 
     def test_bad_input(self):
         self.calls("BadInput", 8)
+
+    def test_fork(self):
+        self.calls("Life", 1)
+
+
+class Death(OpenCl):
+    def start(self, test):
+        daemon = self.host()
+        program = subprocess.Popen([BUILD / "test/opencl/opencl_calls", f"--gtest_filter={test}"],
+                                   env=self.environment(daemon), stdout=subprocess.PIPE, text=True)
+        self.addCleanup(program.stdout.close)
+        self.addCleanup(program.wait)
+        self.addCleanup(program.kill)
+        return daemon, program
+
+    def test_the_workers_death_is_an_error_and_nothing_worse(self):
+        _, program = self.start("WorkersDeath.*")
+        output, _ = program.communicate(timeout=60)
+        self.assertEqual(program.returncode, 0, output)
+        self.assertIn("[  PASSED  ] 1 test.", output)
+
+    def test_a_killed_program_takes_its_kernel_with_it(self):
+        daemon, program = self.start("Victim.*")
+        self.assertTrue(any(line.startswith("running") for line in program.stdout))
+        worker = int(daemon.wait_for(r"is served by worker (\d+)").group(1))
+        time.sleep(0.5)  # it is in the kernel by now
+        program.kill()
+        deadline = time.monotonic() + 15
+        while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertFalse(Path(f"/proc/{worker}").exists(), f"the worker still runs\n{daemon.log}")
 
 
 if __name__ == "__main__":
