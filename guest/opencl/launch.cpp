@@ -64,11 +64,16 @@ cl_int check_local(const Kernel::WorkGroup& group, Device& device, const Enqueue
 // Adds the arguments to the message. The kernel's mutex is held.
 cl_int add_arguments(Enqueue& enqueue, const Kernel& kernel) {
   constexpr std::array<std::byte, 8> zeros{};
+  auto local_left = enqueue.queue()->device->value<cl_ulong>(CL_DEVICE_LOCAL_MEM_SIZE, 0);
   for (std::uint32_t index = 0; index < kernel.arguments.size(); ++index) {
     const Kernel::Argument& argument = kernel.arguments[index];
     if (!argument.is_set) {
       return CL_INVALID_KERNEL_ARGS;
     }
+    if (argument.is == ArgumentKind::local && argument.local_size > local_left) {
+      return CL_OUT_OF_RESOURCES;
+    }
+    local_left -= argument.is == ArgumentKind::local ? argument.local_size : 0;
     ArgumentRow row{.index = index, .kind = argument.is, .size = argument.local_size};
     const Id name = argument.memory != nullptr ? argument.memory->id : 0;
     std::span<const std::byte> value;

@@ -169,6 +169,12 @@ TEST_F(BadInput, wrong_arguments_of_kernels_are_refused_at_once) {
   EXPECT_EQ(clEnqueueNDRangeKernel(queue, copy, 1, nullptr, &many, &many, 0, nullptr, nullptr),
             CL_INVALID_WORK_ITEM_SIZE);
   EXPECT_EQ(clEnqueueNDRangeKernel(queue, copy, 1, nullptr, &items, nullptr, 0, nullptr, nullptr), CL_SUCCESS);
+
+  cl_kernel local_memory = kernel("__kernel void use(__local int* t) { t[0] = 1; }", "use");
+  EXPECT_EQ(clSetKernelArg(local_memory, 0, 64, &n), CL_INVALID_ARG_VALUE);
+  EXPECT_EQ(clSetKernelArg(local_memory, 0, 0, nullptr), CL_INVALID_ARG_SIZE);
+  ASSERT_EQ(clSetKernelArg(local_memory, 0, many, nullptr), CL_SUCCESS);
+  EXPECT_EQ(clEnqueueTask(queue, local_memory, 0, nullptr, nullptr), CL_OUT_OF_RESOURCES);
 }
 
 TEST_F(BadInput, what_does_not_exist_here_says_so) {

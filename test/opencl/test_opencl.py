@@ -81,6 +81,11 @@ class Programs(OpenCl):
         self.assertIn("platform Isthmus", said)
         self.assertIn("sums right", said)
 
+    def test_clpeak_measures(self):
+        said = self.run_program(self.needs("clpeak"), "--transfer-bandwidth", "--kernel-latency")
+        self.assertRegex(said, r"enqueueReadBuffer +: \d+\.\d+")
+        self.assertRegex(said, r"Kernel launch latency : \d+\.\d+ us")
+
     def test_without_a_daemon_there_is_no_platform_and_one_line_says_why(self):
         result = subprocess.run([self.needs("clinfo"), "-l"], capture_output=True, text=True, timeout=30,
                                 env={**os.environ, "OCL_ICD_VENDORS": str(BUILD / "guest/opencl"),

@@ -17,6 +17,15 @@ namespace {
 
 constexpr std::chrono::seconds turn_patience{10};
 
+void tell_turn(const std::shared_ptr<Upcalls>& upcalls, Id turn, std::int32_t status) {
+  const HostTurn::Request fixed{.turn = turn, .status = status};
+  if (upcalls != nullptr) {
+    std::ignore = upcalls->post(
+        {.api = HostTurn::api, .opcode = HostTurn::opcode, .fixed = marshal::bytes_of(fixed), .trailing = {}},
+        Channel::Clock::now() + turn_patience);
+  }
+}
+
 }  // namespace
 
 Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, marshal::Call& call) {
@@ -55,7 +64,11 @@ Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, mar
                 cl.clFlush(queue.handle.get());
                 return code;
               });
+  const auto upcalls = call.upcalls();
   if (!done) {
+    if (!call.wants_reply()) {
+      soon_.push([upcalls, id = request.turn, status = done.error()] { tell_turn(upcalls, id, status); });
+    }
     return done;
   }
   if (const auto event = events_.find(request.command.event); event != nullptr) {
@@ -69,28 +82,26 @@ Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, mar
   if (call.wants_reply()) {
     pending = std::make_shared<PendingCall>(call.defer());
   }
-  const auto upcalls = call.upcalls();
-  const cl_int code = when(
-      began->handle.get(), CL_COMPLETE,
-      [this, began, turn, pending, upcalls, fail_turn, id = request.turn](cl_int status) {
-        if (status < 0) {
-          turns_.take(id);
-          fail_turn(*turn, status);
-        }
-        if (pending != nullptr) {
-          std::ignore = pending->reply(status < 0 ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST : CL_SUCCESS);
-        } else if (upcalls != nullptr) {
-          const HostTurn::Request fixed{.turn = id, .status = status};
-          std::ignore = upcalls->post(
-              {.api = HostTurn::api, .opcode = HostTurn::opcode, .fixed = marshal::bytes_of(fixed), .trailing = {}},
-              Channel::Clock::now() + turn_patience);
-        }
-      });
+  const cl_int code =
+      when(began->handle.get(), CL_COMPLETE,
+           [this, began, turn, pending, upcalls, fail_turn, id = request.turn](cl_int status) {
+             if (status < 0) {
+               turns_.take(id);
+               fail_turn(*turn, status);
+             }
+             if (pending != nullptr) {
+               std::ignore = pending->reply(status < 0 ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST : CL_SUCCESS);
+             } else {
+               tell_turn(upcalls, id, status);
+             }
+           });
   if (code != CL_SUCCESS) {
     turns_.take(request.turn);
     fail_turn(*turn, code);
     if (pending != nullptr) {
       std::ignore = pending->reply(code);
+    } else {
+      soon_.push([upcalls, id = request.turn, code] { tell_turn(upcalls, id, code); });
     }
   }
   return Nothing{};
