@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "test/opencl/device.hpp"
 
@@ -80,8 +82,14 @@ TEST_F(Victim, waits_for_a_kernel_without_end) {
   cl_mem memory = buffer(4096);
   write(memory, std::vector<cl_int>(1024, 0));
   ASSERT_EQ(clSetKernelArg(loop, 0, sizeof memory, &memory), CL_SUCCESS);
-  run(loop, 1);
+  cl_event event = nullptr;
+  run(loop, 1, &event);
   ASSERT_EQ(clFlush(queue), CL_SUCCESS);
+  for (cl_int status = CL_QUEUED; status != CL_RUNNING;) {
+    ASSERT_EQ(clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, nullptr), CL_SUCCESS);
+    ASSERT_GT(status, CL_COMPLETE);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   std::puts("running");
   std::fflush(stdout);
   clFinish(queue);

@@ -135,7 +135,6 @@ class Death(OpenCl):
         daemon, program = self.start("Victim.*")
         self.assertTrue(any(line.startswith("running") for line in program.stdout))
         worker = int(daemon.wait_for(r"is served by worker (\d+)").group(1))
-        time.sleep(0.5)  # it is in the kernel by now
         program.kill()
         deadline = time.monotonic() + 15
         while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
