@@ -126,10 +126,13 @@ class Death(OpenCl):
         return daemon, program
 
     def test_the_workers_death_is_an_error_and_nothing_worse(self):
-        _, program = self.start("WorkersDeath.*")
+        daemon, program = self.start("WorkersDeath.*")
         output, _ = program.communicate(timeout=60)
         self.assertEqual(program.returncode, 0, output)
         self.assertIn("[  PASSED  ] 1 test.", output)
+        for killed in re.findall(r"is served by worker (\d+)", daemon.log):  # the next worker would remove it
+            for cache in Path("/tmp").glob(f"isthmus-opencl-{killed}-*"):
+                shutil.rmtree(cache)
 
     def test_a_killed_program_takes_its_kernel_with_it(self):
         daemon, program = self.start("Victim.*")
