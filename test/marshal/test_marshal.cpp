@@ -6,6 +6,7 @@
 #include <cstring>
 #include <numeric>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "isthmus/marshal/client.hpp"
@@ -104,6 +105,18 @@ struct Fill {
   struct Reply {};
 };
 
+// Answered later, from another thread, with what was sent and one more.
+struct Later {
+  static constexpr std::uint16_t api = test_api;
+  static constexpr std::uint16_t opcode = 5;
+  struct Request {
+    std::uint32_t value = 0;
+  };
+  struct Reply {
+    std::uint32_t value = 0;
+  };
+};
+
 constexpr std::int32_t overflow = 9;
 constexpr std::int32_t bad_reference = 10;
 
@@ -135,6 +148,16 @@ class MarshalTest : public testing::Test {
       std::ranges::fill(*bytes, static_cast<std::byte>(request.value));
       return Fill::Reply{};
     });
+    dispatcher_.on<Later>(
+        [this](const Later::Request& request, Call& call) -> std::expected<Later::Reply, std::int32_t> {
+          if (call.wants_reply()) {
+            later_ = std::jthread([pending = call.defer(), value = request.value]() mutable {
+              const Later::Reply reply{.value = value + 1};
+              std::ignore = pending.reply(0, bytes_of(reply));
+            });
+          }
+          return Later::Reply{.value = 99};  // nobody gets it
+        });
     return dispatcher_;
   }
 
@@ -145,6 +168,7 @@ class MarshalTest : public testing::Test {
   }
 
   std::atomic<std::uint32_t> count_{0};
+  std::jthread later_;
   Dispatcher dispatcher_;
   Loopback host_{filled()};
   std::shared_ptr<LaneState> lane_ = host_.attach();
@@ -157,6 +181,15 @@ std::vector<std::byte> bytes(std::size_t size) {
     made[i] = static_cast<std::byte>(i * 11 + size);
   }
   return made;
+}
+
+TEST_F(MarshalTest, ADeferredCallGetsItsLateAnswerAndNotTheHandlersResult) {
+  Client client(*must(lane_->channel()));
+  for (std::uint32_t i = 0; i < 50; ++i) {
+    const auto outcome = must(client.call<Later>({.value = i}));
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_EQ(outcome.reply.value, i + 1);
+  }
 }
 
 TEST_F(MarshalTest, ATypedCallBringsItsReply) {

@@ -8,6 +8,7 @@
 #include <expected>
 #include <functional>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -42,6 +43,14 @@ class Call {
   /// Trailing bytes of the reply; they must stay valid until the handler has returned.
   void reply_trailing(std::span<const std::byte> bytes) noexcept { reply_trailing_ = bytes; }
   [[nodiscard]] std::span<const std::byte> reply_trailing() const noexcept { return reply_trailing_; }
+
+  /// Whether the client waits; a post takes no reply.
+  [[nodiscard]] bool wants_reply() const noexcept { return request_->wants_reply(); }
+  /// Keeps the call, to be answered later (Request::defer()); what the handler returns is dropped then.
+  /// \pre wants_reply(), and it was not called before
+  [[nodiscard]] PendingCall defer() { return request_->defer(); }
+  /// The way back to the client; empty when it serves no upcalls.
+  [[nodiscard]] std::shared_ptr<Upcalls> upcalls() const noexcept { return request_->upcalls(); }
 
  private:
   Request* request_;

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/opencl/command.hpp"
+
+#include <tuple>
+
+namespace isthmus::opencl {
+namespace {
+
+constexpr cl_uint most_waits = 2048;  // what fits into a message beside the rest
+
+}  // namespace
+
+Expected<Enqueue> Enqueue::begin(const Arguments& arguments, bool wants_event) {
+  Enqueue enqueue;
+  enqueue.queue_ = find<Queue>(arguments.queue);
+  enqueue.connection_ = Connection::get();
+  if (enqueue.queue_ == nullptr || enqueue.connection_ == nullptr) {
+    return std::unexpected(CL_INVALID_COMMAND_QUEUE);
+  }
+  if ((arguments.events == nullptr) != (arguments.waits == 0)) {
+    return std::unexpected(CL_INVALID_EVENT_WAIT_LIST);
+  }
+  if (arguments.waits > most_waits) {
+    return std::unexpected(CL_OUT_OF_RESOURCES);
+  }
+  for (cl_uint i = 0; i < arguments.waits; ++i) {
+    const auto event = find<Event>(arguments.events[i]);
+    if (event == nullptr) {
+      return std::unexpected(CL_INVALID_EVENT_WAIT_LIST);
+    }
+    if (event->context != enqueue.queue_->context) {
+      return std::unexpected(CL_INVALID_CONTEXT);
+    }
+    enqueue.add(std::as_bytes(std::span(&event->id, 1)));
+  }
+  enqueue.command_.queue = enqueue.queue_->id;
+  enqueue.command_.waits = arguments.waits;
+  enqueue.wanted_ = arguments.event;
+  if (arguments.event != nullptr || wants_event) {
+    enqueue.event_ = std::make_shared<Event>();
+    enqueue.event_->id = enqueue.connection_->new_id();
+    enqueue.event_->context = enqueue.queue_->context;
+    enqueue.event_->queue = enqueue.queue_;
+    enqueue.event_->type = arguments.type;
+    enqueue.command_.event = enqueue.event_->id;
+  }
+  return enqueue;
+}
+
+Expected<std::shared_ptr<Memory>> Enqueue::memory(cl_mem handle) const {
+  auto memory = find<Memory>(handle);
+  if (memory == nullptr) {
+    return std::unexpected(CL_INVALID_MEM_OBJECT);
+  }
+  if (memory->context != queue_->context) {
+    return std::unexpected(CL_INVALID_CONTEXT);
+  }
+  return memory;
+}
+
+cl_int Enqueue::hand_out() {
+  if (wanted_ == nullptr) {
+    return CL_SUCCESS;
+  }
+  if (!publish(event_)) {
+    return CL_OUT_OF_HOST_MEMORY;
+  }
+  *wanted_ = handle_of(event_);
+  return CL_SUCCESS;
+}
+
+cl_int Enqueue::host_access(const std::shared_ptr<Memory>& memory, std::uint64_t offset, std::uint64_t size,
+                            bool writes, bool blocking, std::function<void()> copy) {
+  const HostAccess::Request request{.command = command_,
+                                    .memory = memory->id,
+                                    .offset = offset,
+                                    .size = size,
+                                    .turn = connection_->new_id(),
+                                    .writes = writes ? 1U : 0U};
+  sent();
+  if (blocking) {
+    const auto turn = connection_->call<HostAccess>(request, trailing_);
+    if (!turn) {
+      return turn.error();
+    }
+    copy();
+    const cl_int code = connection_->post<HostDone>({.turn = request.turn, .status = CL_COMPLETE});
+    return code == CL_SUCCESS ? hand_out() : code;
+  }
+  connection_->expect_turn(request.turn, std::move(copy));
+  const cl_int code = connection_->post_always<HostAccess>(request, trailing_);
+  if (code != CL_SUCCESS) {
+    connection_->forget_turn(request.turn);
+    return code;
+  }
+  return hand_out();
+}
+
+}  // namespace isthmus::opencl

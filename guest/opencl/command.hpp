@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "guest/opencl/types.hpp"
+
+namespace isthmus::opencl {
+
+/// An enqueue under way: what all of them check, and their event.
+class Enqueue {
+ public:
+  /// What an application passes to every enqueue. `events` may be garbage.
+  struct Arguments {
+    cl_command_queue queue = nullptr;
+    cl_uint waits = 0;
+    const cl_event* events = nullptr;
+    cl_event* event = nullptr;
+    cl_command_type type = 0;
+  };
+
+  /// Checks queue and events. Errors: CL_INVALID_COMMAND_QUEUE, CL_INVALID_EVENT_WAIT_LIST, CL_INVALID_CONTEXT.
+  /// \param wants_event an event is made, even if the application asked for none
+  [[nodiscard]] static Expected<Enqueue> begin(const Arguments& arguments, bool wants_event = false);
+
+  [[nodiscard]] const std::shared_ptr<Queue>& queue() const noexcept { return queue_; }
+  [[nodiscard]] const std::shared_ptr<Event>& event() const noexcept { return event_; }
+  [[nodiscard]] const Command& command() const noexcept { return command_; }
+  [[nodiscard]] Connection& connection() const noexcept { return *connection_; }
+  /// Trailing bytes of the message: the events, and what is added.
+  [[nodiscard]] std::vector<std::byte>& trailing() noexcept { return trailing_; }
+  void add(std::span<const std::byte> bytes) { trailing_.insert(trailing_.end(), bytes.begin(), bytes.end()); }
+
+  /// The buffer that a command uses. Errors: CL_INVALID_MEM_OBJECT, CL_INVALID_CONTEXT.
+  [[nodiscard]] Expected<std::shared_ptr<Memory>> memory(cl_mem handle) const;
+
+  /// Posts the message and hands out the event.
+  template <marshal::MessageKind M>
+  [[nodiscard]] cl_int post(const typename M::Request& request) {
+    sent();
+    const cl_int code = connection_->post<M>(request, trailing_);
+    return code == CL_SUCCESS ? hand_out() : code;
+  }
+
+  /// A copy that this process makes at the queue's turn (HostAccess): before it returns, or, in a thread of the
+  /// library's, before the event is complete. The memory lives as long as `copy`.
+  [[nodiscard]] cl_int host_access(const std::shared_ptr<Memory>& memory, std::uint64_t offset, std::uint64_t size,
+                                   bool writes, bool blocking, std::function<void()> copy);
+
+  void sent() noexcept {
+    if (event_ != nullptr) {
+      event_->sent = true;
+    }
+  }
+  [[nodiscard]] cl_int hand_out();
+
+ private:
+  Connection* connection_ = nullptr;
+  std::shared_ptr<Queue> queue_;
+  std::shared_ptr<Event> event_;
+  cl_event* wanted_ = nullptr;
+  Command command_;
+  std::vector<std::byte> trailing_;
+};
+
+}  // namespace isthmus::opencl

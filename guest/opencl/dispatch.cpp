@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/opencl/dispatch.hpp"
+
+#include "guest/opencl/entry.hpp"
+#include "guest/opencl/refusal.hpp"
+
+namespace isthmus::opencl {
+namespace {
+
+// What is here, by the folder's files.
+void set_entries(cl_icd_dispatch& table) {
+  table.clGetPlatformIDs = entry::get_platform_ids;
+  table.clGetPlatformInfo = entry::get_platform_info;
+  table.clGetDeviceIDs = entry::get_device_ids;
+  table.clGetDeviceInfo = entry::get_device_info;
+  table.clCreateContext = entry::create_context;
+  table.clCreateContextFromType = entry::create_context_from_type;
+  table.clRetainContext = entry::retain_context;
+  table.clReleaseContext = entry::release_context;
+  table.clGetContextInfo = entry::get_context_info;
+  table.clCreateCommandQueue = entry::create_command_queue;
+  table.clRetainCommandQueue = entry::retain_command_queue;
+  table.clReleaseCommandQueue = entry::release_command_queue;
+  table.clGetCommandQueueInfo = entry::get_command_queue_info;
+  table.clCreateBuffer = entry::create_buffer;
+  table.clRetainMemObject = entry::retain_mem_object;
+  table.clReleaseMemObject = entry::release_mem_object;
+  table.clGetSupportedImageFormats = entry::get_supported_image_formats;
+  table.clGetMemObjectInfo = entry::get_mem_object_info;
+  table.clCreateProgramWithSource = entry::create_program_with_source;
+  table.clCreateProgramWithBinary = entry::create_program_with_binary;
+  table.clRetainProgram = entry::retain_program;
+  table.clReleaseProgram = entry::release_program;
+  table.clBuildProgram = entry::build_program;
+  table.clUnloadCompiler = entry::unload_compiler;
+  table.clGetProgramInfo = entry::get_program_info;
+  table.clGetProgramBuildInfo = entry::get_program_build_info;
+  table.clCreateKernel = entry::create_kernel;
+  table.clCreateKernelsInProgram = entry::create_kernels_in_program;
+  table.clRetainKernel = entry::retain_kernel;
+  table.clReleaseKernel = entry::release_kernel;
+  table.clSetKernelArg = entry::set_kernel_arg;
+  table.clGetKernelInfo = entry::get_kernel_info;
+  table.clGetKernelWorkGroupInfo = entry::get_kernel_work_group_info;
+  table.clWaitForEvents = entry::wait_for_events;
+  table.clGetEventInfo = entry::get_event_info;
+  table.clRetainEvent = entry::retain_event;
+  table.clReleaseEvent = entry::release_event;
+  table.clGetEventProfilingInfo = entry::get_event_profiling_info;
+  table.clFlush = entry::flush;
+  table.clFinish = entry::finish;
+  table.clEnqueueReadBuffer = entry::enqueue_read_buffer;
+  table.clEnqueueWriteBuffer = entry::enqueue_write_buffer;
+  table.clEnqueueCopyBuffer = entry::enqueue_copy_buffer;
+  table.clEnqueueMapBuffer = entry::enqueue_map_buffer;
+  table.clEnqueueUnmapMemObject = entry::enqueue_unmap_mem_object;
+  table.clEnqueueNDRangeKernel = entry::enqueue_nd_range_kernel;
+  table.clEnqueueTask = entry::enqueue_task;
+  table.clEnqueueMarker = entry::enqueue_marker;
+  table.clEnqueueWaitForEvents = entry::enqueue_wait_for_events;
+  table.clEnqueueBarrier = entry::enqueue_barrier;
+  table.clSetEventCallback = entry::set_event_callback;
+  table.clCreateSubBuffer = entry::create_sub_buffer;
+  table.clSetMemObjectDestructorCallback = entry::set_mem_object_destructor_callback;
+  table.clCreateUserEvent = entry::create_user_event;
+  table.clSetUserEventStatus = entry::set_user_event_status;
+  table.clEnqueueReadBufferRect = entry::enqueue_read_buffer_rect;
+  table.clEnqueueWriteBufferRect = entry::enqueue_write_buffer_rect;
+  table.clEnqueueCopyBufferRect = entry::enqueue_copy_buffer_rect;
+  table.clCreateSubDevices = entry::create_sub_devices;
+  table.clRetainDevice = entry::retain_device;
+  table.clReleaseDevice = entry::release_device;
+  table.clCreateProgramWithBuiltInKernels = entry::create_program_with_built_in_kernels;
+  table.clCompileProgram = entry::compile_program;
+  table.clLinkProgram = entry::link_program;
+  table.clUnloadPlatformCompiler = entry::unload_platform_compiler;
+  table.clGetKernelArgInfo = entry::get_kernel_arg_info;
+  table.clEnqueueFillBuffer = entry::enqueue_fill_buffer;
+  table.clEnqueueMigrateMemObjects = entry::enqueue_migrate_mem_objects;
+  table.clEnqueueMarkerWithWaitList = entry::enqueue_marker_with_wait_list;
+  table.clEnqueueBarrierWithWaitList = entry::enqueue_barrier_with_wait_list;
+  table.clGetExtensionFunctionAddressForPlatform = entry::get_extension_function_address_for_platform;
+  table.clCreateCommandQueueWithProperties = entry::create_command_queue_with_properties;
+}
+
+// What is not: no images (which exist nowhere, so that no handle can be one), no sharing with graphics, nothing after
+// OpenCL 1.2.
+void set_refusals(cl_icd_dispatch& table) {
+  refuse_entry<CL_INVALID_OPERATION>(table.clSetCommandQueueProperty);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateImage2D);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateImage3D);
+  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clGetImageInfo);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateSampler);
+  refuse_entry<CL_INVALID_SAMPLER>(table.clRetainSampler);
+  refuse_entry<CL_INVALID_SAMPLER>(table.clReleaseSampler);
+  refuse_entry<CL_INVALID_SAMPLER>(table.clGetSamplerInfo);
+  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueReadImage);
+  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueWriteImage);
+  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueCopyImage);
+  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueCopyImageToBuffer);
+  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueCopyBufferToImage);
+  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueMapImage);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueNativeKernel);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromGLBuffer);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromGLTexture2D);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromGLTexture3D);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromGLRenderbuffer);
+  refuse_entry<CL_INVALID_GL_OBJECT>(table.clGetGLObjectInfo);
+  refuse_entry<CL_INVALID_GL_OBJECT>(table.clGetGLTextureInfo);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueAcquireGLObjects);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueReleaseGLObjects);
+  refuse_entry<CL_INVALID_OPERATION>(table.clGetGLContextInfoKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clGetDeviceIDsFromD3D10KHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromD3D10BufferKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromD3D10Texture2DKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromD3D10Texture3DKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueAcquireD3D10ObjectsKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueReleaseD3D10ObjectsKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateSubDevicesEXT);
+  refuse_entry<CL_INVALID_OPERATION>(table.clRetainDeviceEXT);
+  refuse_entry<CL_INVALID_OPERATION>(table.clReleaseDeviceEXT);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateEventFromGLsyncKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateImage);
+  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueFillImage);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromGLTexture);
+  refuse_entry<CL_INVALID_OPERATION>(table.clGetDeviceIDsFromD3D11KHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromD3D11BufferKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromD3D11Texture2DKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromD3D11Texture3DKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromDX9MediaSurfaceKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueAcquireD3D11ObjectsKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueReleaseD3D11ObjectsKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clGetDeviceIDsFromDX9MediaAdapterKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueAcquireDX9MediaSurfacesKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueReleaseDX9MediaSurfacesKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromEGLImageKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueAcquireEGLObjectsKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueReleaseEGLObjectsKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateEventFromEGLSyncKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreatePipe);
+  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clGetPipeInfo);
+  refuse_entry<CL_INVALID_OPERATION>(table.clSVMAlloc);
+  refuse_entry<CL_INVALID_OPERATION>(table.clSVMFree);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMFree);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMemcpy);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMemFill);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMap);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMUnmap);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateSamplerWithProperties);
+  refuse_entry<CL_INVALID_OPERATION>(table.clSetKernelArgSVMPointer);
+  refuse_entry<CL_INVALID_OPERATION>(table.clSetKernelExecInfo);
+  refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfoKHR);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCloneKernel);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateProgramWithIL);
+  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMigrateMem);
+  refuse_entry<CL_INVALID_OPERATION>(table.clGetDeviceAndHostTimer);
+  refuse_entry<CL_INVALID_OPERATION>(table.clGetHostTimer);
+  refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfo);
+  refuse_entry<CL_INVALID_OPERATION>(table.clSetDefaultDeviceCommandQueue);
+  refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramReleaseCallback);
+  refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramSpecializationConstant);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateBufferWithProperties);
+  refuse_entry<CL_INVALID_OPERATION>(table.clCreateImageWithProperties);
+  refuse_entry<CL_INVALID_OPERATION>(table.clSetContextDestructorCallback);
+}
+
+cl_icd_dispatch make_table() {
+  cl_icd_dispatch table{};
+  set_entries(table);
+  set_refusals(table);
+  table.clGetExtensionFunctionAddress = clGetExtensionFunctionAddress;
+  return table;
+}
+
+}  // namespace
+
+const _cl_icd_dispatch* dispatch_table() noexcept {
+  static const cl_icd_dispatch table = make_table();
+  return &table;
+}
+
+}  // namespace isthmus::opencl

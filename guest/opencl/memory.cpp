@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <ranges>
+#include <tuple>
+#include <utility>
+
+#include "guest/opencl/entry.hpp"
+#include "guest/opencl/info.hpp"
+#include "guest/opencl/types.hpp"
+#include "src/gpu/opencl/bounds.hpp"
+
+namespace isthmus::opencl {
+namespace {
+
+constexpr cl_mem_flags kernel_access = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
+constexpr cl_mem_flags host_access = CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
+constexpr cl_mem_flags host_memory = CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR;
+
+bool flags_fit(cl_mem_flags flags) {
+  return (flags & ~(kernel_access | host_access | host_memory)) == 0 && std::popcount(flags & kernel_access) <= 1 &&
+         std::popcount(flags & host_access) <= 1 &&
+         ((flags & CL_MEM_USE_HOST_PTR) == 0 || (flags & (CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR)) == 0);
+}
+
+// A buffer from host memory that is also what the driver is told; the rest is the client's affair.
+constexpr cl_mem_flags told = kernel_access | host_access;
+
+}  // namespace
+
+Memory::~Memory() {
+  Connection* connection = Connection::get();
+  if (connection == nullptr || id == 0) {
+    return;
+  }
+  if (parent == nullptr) {
+    connection->bury(id, std::move(frame));  // before the host can say that it is done
+  }
+  std::ignore = connection->post<Release>({.kind = ObjectKind::memory, .id = id});
+  for (auto& destructor : std::views::reverse(destructors)) {
+    connection->run_callback(std::move(destructor));
+  }
+}
+
+namespace entry {
+
+cl_mem CL_API_CALL create_buffer(cl_context context_handle, cl_mem_flags flags, std::size_t size, void* host_ptr,
+                                 cl_int* errcode_ret) {
+  const auto context = find<Context>(context_handle);
+  Connection* connection = Connection::get();
+  if (context == nullptr || connection == nullptr) {
+    return refuse(CL_INVALID_CONTEXT, errcode_ret);
+  }
+  if (!flags_fit(flags)) {
+    return refuse(CL_INVALID_VALUE, errcode_ret);
+  }
+  if (size == 0 ||
+      std::ranges::none_of(context->devices, [size](const auto& device) { return size <= device->largest_buffer(); })) {
+    return refuse(CL_INVALID_BUFFER_SIZE, errcode_ret);
+  }
+  if (((flags & (CL_MEM_USE_HOST_PTR | CL_MEM_COPY_HOST_PTR)) != 0) != (host_ptr != nullptr)) {
+    return refuse(CL_INVALID_HOST_PTR, errcode_ret);
+  }
+  auto frame = connection->allocate(size);
+  if (!frame) {
+    return refuse(frame.error(), errcode_ret);
+  }
+  if (host_ptr != nullptr) {
+    std::memcpy(frame->data(), host_ptr, size);
+  }
+  const Id id = connection->new_id();
+  const auto made = connection->call<CreateBuffer>(
+      {.id = id,
+       .context = context->id,
+       .flags = (flags & kernel_access) == 0 ? (flags & told) | CL_MEM_READ_WRITE : flags & told,
+       .memory = frame->reference()});
+  if (!made) {
+    return refuse(made.error(), errcode_ret);
+  }
+  auto memory = std::make_shared<Memory>();
+  memory->id = id;
+  memory->context = context;
+  memory->flags = (flags & kernel_access) == 0 ? flags | CL_MEM_READ_WRITE : flags;
+  memory->size = size;
+  memory->bytes = frame->data();
+  memory->application = (flags & CL_MEM_USE_HOST_PTR) != 0 ? static_cast<std::byte*>(host_ptr) : nullptr;
+  memory->frame = std::move(*frame);
+  if (!publish(memory)) {
+    return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
+  }
+  return give(CL_SUCCESS, handle_of(memory), errcode_ret);
+}
+
+cl_mem CL_API_CALL create_sub_buffer(cl_mem parent_handle, cl_mem_flags flags, cl_buffer_create_type type,
+                                     const void* info, cl_int* errcode_ret) {
+  const auto parent = find<Memory>(parent_handle);
+  Connection* connection = Connection::get();
+  if (parent == nullptr || connection == nullptr || parent->parent != nullptr) {
+    return refuse(CL_INVALID_MEM_OBJECT, errcode_ret);
+  }
+  const cl_mem_flags of_parent = parent->flags;
+  const bool widens =
+      ((of_parent & CL_MEM_WRITE_ONLY) != 0 && (flags & (CL_MEM_READ_WRITE | CL_MEM_READ_ONLY)) != 0) ||
+      ((of_parent & CL_MEM_READ_ONLY) != 0 && (flags & (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY)) != 0) ||
+      ((of_parent & CL_MEM_HOST_WRITE_ONLY) != 0 && (flags & CL_MEM_HOST_READ_ONLY) != 0) ||
+      ((of_parent & CL_MEM_HOST_READ_ONLY) != 0 && (flags & CL_MEM_HOST_WRITE_ONLY) != 0) ||
+      ((of_parent & CL_MEM_HOST_NO_ACCESS) != 0 && (flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_WRITE_ONLY)) != 0);
+  if (!flags_fit(flags) || (flags & host_memory) != 0 || widens || type != CL_BUFFER_CREATE_TYPE_REGION ||
+      info == nullptr) {
+    return refuse(CL_INVALID_VALUE, errcode_ret);
+  }
+  cl_buffer_region region{};
+  std::memcpy(&region, info, sizeof region);
+  if (region.size == 0) {
+    return refuse(CL_INVALID_BUFFER_SIZE, errcode_ret);
+  }
+  if (!lies_within(region.origin, region.size, parent->size)) {
+    return refuse(CL_INVALID_VALUE, errcode_ret);
+  }
+  if (std::ranges::none_of(parent->context->devices, [&](const auto& device) {
+        const auto bits = device->template value<cl_uint>(CL_DEVICE_MEM_BASE_ADDR_ALIGN, 8);
+        return bits < 8 || region.origin % (bits / 8) == 0;
+      })) {
+    return refuse(CL_MISALIGNED_SUB_BUFFER_OFFSET, errcode_ret);
+  }
+  auto memory = std::make_shared<Memory>();
+  // What is not said is inherited.
+  memory->flags = ((flags & kernel_access) != 0 ? flags & kernel_access : of_parent & kernel_access) |
+                  ((flags & host_access) != 0 ? flags & host_access : of_parent & host_access) |
+                  (of_parent & host_memory);
+  const Id id = connection->new_id();
+  const auto made = connection->call<CreateSubBuffer>(
+      {.id = id, .parent = parent->id, .flags = memory->flags & told, .origin = region.origin, .size = region.size});
+  if (!made) {
+    return refuse(made.error(), errcode_ret);
+  }
+  memory->id = id;
+  memory->context = parent->context;
+  memory->parent = parent;
+  memory->origin = region.origin;
+  memory->size = region.size;
+  memory->bytes = parent->bytes + region.origin;
+  memory->application = parent->application != nullptr ? parent->application + region.origin : nullptr;
+  if (!publish(memory)) {
+    return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
+  }
+  return give(CL_SUCCESS, handle_of(memory), errcode_ret);
+}
+
+cl_int CL_API_CALL retain_mem_object(cl_mem handle) {
+  return Object::retain(handle, Memory::kind) ? CL_SUCCESS : CL_INVALID_MEM_OBJECT;
+}
+
+cl_int CL_API_CALL release_mem_object(cl_mem handle) {
+  return Object::release(handle, Memory::kind) ? CL_SUCCESS : CL_INVALID_MEM_OBJECT;
+}
+
+cl_int CL_API_CALL get_mem_object_info(cl_mem handle, cl_mem_info parameter, std::size_t size, void* value,
+                                       std::size_t* size_ret) {
+  const auto memory = find<Memory>(handle);
+  if (memory == nullptr) {
+    return CL_INVALID_MEM_OBJECT;
+  }
+  const InfoTarget target(size, value, size_ret);
+  switch (parameter) {
+    case CL_MEM_TYPE:
+      return target.value(cl_mem_object_type{CL_MEM_OBJECT_BUFFER});
+    case CL_MEM_FLAGS:
+      return target.value(memory->flags);
+    case CL_MEM_SIZE:
+      return target.value(static_cast<std::size_t>(memory->size));
+    case CL_MEM_HOST_PTR:
+      return target.value(static_cast<void*>(memory->application));
+    case CL_MEM_MAP_COUNT: {
+      const std::scoped_lock lock(memory->mutex);
+      return target.value(static_cast<cl_uint>(memory->mappings.size()));
+    }
+    case CL_MEM_REFERENCE_COUNT:
+      return target.value(memory->references());
+    case CL_MEM_CONTEXT:
+      return target.value(handle_of(memory->context));
+    case CL_MEM_ASSOCIATED_MEMOBJECT:
+      return target.value(handle_of(memory->parent));
+    case CL_MEM_OFFSET:
+      return target.value(static_cast<std::size_t>(memory->origin));
+    default:
+      return CL_INVALID_VALUE;
+  }
+}
+
+cl_int CL_API_CALL set_mem_object_destructor_callback(cl_mem handle, void(CL_CALLBACK* notify)(cl_mem, void*),
+                                                      void* user_data) {
+  const auto memory = find<Memory>(handle);
+  if (memory == nullptr) {
+    return CL_INVALID_MEM_OBJECT;
+  }
+  if (notify == nullptr) {
+    return CL_INVALID_VALUE;
+  }
+  const std::scoped_lock lock(memory->mutex);
+  memory->destructors.emplace_back([notify, handle, user_data] { notify(handle, user_data); });
+  return CL_SUCCESS;
+}
+
+cl_int CL_API_CALL get_supported_image_formats(cl_context handle, cl_mem_flags, cl_mem_object_type, cl_uint,
+                                               cl_image_format*, cl_uint* count) {
+  if (find<Context>(handle) == nullptr) {
+    return CL_INVALID_CONTEXT;
+  }
+  if (count != nullptr) {
+    *count = 0;
+  }
+  return CL_SUCCESS;
+}
+
+}  // namespace entry
+}  // namespace isthmus::opencl

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <mutex>
+#include <ranges>
+#include <string>
+#include <string_view>
+
+#include "guest/opencl/entry.hpp"
+#include "guest/opencl/info.hpp"
+#include "guest/opencl/types.hpp"
+
+namespace isthmus::opencl {
+namespace {
+
+// What a kernel may use of the device's language; what concerns the host's side of the API would be ours to offer.
+constexpr std::array<std::string_view, 12> kept_extensions{"cl_khr_global_int32_base_atomics",
+                                                           "cl_khr_global_int32_extended_atomics",
+                                                           "cl_khr_local_int32_base_atomics",
+                                                           "cl_khr_local_int32_extended_atomics",
+                                                           "cl_khr_int64_base_atomics",
+                                                           "cl_khr_int64_extended_atomics",
+                                                           "cl_khr_byte_addressable_store",
+                                                           "cl_khr_fp64",
+                                                           "cl_khr_fp16",
+                                                           "cl_khr_select_fprounding_mode",
+                                                           "cl_amd_media_ops",
+                                                           "cl_nv_pragma_unroll"};
+
+std::string text_of(const std::vector<std::byte>& bytes) {
+  std::string text;
+  for (const std::byte byte : bytes) {
+    if (byte == std::byte{0}) {
+      break;
+    }
+    text += static_cast<char>(byte);
+  }
+  return text;
+}
+
+std::string kept(const std::string& extensions) {
+  std::string out;
+  for (const auto word : std::views::split(extensions, ' ')) {
+    const std::string_view name(word.begin(), word.end());
+    if (std::ranges::find(kept_extensions, name) != kept_extensions.end()) {
+      out += out.empty() ? "" : " ";
+      out += name;
+    }
+  }
+  return out;
+}
+
+std::vector<std::shared_ptr<Platform>> find_platforms(const Connection& connection) {
+  std::vector<std::shared_ptr<Platform>> platforms;
+  std::uint32_t number = 0;
+  for (const DeviceRow& row : connection.devices()) {
+    if (platforms.empty() || platforms.back()->number != row.platform) {
+      auto platform = std::make_shared<Platform>();
+      platform->number = row.platform;
+      if (!publish(platform)) {
+        break;
+      }
+      platforms.push_back(std::move(platform));
+    }
+    auto device = std::make_shared<Device>();
+    device->number = number++;
+    device->type = row.type;
+    device->platform = platforms.back();
+    if (!publish(device)) {
+      break;
+    }
+    platforms.back()->devices.push_back(std::move(device));
+  }
+  return platforms;
+}
+
+std::shared_ptr<Platform> platform_of(cl_platform_id handle) {
+  if (handle != nullptr) {
+    return find<Platform>(handle);
+  }
+  const auto& all = Platform::all();
+  return all.empty() ? nullptr : all.front();
+}
+
+cl_int asked(const Expected<std::vector<std::byte>>& answer, const InfoTarget& target) {
+  return answer ? target.list(*answer) : answer.error();
+}
+
+// What the driver says and we cannot keep, or what must be in our own words.
+cl_int masked_info(Device& device, cl_device_info parameter, const InfoTarget& target, bool& is_masked) {
+  is_masked = true;
+  switch (parameter) {
+    case CL_DEVICE_PLATFORM:
+      return target.value(handle_of(device.platform.lock()));
+    case CL_DEVICE_PARENT_DEVICE:
+      return target.value(cl_device_id{nullptr});
+    case CL_DEVICE_REFERENCE_COUNT:
+      return target.value(cl_uint{1});
+    case CL_DEVICE_VERSION: {
+      const auto answer = device.ask(parameter);
+      return answer ? target.text("OpenCL 1.2 Isthmus (" + text_of(*answer) + ")") : answer.error();
+    }
+    case CL_DEVICE_OPENCL_C_VERSION:
+      return target.text("OpenCL C 1.2 Isthmus");
+    case CL_DEVICE_EXTENSIONS: {
+      const auto answer = device.ask(parameter);
+      return answer ? target.text(kept(text_of(*answer))) : answer.error();
+    }
+    case CL_DEVICE_IMAGE_SUPPORT:
+    case CL_DEVICE_LINKER_AVAILABLE:
+      return target.value(cl_bool{CL_FALSE});
+    case CL_DEVICE_MAX_READ_IMAGE_ARGS:
+    case CL_DEVICE_MAX_WRITE_IMAGE_ARGS:
+    case CL_DEVICE_MAX_SAMPLERS:
+    case CL_DEVICE_PARTITION_MAX_SUB_DEVICES:
+      return target.value(cl_uint{0});
+    case CL_DEVICE_IMAGE2D_MAX_WIDTH:
+    case CL_DEVICE_IMAGE2D_MAX_HEIGHT:
+    case CL_DEVICE_IMAGE3D_MAX_WIDTH:
+    case CL_DEVICE_IMAGE3D_MAX_HEIGHT:
+    case CL_DEVICE_IMAGE3D_MAX_DEPTH:
+    case CL_DEVICE_IMAGE_MAX_BUFFER_SIZE:
+    case CL_DEVICE_IMAGE_MAX_ARRAY_SIZE:
+      return target.value(std::size_t{0});
+    case CL_DEVICE_PARTITION_PROPERTIES:
+      return target.value(cl_device_partition_property{0});
+    case CL_DEVICE_PARTITION_AFFINITY_DOMAIN:
+      return target.value(cl_device_affinity_domain{0});
+    case CL_DEVICE_PARTITION_TYPE:
+      return target.bytes({});
+    case CL_DEVICE_EXECUTION_CAPABILITIES:
+      return target.value(cl_device_exec_capabilities{CL_EXEC_KERNEL});
+    case CL_DEVICE_BUILT_IN_KERNELS:
+      return target.text("");
+    case CL_DEVICE_GLOBAL_MEM_SIZE: {
+      const Connection* connection = Connection::get();
+      return target.value(
+          std::min<cl_ulong>(device.value<cl_ulong>(parameter, 0), connection != nullptr ? connection->memory() : 0));
+    }
+    case CL_DEVICE_MAX_MEM_ALLOC_SIZE:
+      return target.value(device.largest_buffer());
+    default:
+      is_masked = false;
+      return CL_SUCCESS;
+  }
+}
+
+}  // namespace
+
+const std::vector<std::shared_ptr<Platform>>& Platform::all() {
+  static std::mutex mutex;
+  static auto* const platforms = new std::vector<std::shared_ptr<Platform>>;
+  static const std::vector<std::shared_ptr<Platform>> none;
+  const Connection* connection = Connection::open();
+  if (connection == nullptr) {
+    return none;
+  }
+  const std::scoped_lock lock(mutex);
+  if (platforms->empty()) {
+    *platforms = find_platforms(*connection);
+  }
+  return *platforms;
+}
+
+Expected<std::vector<std::byte>> Device::ask(cl_device_info parameter) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (const auto known = answers_.find(parameter); known != answers_.end()) {
+      return known->second;
+    }
+  }
+  Connection* connection = Connection::get();
+  if (connection == nullptr) {
+    return std::unexpected(CL_OUT_OF_RESOURCES);
+  }
+  auto answer = connection->query(Subject::device, parameter, number);
+  if (answer) {
+    const std::scoped_lock lock(mutex_);
+    answers_.insert_or_assign(parameter, *answer);
+  }
+  return answer;
+}
+
+cl_ulong Device::largest_buffer() {
+  const Connection* connection = Connection::get();
+  // A buffer lies in neighbouring extents: half of the slab can usually be had in one piece.
+  const cl_ulong slab = connection != nullptr ? connection->memory() / 2 : 0;
+  return std::min(value<cl_ulong>(CL_DEVICE_MAX_MEM_ALLOC_SIZE, 0), slab);
+}
+
+namespace entry {
+
+cl_int CL_API_CALL get_platform_ids(cl_uint num_entries, cl_platform_id* platforms, cl_uint* num_platforms) {
+  if ((num_entries == 0 && platforms != nullptr) || (platforms == nullptr && num_platforms == nullptr)) {
+    return CL_INVALID_VALUE;
+  }
+  const auto& all = Platform::all();
+  if (num_platforms != nullptr) {
+    *num_platforms = static_cast<cl_uint>(all.size());
+  }
+  if (all.empty()) {
+    return CL_PLATFORM_NOT_FOUND_KHR;
+  }
+  for (std::size_t i = 0; platforms != nullptr && i < std::min<std::size_t>(num_entries, all.size()); ++i) {
+    platforms[i] = handle_of(all[i]);
+  }
+  return CL_SUCCESS;
+}
+
+cl_int CL_API_CALL get_platform_info(cl_platform_id handle, cl_platform_info parameter, std::size_t size, void* value,
+                                     std::size_t* size_ret) {
+  const auto platform = platform_of(handle);
+  Connection* connection = Connection::get();
+  if (platform == nullptr || connection == nullptr) {
+    return CL_INVALID_PLATFORM;
+  }
+  const InfoTarget target(size, value, size_ret);
+  switch (parameter) {
+    case CL_PLATFORM_PROFILE:
+      return target.text("FULL_PROFILE");
+    case CL_PLATFORM_VERSION:
+    case CL_PLATFORM_NAME: {
+      const auto answer = connection->query(Subject::platform, parameter, platform->number);
+      if (!answer) {
+        return answer.error();
+      }
+      return parameter == CL_PLATFORM_NAME ? target.text("Isthmus: " + text_of(*answer))
+                                           : target.text("OpenCL 1.2 Isthmus (" + text_of(*answer) + ")");
+    }
+    case CL_PLATFORM_VENDOR:
+      return asked(connection->query(Subject::platform, parameter, platform->number), target);
+    case CL_PLATFORM_EXTENSIONS:
+      return target.text(std::string("cl_khr_icd ") + frontend_extension);
+    case CL_PLATFORM_ICD_SUFFIX_KHR:
+      return target.text("ISTHMUS");
+    default:
+      return CL_INVALID_VALUE;
+  }
+}
+
+cl_int CL_API_CALL get_device_ids(cl_platform_id handle, cl_device_type type, cl_uint num_entries,
+                                  cl_device_id* devices, cl_uint* num_devices) {
+  const auto platform = platform_of(handle);
+  if (platform == nullptr) {
+    return CL_INVALID_PLATFORM;
+  }
+  constexpr cl_device_type known = CL_DEVICE_TYPE_DEFAULT | CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU |
+                                   CL_DEVICE_TYPE_ACCELERATOR | CL_DEVICE_TYPE_CUSTOM;
+  if (type == 0 || (type != CL_DEVICE_TYPE_ALL && (type & ~known) != 0)) {
+    return CL_INVALID_DEVICE_TYPE;
+  }
+  if ((num_entries == 0 && devices != nullptr) || (devices == nullptr && num_devices == nullptr)) {
+    return CL_INVALID_VALUE;
+  }
+  std::vector<cl_device_id> found;
+  for (const auto& device : platform->devices) {
+    const bool is_default = (type & CL_DEVICE_TYPE_DEFAULT) != 0 && device == platform->devices.front();
+    const bool is_all = type == CL_DEVICE_TYPE_ALL && (device->type & CL_DEVICE_TYPE_CUSTOM) == 0;
+    const bool is_named =
+        type != CL_DEVICE_TYPE_ALL && (device->type & type & ~cl_device_type{CL_DEVICE_TYPE_DEFAULT}) != 0;
+    if (is_default || is_all || is_named) {
+      found.push_back(handle_of(device));
+    }
+  }
+  if (num_devices != nullptr) {
+    *num_devices = static_cast<cl_uint>(found.size());
+  }
+  if (found.empty()) {
+    return CL_DEVICE_NOT_FOUND;
+  }
+  if (devices != nullptr) {
+    std::ranges::copy_n(found.begin(), static_cast<std::ptrdiff_t>(std::min<std::size_t>(num_entries, found.size())),
+                        devices);
+  }
+  return CL_SUCCESS;
+}
+
+cl_int CL_API_CALL get_device_info(cl_device_id handle, cl_device_info parameter, std::size_t size, void* value,
+                                   std::size_t* size_ret) {
+  const auto device = find<Device>(handle);
+  if (device == nullptr) {
+    return CL_INVALID_DEVICE;
+  }
+  const InfoTarget target(size, value, size_ret);
+  bool is_masked = false;
+  const cl_int code = masked_info(*device, parameter, target, is_masked);
+  return is_masked ? code : asked(device->ask(parameter), target);
+}
+
+cl_int CL_API_CALL retain_device(cl_device_id handle) {
+  return find<Device>(handle) != nullptr ? CL_SUCCESS : CL_INVALID_DEVICE;  // no sub-devices: nothing to count
+}
+
+cl_int CL_API_CALL release_device(cl_device_id handle) {
+  return find<Device>(handle) != nullptr ? CL_SUCCESS : CL_INVALID_DEVICE;
+}
+
+cl_int CL_API_CALL create_sub_devices(cl_device_id handle, const cl_device_partition_property*, cl_uint, cl_device_id*,
+                                      cl_uint*) {
+  return find<Device>(handle) != nullptr ? CL_INVALID_VALUE : CL_INVALID_DEVICE;
+}
+
+cl_int CL_API_CALL unload_compiler() { return CL_SUCCESS; }
+
+cl_int CL_API_CALL unload_platform_compiler(cl_platform_id handle) {
+  return find<Platform>(handle) != nullptr ? CL_SUCCESS : CL_INVALID_PLATFORM;
+}
+
+void* CL_API_CALL get_extension_function_address_for_platform(cl_platform_id, const char*) { return nullptr; }
+
+}  // namespace entry
+}  // namespace isthmus::opencl

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "guest/opencl/connection.hpp"
+#include "guest/opencl/object.hpp"
+
+/// \file
+/// The objects that an application holds. What the driver has for them is named by their `id`.
+
+namespace isthmus::opencl {
+
+class Device;
+
+class Platform final : public Object {
+ public:
+  using Handle = cl_platform_id;
+  static constexpr Kindred kind = Kindred::platform;
+
+  std::uint32_t number = 0;
+  std::vector<std::shared_ptr<Device>> devices;
+
+  /// All of them, in the host's order; looks for them at first. Empty without a daemon.
+  [[nodiscard]] static const std::vector<std::shared_ptr<Platform>>& all();
+};
+
+class Device final : public Object {
+ public:
+  using Handle = cl_device_id;
+  static constexpr Kindred kind = Kindred::device;
+
+  std::uint32_t number = 0;
+  cl_device_type type = 0;
+  std::weak_ptr<Platform> platform;
+
+  /// What the driver says, asked once for each parameter.
+  [[nodiscard]] Expected<std::vector<std::byte>> ask(cl_device_info parameter);
+  template <class T>
+  [[nodiscard]] T value(cl_device_info parameter, T otherwise) {
+    const auto answer = ask(parameter);
+    if (!answer || answer->size() < sizeof(T)) {
+      return otherwise;
+    }
+    T value;
+    std::memcpy(&value, answer->data(), sizeof value);
+    return value;
+  }
+  /// The largest buffer, in bytes: what both the device and the slab allow.
+  [[nodiscard]] cl_ulong largest_buffer();
+
+ private:
+  std::mutex mutex_;
+  std::map<cl_device_info, std::vector<std::byte>> answers_;
+};
+
+class Context final : public Object {
+ public:
+  using Handle = cl_context;
+  static constexpr Kindred kind = Kindred::context;
+
+  ~Context() override;
+  Id id = 0;
+  std::vector<std::shared_ptr<Device>> devices;
+  std::vector<cl_context_properties> properties;
+
+  [[nodiscard]] bool has(const std::shared_ptr<Device>& device) const;
+};
+
+class Queue final : public Object {
+ public:
+  using Handle = cl_command_queue;
+  static constexpr Kindred kind = Kindred::queue;
+
+  ~Queue() override;
+  Id id = 0;
+  std::shared_ptr<Context> context;
+  std::shared_ptr<Device> device;
+  cl_command_queue_properties properties = 0;
+};
+
+class Memory final : public Object {
+ public:
+  using Handle = cl_mem;
+  static constexpr Kindred kind = Kindred::memory;
+  using Destructor = void(CL_CALLBACK*)(cl_mem, void*);
+
+  struct Mapping {
+    std::byte* address = nullptr;
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+    cl_map_flags flags = 0;
+  };
+
+  ~Memory() override;
+  Id id = 0;
+  std::shared_ptr<Context> context;
+  std::shared_ptr<Memory> parent;  ///< of a sub-buffer
+  std::uint64_t origin = 0;
+  cl_mem_flags flags = 0;
+  std::uint64_t size = 0;
+  std::byte* bytes = nullptr;        ///< in the slab, where the device uses them
+  std::byte* application = nullptr;  ///< CL_MEM_USE_HOST_PTR: the application's copy, up to date while it is mapped
+  Frame frame;                       ///< of a buffer that is no sub-buffer
+
+  std::mutex mutex;  ///< guards what follows
+  std::vector<Mapping> mappings;
+  std::vector<std::function<void()>> destructors;
+};
+
+class Program final : public Object {
+ public:
+  using Handle = cl_program;
+  static constexpr Kindred kind = Kindred::program;
+
+  ~Program() override;
+  Id id = 0;
+  std::shared_ptr<Context> context;
+  std::vector<std::shared_ptr<Device>> devices;
+  std::string source;
+  std::atomic<std::uint32_t> kernels{0};
+
+  std::mutex mutex;  ///< guards what follows
+  std::map<const Device*, std::string> options;
+};
+
+class Kernel final : public Object {
+ public:
+  using Handle = cl_kernel;
+  static constexpr Kindred kind = Kindred::kernel;
+
+  struct Argument {
+    ArgumentKind expects = ArgumentKind::value;
+    bool is_set = false;
+    ArgumentKind is = ArgumentKind::value;
+    std::vector<std::byte> value;
+    std::shared_ptr<Memory> memory;
+    std::size_t local_size = 0;
+    std::size_t checked_size = 0;  ///< the driver has accepted a value of so many bytes; 0: not asked yet
+  };
+  struct WorkGroup {
+    std::size_t largest = 0;
+    std::array<std::size_t, 3> required{};
+  };
+
+  ~Kernel() override;
+  Id id = 0;
+  std::shared_ptr<Program> program;
+  std::string name;
+
+  std::mutex mutex;  ///< guards what follows
+  std::vector<Argument> arguments;
+  std::map<const Device*, WorkGroup> work_groups;
+};
+
+class Event final : public Object {
+ public:
+  using Handle = cl_event;
+  static constexpr Kindred kind = Kindred::event;
+  static constexpr cl_int not_known = CL_QUEUED + 1;
+
+  ~Event() override;
+  Id id = 0;
+  std::shared_ptr<Context> context;
+  std::shared_ptr<Queue> queue;  ///< none: a user event
+  cl_command_type type = 0;
+  std::atomic<cl_int> final_status{not_known};
+  bool sent = false;  ///< the backend may know it
+};
+
+}  // namespace isthmus::opencl

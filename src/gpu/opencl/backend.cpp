@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/gpu/opencl/backend.hpp"
+
+#include <tuple>
+#include <utility>
+
+#include "src/gpu/opencl/opencl_service.hpp"
+
+namespace isthmus::opencl {
+namespace {
+
+struct Watch {
+  std::shared_ptr<TaskQueue> queue;
+  Owned<cl_event> event;
+  decltype(&::clGetEventInfo) get_info;
+  std::move_only_function<void(cl_int)> function;
+};
+
+// Some drivers tell a callback "complete" where the event has failed: the event itself knows.
+void run_watch(Watch& watch, cl_int said) {
+  cl_int status = said;
+  if (said >= CL_COMPLETE && (watch.get_info(watch.event.get(), CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status,
+                                             &status, nullptr) != CL_SUCCESS ||
+                              status > CL_COMPLETE)) {
+    status = said;
+  }
+  watch.function(status < CL_COMPLETE ? status : said);
+}
+
+extern "C" void CL_CALLBACK on_event(cl_event, cl_int status, void* data) {
+  std::unique_ptr<Watch> watch(static_cast<Watch*>(data));
+  const std::shared_ptr<TaskQueue> queue = watch->queue;
+  queue->push([watch = std::move(watch), status] { run_watch(*watch, status); });
+}
+
+}  // namespace
+
+LaneBackend::~LaneBackend() {
+  if (driver_ == nullptr) {
+    return;
+  }
+  constexpr cl_int gone = CL_OUT_OF_RESOURCES;
+  const auto give_up = [this](const EventObject& event) {
+    if (event.user) {
+      std::ignore = driver_->clSetUserEventStatus(event.handle.get(), gone);  // fails where it was set before
+    }
+  };
+  turns_.each(give_up);
+  events_.each(give_up);
+  std::error_code ignored;
+  if (!cache_directory_.empty()) {
+    std::filesystem::remove_all(cache_directory_, ignored);
+  }
+}
+
+const Driver* LaneBackend::driver() const {
+  const std::scoped_lock lock(driver_mutex_);
+  return driver_.get();
+}
+
+Answer<Nothing> LaneBackend::enqueue(const Command& command, Trailing& trailing, const Enqueue& function) {
+  cl_event made = nullptr;
+  const cl_int code = try_to_enqueue(command, trailing, function, command.event != 0 ? &made : nullptr);
+  if (code != CL_SUCCESS) {
+    keep_failed(command, code);
+    return refuse(code);
+  }
+  if (command.event != 0) {
+    auto event = std::make_shared<EventObject>();
+    event->handle = Owned(made, driver()->clReleaseEvent);
+    if (!events_.add(command.event, std::move(event))) {
+      return refuse(CL_INVALID_EVENT);
+    }
+  }
+  return Nothing{};
+}
+
+cl_int LaneBackend::try_to_enqueue(const Command& command, Trailing& trailing, const Enqueue& function,
+                                   cl_event* made) {
+  const auto queue = queues_.find(command.queue);
+  if (queue == nullptr) {
+    return CL_INVALID_COMMAND_QUEUE;
+  }
+  const auto names = trailing.next<Id>(command.waits);
+  if (!names) {
+    return CL_INVALID_EVENT_WAIT_LIST;
+  }
+  std::vector<std::shared_ptr<EventObject>> objects;
+  std::vector<cl_event> events;
+  for (const Id name : *names) {
+    auto event = events_.find(name);
+    if (event == nullptr) {
+      return CL_INVALID_EVENT_WAIT_LIST;
+    }
+    events.push_back(event->handle.get());
+    objects.push_back(std::move(event));
+  }
+  return function(*queue, static_cast<cl_uint>(events.size()), events.empty() ? nullptr : events.data(), made);
+}
+
+void LaneBackend::keep_failed(const Command& command, cl_int code) {
+  // The call has returned in the client long ago: only the event can tell.
+  const auto queue = command.event == 0 ? nullptr : queues_.find(command.queue);
+  if (queue == nullptr) {
+    return;
+  }
+  const Driver& cl = *driver();
+  cl_int made = CL_SUCCESS;
+  auto event = std::make_shared<EventObject>();
+  event->handle = Owned(cl.clCreateUserEvent(queue->context->handle.get(), &made), cl.clReleaseEvent);
+  if (made == CL_SUCCESS) {
+    std::ignore = cl.clSetUserEventStatus(event->handle.get(), code < 0 ? code : CL_OUT_OF_RESOURCES);
+    std::ignore = events_.add(command.event, std::move(event));
+  }
+}
+
+cl_int LaneBackend::when(cl_event event, cl_int state, std::move_only_function<void(cl_int)> function) {
+  const Driver& cl = *driver();
+  cl.clRetainEvent(event);
+  auto watch = std::make_unique<Watch>(Watch{.queue = soon_.queue(),
+                                             .event = Owned(event, cl.clReleaseEvent),
+                                             .get_info = cl.clGetEventInfo,
+                                             .function = std::move(function)});
+  const cl_int code = cl.clSetEventCallback(event, state, on_event, watch.get());
+  if (code == CL_SUCCESS) {
+    std::ignore = watch.release();  // on_event has it
+  }
+  return code;
+}
+
+void LaneBackend::flush_queue_of(cl_event event) const {
+  const Driver& cl = *driver();
+  cl_command_queue queue = nullptr;
+  if (cl.clGetEventInfo(event, CL_EVENT_COMMAND_QUEUE, sizeof(cl_command_queue), static_cast<void*>(&queue), nullptr) ==
+          CL_SUCCESS &&
+      queue != nullptr) {
+    cl.clFlush(queue);
+  }
+}
+
+void add_opencl_service(marshal::Dispatcher& dispatcher) {
+  const auto backend = std::make_shared<LaneBackend>();
+  backend->add_discovery(dispatcher);
+  backend->add_contexts(dispatcher);
+  backend->add_memory(dispatcher);
+  backend->add_programs(dispatcher);
+  backend->add_kernels(dispatcher);
+  backend->add_commands(dispatcher);
+  backend->add_events(dispatcher);
+  backend->add_host_access(dispatcher);
+}
+
+}  // namespace isthmus::opencl

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <memory>
+#include <tuple>
+#include <utility>
+
+#include "src/gpu/opencl/backend.hpp"
+#include "src/gpu/opencl/bounds.hpp"
+
+namespace isthmus::opencl {
+namespace {
+
+// What the client may choose; where the memory comes from is chosen here.
+constexpr cl_mem_flags access_flags = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY |
+                                      CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
+// The driver's own checks of host access would be about the copies through which HostAccess works. The client checks.
+constexpr cl_mem_flags device_flags = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
+
+// Tells the client that a buffer's memory is its own again.
+struct ReleaseNotice {
+  std::shared_ptr<TaskQueue> queue;
+  std::shared_ptr<Upcalls> upcalls;
+  Id id = 0;
+};
+
+// A client that reads no upcalls for so long has lost them; it only harms itself.
+constexpr std::chrono::seconds patience{10};
+
+extern "C" void CL_CALLBACK on_memory_released(cl_mem, void* data) {
+  std::unique_ptr<ReleaseNotice> notice(static_cast<ReleaseNotice*>(data));
+  const std::shared_ptr<TaskQueue> queue = notice->queue;
+  queue->push([notice = std::move(notice)] {
+    const MemoryReleased::Request fixed{.id = notice->id};
+    if (notice->upcalls != nullptr) {
+      std::ignore = notice->upcalls->post({.api = MemoryReleased::api,
+                                           .opcode = MemoryReleased::opcode,
+                                           .fixed = marshal::bytes_of(fixed),
+                                           .trailing = {}},
+                                          Channel::Clock::now() + patience);
+    }
+  });
+}
+
+}  // namespace
+
+void LaneBackend::add_memory(marshal::Dispatcher& dispatcher) {
+  const auto self = shared_from_this();
+  dispatcher.on<CreateBuffer>([self](const CreateBuffer::Request& request, marshal::Call& call) -> Answer<Nothing> {
+    auto context = self->contexts_.find(request.context);
+    if (context == nullptr) {
+      return refuse(CL_INVALID_CONTEXT);
+    }
+    const auto bytes = call.resolve(request.memory);
+    if (!bytes || bytes->empty()) {
+      return refuse(CL_INVALID_BUFFER_SIZE);
+    }
+    if ((request.flags & ~access_flags) != 0) {
+      return refuse(CL_INVALID_VALUE);
+    }
+    const Driver& cl = *self->driver();
+    cl_int code = CL_SUCCESS;
+    auto memory = std::make_shared<MemoryObject>();
+    memory->handle =
+        Owned(cl.clCreateBuffer(context->handle.get(), (request.flags & device_flags) | CL_MEM_USE_HOST_PTR,
+                                bytes->size(), bytes->data(), &code),
+              cl.clReleaseMemObject);
+    if (code != CL_SUCCESS) {
+      return refuse(code);
+    }
+    memory->context = std::move(context);
+    memory->bytes = bytes->data();
+    memory->size = bytes->size();
+    cl_mem handle = memory->handle.get();
+    if (!self->memory_.add(request.id, memory)) {
+      return refuse(CL_INVALID_MEM_OBJECT);
+    }
+    auto notice = std::make_unique<ReleaseNotice>(
+        ReleaseNotice{.queue = self->soon_.queue(), .upcalls = call.upcalls(), .id = request.id});
+    if (cl.clSetMemObjectDestructorCallback(handle, on_memory_released, notice.get()) == CL_SUCCESS) {
+      std::ignore = notice.release();  // on_memory_released has it
+    }
+    return Nothing{};
+  });
+
+  dispatcher.on<CreateSubBuffer>([self](const CreateSubBuffer::Request& request, marshal::Call&) -> Answer<Nothing> {
+    const auto parent = self->memory_.find(request.parent);
+    if (parent == nullptr) {
+      return refuse(CL_INVALID_MEM_OBJECT);
+    }
+    if (request.size == 0 || !lies_within(request.origin, request.size, parent->size) ||
+        (request.flags & ~access_flags) != 0) {
+      return refuse(CL_INVALID_VALUE);
+    }
+    const Driver& cl = *self->driver();
+    const cl_buffer_region region{.origin = request.origin, .size = request.size};
+    cl_int code = CL_SUCCESS;
+    auto memory = std::make_shared<MemoryObject>();
+    memory->handle = Owned(cl.clCreateSubBuffer(parent->handle.get(), request.flags & device_flags,
+                                                CL_BUFFER_CREATE_TYPE_REGION, &region, &code),
+                           cl.clReleaseMemObject);
+    if (code != CL_SUCCESS) {
+      return refuse(code);
+    }
+    memory->context = parent->context;
+    memory->bytes = parent->bytes + request.origin;
+    memory->size = request.size;
+    return self->memory_.add(request.id, std::move(memory)) ? Answer<Nothing>(Nothing{})
+                                                            : refuse(CL_INVALID_MEM_OBJECT);
+  });
+}
+
+}  // namespace isthmus::opencl

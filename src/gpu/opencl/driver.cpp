@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/gpu/opencl/driver.hpp"
+
+#include <dlfcn.h>
+
+#include <string>
+
+namespace isthmus::opencl {
+namespace {
+
+constexpr const char* loader_name = "libOpenCL.so.1";
+
+template <class F>
+bool look_up(void* library, const char* name, F& function) {
+  function = reinterpret_cast<F>(dlsym(library, name));
+  return function != nullptr;
+}
+
+}  // namespace
+
+bool is_own_frontend(std::string_view extensions) noexcept {
+  const std::string_view marker = frontend_extension;
+  for (std::size_t at = extensions.find(marker); at != std::string_view::npos; at = extensions.find(marker, at + 1)) {
+    const std::size_t end = at + marker.size();
+    if ((at == 0 || extensions[at - 1] == ' ') &&
+        (end == extensions.size() || extensions[end] == ' ' || extensions[end] == '\0')) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Result<Driver> Driver::load() {
+  void* library = dlopen(loader_name, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    return fail(Errc::not_found, std::string("OpenCL: ") + dlerror());
+  }
+  Driver driver;
+  const char* missing = nullptr;
+#define ISTHMUS_OPENCL_LOOK_UP(name)           \
+  if (!look_up(library, #name, driver.name)) { \
+    missing = #name;                           \
+  }
+  ISTHMUS_OPENCL_FUNCTIONS(ISTHMUS_OPENCL_LOOK_UP)
+#undef ISTHMUS_OPENCL_LOOK_UP
+  if (missing != nullptr) {
+    return fail(Errc::not_found, std::string(loader_name) + ": has no " + missing + "; OpenCL 1.2 is needed");
+  }
+  driver.find_devices();
+  return driver;
+}
+
+std::string Driver::platform_text(cl_platform_id platform, cl_platform_info parameter) const {
+  std::size_t size = 0;
+  if (clGetPlatformInfo(platform, parameter, 0, nullptr, &size) != CL_SUCCESS) {
+    return {};
+  }
+  std::string text(size, '\0');
+  if (clGetPlatformInfo(platform, parameter, size, text.data(), nullptr) != CL_SUCCESS) {
+    return {};
+  }
+  return text;
+}
+
+void Driver::find_devices() {
+  cl_uint count = 0;
+  if (clGetPlatformIDs(0, nullptr, &count) != CL_SUCCESS) {
+    return;
+  }
+  std::vector<cl_platform_id> all(count);
+  if (count == 0 || clGetPlatformIDs(count, all.data(), nullptr) != CL_SUCCESS) {
+    return;
+  }
+  for (cl_platform_id platform : all) {
+    if (is_own_frontend(platform_text(platform, CL_PLATFORM_EXTENSIONS))) {
+      continue;
+    }
+    cl_uint devices = 0;
+    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &devices) != CL_SUCCESS || devices == 0) {
+      continue;
+    }
+    std::vector<cl_device_id> ids(devices);
+    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, devices, ids.data(), nullptr) != CL_SUCCESS) {
+      continue;
+    }
+    const auto index = static_cast<std::uint32_t>(platforms_.size());
+    platforms_.push_back(platform);
+    for (cl_device_id id : ids) {
+      Device device{.id = id, .platform = index};
+      clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof device.type, &device.type, nullptr);
+      clGetDeviceInfo(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof device.local_memory, &device.local_memory, nullptr);
+      devices_.push_back(device);
+    }
+  }
+}
+
+}  // namespace isthmus::opencl

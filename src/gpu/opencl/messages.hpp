@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "isthmus/reference.hpp"
+
+/// \file
+/// The OpenCL API's messages: what frontend (guest/opencl) and backend (this folder) say to each other.
+///
+/// Statuses are OpenCL's own error codes. Objects are named by numbers that the client chooses: it counts up and never
+/// uses one twice in a lane, so that a stale name finds nothing. A post fails late: the code goes to its command's
+/// event, where the client asked for one.
+
+namespace isthmus::opencl {
+
+inline constexpr std::uint16_t api_id = 2;
+
+/// Names an object of the lane, or nothing (0). Each kind of object has names of its own.
+using Id = std::uint64_t;
+
+template <std::uint16_t Opcode>
+struct Kind {
+  static constexpr std::uint16_t api = api_id;
+  static constexpr std::uint16_t opcode = Opcode;
+};
+
+struct Nothing {};
+
+/// What every enqueued command begins with. Its trailing bytes begin with `waits` names (Id) of events.
+struct Command {
+  Id queue = 0;
+  Id event = 0;  ///< becomes the name of the command's event; 0: nobody asked for one
+  std::uint32_t waits = 0;
+  std::uint32_t reserved = 0;
+};
+
+/// Finds the host's devices. Trailing bytes of the reply: one DeviceRow a device; its place is the device's number.
+struct Discover : Kind<1> {
+  using Request = Nothing;
+  struct Reply {
+    std::uint32_t devices = 0;
+    std::uint32_t platforms = 0;
+  };
+};
+struct DeviceRow {
+  std::uint32_t platform = 0;  ///< 0, 1, ...; rows are in this order
+  std::uint32_t reserved = 0;
+  std::uint64_t type = 0;  ///< CL_DEVICE_TYPE_*
+};
+
+enum class Subject : std::uint32_t { platform, device, program, build, kernel, argument, work_group, event, profile };
+
+/// Passes a question on to the driver: clGet...Info. Trailing bytes of the reply: a part of the answer, from `offset`.
+struct Query : Kind<2> {
+  struct Request {
+    Subject subject = Subject::platform;
+    std::uint32_t parameter = 0;  ///< CL_*; those whose answer names memory of the host are refused
+    Id object = 0;                ///< the object, or the number of a platform or device
+    std::uint64_t detail = 0;     ///< number of a device (build, work_group) or of an argument
+    std::uint64_t offset = 0;
+  };
+  struct Reply {
+    std::uint64_t total = 0;  ///< bytes of the whole answer
+  };
+};
+
+/// Trailing bytes: `devices` numbers of devices (uint32).
+struct CreateContext : Kind<3> {
+  struct Request {
+    Id id = 0;
+    std::uint32_t devices = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct CreateQueue : Kind<4> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+    std::uint64_t properties = 0;
+    std::uint32_t device = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// A buffer over slab memory, which the driver uses in place if the device can. The memory stays the buffer's until
+/// MemoryReleased comes.
+struct CreateBuffer : Kind<5> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+    std::uint64_t flags = 0;
+    Reference memory;
+  };
+  using Reply = Nothing;
+};
+
+struct CreateSubBuffer : Kind<6> {
+  struct Request {
+    Id id = 0;
+    Id parent = 0;
+    std::uint64_t flags = 0;
+    std::uint64_t origin = 0;
+    std::uint64_t size = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct CreateProgram : Kind<7> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+    Reference source;
+  };
+  using Reply = Nothing;
+};
+
+/// Trailing bytes: `devices` rows. Trailing bytes of the reply: a status for each (int32). `binaries` names them all,
+/// one after the other.
+struct CreateProgramFromBinaries : Kind<8> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+    Reference binaries;
+    std::uint32_t devices = 0;
+    std::uint32_t reserved = 0;
+  };
+  struct Reply {
+    std::int32_t status = 0;
+    std::uint32_t reserved = 0;
+  };
+};
+struct BinaryRow {
+  std::uint32_t device = 0;
+  std::uint32_t reserved = 0;
+  std::uint64_t size = 0;  ///< bytes
+};
+
+/// Trailing bytes: `devices` numbers of devices (uint32; none: all of the program's), then the options.
+struct BuildProgram : Kind<9> {
+  struct Request {
+    Id id = 0;
+    std::uint32_t devices = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Writes the binary for one device to `into`, if it is large enough.
+struct GetBinary : Kind<10> {
+  struct Request {
+    Id program = 0;
+    std::uint32_t device = 0;
+    std::uint32_t reserved = 0;
+    Reference into;
+  };
+  struct Reply {
+    std::uint64_t size = 0;  ///< bytes
+  };
+};
+
+/// Trailing bytes: the name. Trailing bytes of the reply: an ArgumentKind (uint32) for each argument.
+struct CreateKernel : Kind<11> {
+  struct Request {
+    Id id = 0;
+    Id program = 0;
+  };
+  struct Reply {
+    std::uint32_t arguments = 0;
+    std::uint32_t reserved = 0;
+  };
+};
+enum class ArgumentKind : std::uint32_t { value, memory, local, unknown, unsupported };
+
+/// Has the driver check a value's size. Trailing bytes: the value.
+struct CheckArgument : Kind<12> {
+  struct Request {
+    Id kernel = 0;
+    std::uint32_t index = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct CreateUserEvent : Kind<13> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct SetUserEvent : Kind<14> {
+  struct Request {
+    Id id = 0;
+    std::int32_t status = 0;  ///< CL_COMPLETE or negative
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+enum class ObjectKind : std::uint32_t { context, queue, memory, program, kernel, event };
+
+/// The client has let an object go.
+struct Release : Kind<15> {
+  struct Request {
+    ObjectKind kind = ObjectKind::context;
+    std::uint32_t reserved = 0;
+    Id id = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct Flush : Kind<16> {
+  struct Request {
+    Id queue = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Answered when everything that was enqueued before is complete.
+struct Finish : Kind<17> {
+  struct Request {
+    Id queue = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Answered when all are complete. Trailing bytes: names of events.
+struct WaitForEvents : Kind<18> {
+  using Request = Nothing;
+  using Reply = Nothing;
+};
+
+/// Asks for an EventReached.
+struct WatchEvent : Kind<19> {
+  struct Request {
+    Id event = 0;
+    std::uint64_t token = 0;
+    std::int32_t state = 0;  ///< CL_SUBMITTED, CL_RUNNING or CL_COMPLETE
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// A command that the client itself carries out: it copies between the buffer, in the slab, and memory of its own. The
+/// queue waits meanwhile. The client learns that it is its turn by the reply (of a call) or by HostTurn (a post).
+struct HostAccess : Kind<20> {
+  struct Request {
+    Command command;
+    Id memory = 0;
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+    Id turn = 0;
+    std::uint32_t writes = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// The client has done its copy.
+struct HostDone : Kind<21> {
+  struct Request {
+    Id turn = 0;
+    std::int32_t status = 0;  ///< CL_COMPLETE or negative
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Trailing bytes after the events: `arguments` times an ArgumentRow, then its value padded to 8 bytes (a memory
+/// object's name; nothing for local memory).
+struct EnqueueKernel : Kind<22> {
+  struct Request {
+    Command command;
+    Id kernel = 0;
+    std::uint32_t dimensions = 0;
+    std::uint32_t arguments = 0;
+    std::uint32_t has_local = 0;
+    std::uint32_t reserved = 0;
+    std::array<std::uint64_t, 3> offset{};
+    std::array<std::uint64_t, 3> global{};
+    std::array<std::uint64_t, 3> local{};
+  };
+  using Reply = Nothing;
+};
+struct ArgumentRow {
+  std::uint32_t index = 0;
+  ArgumentKind kind = ArgumentKind::value;
+  std::uint64_t size = 0;  ///< bytes of the value, or of local memory
+};
+
+/// Trailing bytes after the events: what is written.
+struct EnqueueWrite : Kind<23> {
+  struct Request {
+    Command command;
+    Id memory = 0;
+    std::uint64_t offset = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct EnqueueCopy : Kind<24> {
+  struct Request {
+    Command command;
+    Id from = 0;
+    Id to = 0;
+    std::uint64_t from_offset = 0;
+    std::uint64_t to_offset = 0;
+    std::uint64_t size = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// A box in a buffer: bytes, rows, slices.
+struct Box {
+  std::array<std::uint64_t, 3> origin{};
+  std::uint64_t row_pitch = 0;    ///< bytes; not 0
+  std::uint64_t slice_pitch = 0;  ///< bytes; not 0
+};
+
+struct EnqueueCopyBox : Kind<25> {
+  struct Request {
+    Command command;
+    Id from = 0;
+    Id to = 0;
+    Box from_box;
+    Box to_box;
+    std::array<std::uint64_t, 3> region{};
+  };
+  using Reply = Nothing;
+};
+
+inline constexpr std::size_t max_pattern = 128;
+
+struct EnqueueFill : Kind<26> {
+  struct Request {
+    Command command;
+    Id memory = 0;
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+    std::uint32_t pattern_size = 0;  ///< bytes; a power of two
+    std::uint32_t reserved = 0;
+    std::array<std::byte, max_pattern> pattern{};
+  };
+  using Reply = Nothing;
+};
+
+struct EnqueueMarker : Kind<27> {
+  struct Request {
+    Command command;
+    std::uint32_t barrier = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct EnqueueMap : Kind<28> {
+  struct Request {
+    Command command;
+    Id memory = 0;
+    std::uint64_t flags = 0;
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct EnqueueUnmap : Kind<29> {
+  struct Request {
+    Command command;
+    Id memory = 0;
+    std::uint64_t offset = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Upcall: an event has reached the state that WatchEvent named, or failed.
+struct EventReached : Kind<101> {
+  struct Request {
+    std::uint64_t token = 0;
+    std::int32_t status = 0;  ///< the state, or an error
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Upcall: the client's turn to copy (HostAccess); with an error there is nothing to be done, nor to be answered.
+struct HostTurn : Kind<102> {
+  struct Request {
+    Id turn = 0;
+    std::int32_t status = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Upcall: the driver is done with a buffer's memory.
+struct MemoryReleased : Kind<103> {
+  struct Request {
+    Id id = 0;
+  };
+  using Reply = Nothing;
+};
+
+}  // namespace isthmus::opencl

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The backend as a plug-in of the worker: isthmus-opencl.so.
+
+#include <memory>
+#include <string>
+
+#include "isthmus/plugin.hpp"
+#include "src/gpu/opencl/opencl_service.hpp"
+
+namespace isthmus::opencl {
+namespace {
+
+class OpenClPlugin final : public plugin::Backend {
+ public:
+  void add_to(marshal::Dispatcher& dispatcher) override { add_opencl_service(dispatcher); }
+};
+
+// A host without OpenCL is no error: its clients find no platform, as they would there.
+Result<std::string> prepare() { return prepare_driver(); }
+
+Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& /*host*/) { return std::make_unique<OpenClPlugin>(); }
+
+}  // namespace
+}  // namespace isthmus::opencl
+
+ISTHMUS_PLUGIN("opencl", isthmus::opencl::prepare, isthmus::opencl::open_lane)
