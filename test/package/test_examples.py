@@ -55,7 +55,7 @@ class Examples(unittest.TestCase):
             # Where docs/plugins.md says; any user must be able to read it, and a folder of tempfile's is for us alone.
             folder.chmod(0o755)
             plugins = folder / "prefix/lib/isthmus/plugins"
-            plugins.mkdir(parents=True)
+            plugins.mkdir(parents=True, exist_ok=True)  # a plug-in of ours may be in it
             shutil.copy(build / "isthmus-thermometer.so", plugins)
             (plugins / "isthmus-thermometer.so").chmod(0o644)
             settings = {"cache_dir": str(folder / "cache")}
