@@ -158,11 +158,9 @@ class Trusting {
     }
     const std::byte* body = nullptr;
     if constexpr (copies) {
-      for (std::size_t i = 0; i < copy_.size(); ++i) {
-        copy_[i] = load(slot[i + 1], std::memory_order_relaxed);
-      }
+      RingConsumer::copy_slot(slots_[position_ % abi::ring_slots], copy_);
       out.header = std::bit_cast<abi::MessageHeader>(std::array{copy_[0], copy_[1]});
-      body = std::as_bytes(std::span(copy_)).data();
+      body = std::as_bytes(std::span<const std::uint64_t, 7>(copy_)).data();
     } else {
       out.header = std::bit_cast<abi::MessageHeader>(
           std::array{load(slot[1], std::memory_order_relaxed), load(slot[2], std::memory_order_relaxed)});
@@ -184,7 +182,7 @@ class Trusting {
   SharedWord<std::uint64_t>* consumed_;
   std::uint64_t position_ = 0;
   std::uint64_t published_ = 0;
-  std::array<std::uint64_t, 7> copy_{};
+  RingConsumer::SlotCopy copy_{};
 };
 
 // What counts is the difference, not the ratio.

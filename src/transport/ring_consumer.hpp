@@ -121,42 +121,9 @@ class RingConsumer {
   /// What the producer has been told.
   [[nodiscard]] std::uint64_t published() const noexcept { return published_; }
 
- private:
-  // Lines of a batch are asked for so many at a time, and so many ahead.
-  static constexpr std::uint64_t fetch_step = 8;
-  static constexpr std::uint64_t never = ~std::uint64_t{0};
-
-  // The control word of the usual descriptor: lap, opcode, and whether it is a post, may be anything.
-  static constexpr std::uint64_t usual = abi::ControlWord{.slots = 1}.encode();
-  static constexpr std::uint64_t usual_varies =
-      abi::ControlWord{.lap = 0xffff'ffff, .opcode = 0xffff, .flags = abi::flag_post}.encode();
-  static constexpr std::size_t body_offset = sizeof(abi::MessageHeader);
-
   struct alignas(16) SlotCopy : std::array<std::uint64_t, 7> {};
-  using LongBody = std::array<std::uint64_t, (abi::max_body + abi::fence_bytes + 7) / 8>;
-
-  void publish() noexcept {
-    consumed_->store_release(position_);  // C2: this side's reads of the slots come before
-    published_ = position_;
-    news_ = true;
-  }
-
-  // The misses of a batch's lines overlap that way; one by one, each would cost a whole transfer.
-  [[gnu::noinline]] void begin_batch(std::uint8_t batch) noexcept {
-    batch_end_ = position_ + 1 + abi::batch_slots[batch];
-    fetched_ = position_ + 1;
-    fetch_ahead();
-  }
-  [[gnu::noinline]] void fetch_ahead() noexcept {
-    const std::uint64_t end = std::min(batch_end_, position_ + 1 + 2 * fetch_step);
-    for (fetched_ = std::max(fetched_, position_ + 1); fetched_ < end; ++fetched_) {
-      __builtin_prefetch(&slot(fetched_));
-    }
-    fetch_at_ = fetched_ < batch_end_ ? position_ + fetch_step : never;
-  }
-
-  // Reads words 1 to 7 once each, behind the control word's acquire. On x86-64 the body's two at a time, so that a
-  // reader of the copy, who does the same, finds each of its pairs in one store.
+  /// A private copy of words 1 to 7, each read once, behind the control word's acquire. On x86-64 the body's two at a
+  /// time, so that a reader of the copy, who does the same, finds each of its pairs in one store.
   static void copy_slot(const abi::Slot& from, SlotCopy& to) noexcept {
     const auto word = [&](std::size_t i) { return from.words[i].load_relaxed().snapshot(); };
     to[0] = word(1);
@@ -178,6 +145,39 @@ class RingConsumer {
     to[5] = word(6);
 #endif
     to[6] = word(7);
+  }
+
+ private:
+  // Lines of a batch are asked for so many at a time, and so many ahead.
+  static constexpr std::uint64_t fetch_step = 8;
+  static constexpr std::uint64_t never = ~std::uint64_t{0};
+
+  // The control word of the usual descriptor: lap, opcode, and whether it is a post, may be anything.
+  static constexpr std::uint64_t usual = abi::ControlWord{.slots = 1}.encode();
+  static constexpr std::uint64_t usual_varies =
+      abi::ControlWord{.lap = 0xffff'ffff, .opcode = 0xffff, .flags = abi::flag_post}.encode();
+  static constexpr std::size_t body_offset = sizeof(abi::MessageHeader);
+
+  using LongBody = std::array<std::uint64_t, (abi::max_body + abi::fence_bytes + 7) / 8>;
+
+  void publish() noexcept {
+    consumed_->store_release(position_);  // C2: this side's reads of the slots come before
+    published_ = position_;
+    news_ = true;
+  }
+
+  // The misses of a batch's lines overlap that way; one by one, each would cost a whole transfer.
+  [[gnu::noinline]] void begin_batch(std::uint8_t batch) noexcept {
+    batch_end_ = position_ + 1 + abi::batch_slots[batch];
+    fetched_ = position_ + 1;
+    fetch_ahead();
+  }
+  [[gnu::noinline]] void fetch_ahead() noexcept {
+    const std::uint64_t end = std::min(batch_end_, position_ + 1 + 2 * fetch_step);
+    for (fetched_ = std::max(fetched_, position_ + 1); fetched_ < end; ++fetched_) {
+      __builtin_prefetch(&slot(fetched_));
+    }
+    fetch_at_ = fetched_ < batch_end_ ? position_ + fetch_step : never;
   }
 
   [[nodiscard, gnu::noinline]] bool take_long(std::uint64_t word, Incoming& out) noexcept {
