@@ -54,6 +54,9 @@ std::uint32_t bound_from_environment() noexcept {
   return error == std::errc{} && *end == '\0' && bound > 0 ? bound : none;
 }
 
+// Read as the program starts: a child of a process that forks while a thread reads it would wait for ever.
+const std::uint32_t bound_at_start = bound_from_environment();
+
 }  // namespace
 
 CopyCrew& CopyCrew::instance() {
@@ -72,12 +75,11 @@ CopyCrew& CopyCrew::instance() {
 }
 
 std::uint32_t CopyCrew::most_threads() noexcept {
-  static const std::uint32_t bound = bound_from_environment();
-  if (bound == 1) {
+  if (bound_at_start == 1) {
     return 1;
   }
   cpu_set_t set;
-  return main_threads_processors(set) ? std::min(bound, static_cast<std::uint32_t>(CPU_COUNT(&set))) : 1;
+  return main_threads_processors(set) ? std::min(bound_at_start, static_cast<std::uint32_t>(CPU_COUNT(&set))) : 1;
 }
 
 bool CopyCrew::begin(CopyJob& job, std::uint32_t helpers) {

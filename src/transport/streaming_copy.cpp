@@ -202,4 +202,11 @@ std::size_t least_to_stream() noexcept {
   return least;
 }
 
+namespace {
+
+// As the program starts, for the same reason as in copy_crew.cpp.
+[[maybe_unused]] const std::size_t found_at_start = streaming_kernels().size() + least_to_stream();
+
+}  // namespace
+
 }  // namespace isthmus
