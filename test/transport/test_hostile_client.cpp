@@ -24,7 +24,7 @@
 #include "test/support/random.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::hostile_client_tests {
 namespace {
 
 using namespace std::chrono_literals;
@@ -528,4 +528,4 @@ INSTANTIATE_TEST_SUITE_P(Kinds, HostileClientTest, testing::Values(LoopbackKind:
                          [](const auto& instance) { return instance.param == LoopbackKind::shm ? "shm" : "vm"; });
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::hostile_client_tests

@@ -15,7 +15,7 @@
 #include "src/transport/ring_producer.hpp"
 #include "test/support/random.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::ring_tests {
 namespace {
 
 // One ring in private memory, prepared as a client prepares it.
@@ -585,4 +585,4 @@ TEST(HostileRingTest, WhateverTheRingHoldsAPollStaysInsideItsLimits) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::ring_tests
