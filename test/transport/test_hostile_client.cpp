@@ -379,6 +379,7 @@ TEST_P(HostileClientTest, MalformedDescriptorsEndTheLaneWithTheChannelsNumber) {
                          Bad{.control = {.slots = 1}, .header = {.size = 0xffff'ffff}},
                          Bad{.control = {.slots = 1, .flags = 15}, .header = {}},
                          Bad{.control = {.slots = 1, .flags = abi::flag_continuation}, .header = {}},
+                         Bad{.control = {.slots = 1, .flags = abi::flag_frames_held}, .header = {}},
                          Bad{.control = {.slots = 1}, .header = {.fixed = 9, .size = 8}},
                          Bad{.control = {.slots = 20}, .header = {.size = 1100}}}) {
     const LaneEnd end = fatal_round([&](Hand& hand) {
