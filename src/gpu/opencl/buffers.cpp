@@ -5,6 +5,7 @@
 
 #include "src/gpu/opencl/backend.hpp"
 #include "src/gpu/opencl/bounds.hpp"
+#include "src/gpu/opencl/upcall.hpp"
 
 namespace isthmus::opencl {
 namespace {
@@ -22,22 +23,10 @@ struct ReleaseNotice {
   Id id = 0;
 };
 
-// A client that reads no upcalls for so long has lost them; it only harms itself.
-constexpr std::chrono::seconds patience{10};
-
 extern "C" void CL_CALLBACK on_memory_released(cl_mem, void* data) {
   std::unique_ptr<ReleaseNotice> notice(static_cast<ReleaseNotice*>(data));
   const std::shared_ptr<TaskQueue> queue = notice->queue;
-  queue->push([notice = std::move(notice)] {
-    const MemoryReleased::Request fixed{.id = notice->id};
-    if (notice->upcalls != nullptr) {
-      std::ignore = notice->upcalls->post({.api = MemoryReleased::api,
-                                           .opcode = MemoryReleased::opcode,
-                                           .fixed = marshal::bytes_of(fixed),
-                                           .trailing = {}},
-                                          Channel::Clock::now() + patience);
-    }
-  });
+  queue->push([notice = std::move(notice)] { tell<MemoryReleased>(notice->upcalls, {.id = notice->id}); });
 }
 
 }  // namespace

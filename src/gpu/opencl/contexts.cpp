@@ -10,8 +10,7 @@ namespace isthmus::opencl {
 void LaneBackend::add_contexts(marshal::Dispatcher& dispatcher) {
   const auto self = shared_from_this();
   dispatcher.on<CreateContext>([self](const CreateContext::Request& request, marshal::Call& call) -> Answer<Nothing> {
-    Trailing trailing(call.trailing());
-    const auto numbers = trailing.next<std::uint32_t>(request.devices);
+    const auto numbers = marshal::TrailingReader(call.trailing()).elements<std::uint32_t>(request.devices);
     const auto ids = numbers ? self->device_ids(*numbers) : std::nullopt;
     if (!ids || ids->empty()) {
       return refuse(CL_INVALID_DEVICE);

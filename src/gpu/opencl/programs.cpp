@@ -20,8 +20,7 @@ Answer<CreateProgramFromBinaries::Reply> LaneBackend::create_from_binaries(
   if (context == nullptr) {
     return refuse(CL_INVALID_CONTEXT);
   }
-  Trailing trailing(call.trailing());
-  const auto rows = trailing.next<BinaryRow>(request.devices);
+  const auto rows = marshal::TrailingReader(call.trailing()).elements<BinaryRow>(request.devices);
   const auto shared = call.resolve(request.binaries);
   if (!rows || rows->empty() || !shared) {
     return refuse(CL_INVALID_VALUE);
@@ -31,9 +30,9 @@ Answer<CreateProgramFromBinaries::Reply> LaneBackend::create_from_binaries(
   std::vector<std::uint32_t> numbers;
   std::vector<std::size_t> sizes;
   std::vector<const unsigned char*> binaries;
-  Trailing rest(copy);
+  marshal::TrailingReader rest(copy);
   for (const BinaryRow& row : *rows) {
-    const auto binary = rest.take(row.size);
+    const auto binary = rest.raw(row.size);
     if (!binary || binary->empty()) {
       return refuse(CL_INVALID_VALUE);
     }
@@ -66,8 +65,8 @@ Answer<Nothing> LaneBackend::build(const BuildProgram::Request& request, marshal
   if (program == nullptr) {
     return refuse(CL_INVALID_PROGRAM);
   }
-  Trailing trailing(call.trailing());
-  const auto numbers = trailing.next<std::uint32_t>(request.devices);
+  marshal::TrailingReader trailing(call.trailing());
+  const auto numbers = trailing.elements<std::uint32_t>(request.devices);
   auto ids = numbers ? device_ids(*numbers) : std::nullopt;
   if (!ids) {
     return refuse(CL_INVALID_DEVICE);
