@@ -2,6 +2,7 @@
 #include "guest/opencl/command.hpp"
 
 #include <tuple>
+#include <utility>
 
 namespace isthmus::opencl {
 namespace {
@@ -45,6 +46,18 @@ Expected<Enqueue> Enqueue::begin(const Arguments& arguments, bool wants_event) {
     enqueue.command_.event = enqueue.event_->id;
   }
   return enqueue;
+}
+
+Expected<OnMemory> Enqueue::begin_on(cl_mem handle, const Arguments& arguments, bool wants_event) {
+  auto enqueue = begin(arguments, wants_event);
+  if (!enqueue) {
+    return std::unexpected(enqueue.error());
+  }
+  auto memory = enqueue->memory(handle);
+  if (!memory) {
+    return std::unexpected(memory.error());
+  }
+  return OnMemory{.enqueue = std::move(*enqueue), .memory = std::move(*memory)};
 }
 
 Expected<std::shared_ptr<Memory>> Enqueue::memory(cl_mem handle) const {

@@ -13,6 +13,8 @@
 
 namespace isthmus::opencl {
 
+struct OnMemory;
+
 /// An enqueue under way: what all of them check, and their event.
 class Enqueue {
  public:
@@ -28,6 +30,8 @@ class Enqueue {
   /// Checks queue and events. Errors: CL_INVALID_COMMAND_QUEUE, CL_INVALID_EVENT_WAIT_LIST, CL_INVALID_CONTEXT.
   /// \param wants_event an event is made, even if the application asked for none
   [[nodiscard]] static Expected<Enqueue> begin(const Arguments& arguments, bool wants_event = false);
+  /// The same for a command that uses one buffer. Errors: also those of memory().
+  [[nodiscard]] static Expected<OnMemory> begin_on(cl_mem handle, const Arguments& arguments, bool wants_event = false);
 
   [[nodiscard]] const std::shared_ptr<Queue>& queue() const noexcept { return queue_; }
   [[nodiscard]] const std::shared_ptr<Event>& event() const noexcept { return event_; }
@@ -67,6 +71,11 @@ class Enqueue {
   cl_event* wanted_ = nullptr;
   Command command_;
   std::vector<std::byte> trailing_;
+};
+
+struct OnMemory {
+  Enqueue enqueue;
+  std::shared_ptr<Memory> memory;
 };
 
 }  // namespace isthmus::opencl

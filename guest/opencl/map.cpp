@@ -12,13 +12,6 @@
 namespace isthmus::opencl {
 namespace {
 
-bool map_fits(const Memory& memory, cl_map_flags flags) {
-  const bool reads = (flags & CL_MAP_READ) != 0;
-  const bool writes = (flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)) != 0;
-  return (!reads || (memory.flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS)) == 0) &&
-         (!writes || (memory.flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)) == 0);
-}
-
 // A pointer into the slab, where the buffer is: nothing is copied.
 cl_int map_in_place(Enqueue& enqueue, const Memory& memory, cl_map_flags flags, std::uint64_t offset,
                     std::uint64_t size, bool blocking) {
@@ -38,24 +31,20 @@ namespace entry {
 void* CL_API_CALL enqueue_map_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, cl_map_flags flags,
                                      std::size_t offset, std::size_t size, cl_uint waits, const cl_event* events,
                                      cl_event* event, cl_int* errcode_ret) {
-  auto enqueue =
-      Enqueue::begin({.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_MAP_BUFFER},
-                     blocking != CL_FALSE);
-  if (!enqueue) {
-    return refuse(enqueue.error(), errcode_ret);
+  auto begun = Enqueue::begin_on(
+      buffer, {.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_MAP_BUFFER},
+      blocking != CL_FALSE);
+  if (!begun) {
+    return refuse(begun.error(), errcode_ret);
   }
-  const auto found = enqueue->memory(buffer);
-  if (!found) {
-    return refuse(found.error(), errcode_ret);
-  }
-  const std::shared_ptr<Memory>& memory = *found;
+  auto& [enqueue, memory] = *begun;
   constexpr cl_map_flags known = CL_MAP_READ | CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION;
   if ((flags & ~known) != 0 ||
       ((flags & CL_MAP_WRITE_INVALIDATE_REGION) != 0 && (flags & (CL_MAP_READ | CL_MAP_WRITE)) != 0) || size == 0 ||
       !lies_within(offset, size, memory->size)) {
     return refuse(CL_INVALID_VALUE, errcode_ret);
   }
-  if (!map_fits(*memory, flags)) {
+  if (!memory->host_may_map(flags)) {
     return refuse(CL_INVALID_OPERATION, errcode_ret);
   }
   std::byte* const address = (memory->application != nullptr ? memory->application : memory->bytes) + offset;
@@ -65,11 +54,11 @@ void* CL_API_CALL enqueue_map_buffer(cl_command_queue queue, cl_mem buffer, cl_b
   }
   cl_int code = CL_SUCCESS;
   if (memory->application == nullptr) {
-    code = map_in_place(*enqueue, *memory, flags, offset, size, blocking != CL_FALSE);
+    code = map_in_place(enqueue, *memory, flags, offset, size, blocking != CL_FALSE);
   } else {
-    code = enqueue->host_access(memory, offset, size, false, blocking != CL_FALSE, [memory, address, offset, size] {
-      std::memcpy(address, memory->bytes + offset, size);
-    });
+    code = enqueue.host_access(
+        memory, offset, size, false, blocking != CL_FALSE,
+        [memory = memory, address, offset, size] { std::memcpy(address, memory->bytes + offset, size); });
   }
   if (code != CL_SUCCESS) {
     const std::scoped_lock lock(memory->mutex);
@@ -84,16 +73,12 @@ void* CL_API_CALL enqueue_map_buffer(cl_command_queue queue, cl_mem buffer, cl_b
 
 cl_int CL_API_CALL enqueue_unmap_mem_object(cl_command_queue queue, cl_mem buffer, void* address, cl_uint waits,
                                             const cl_event* events, cl_event* event) {
-  auto enqueue = Enqueue::begin(
-      {.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_UNMAP_MEM_OBJECT});
-  if (!enqueue) {
-    return enqueue.error();
+  auto begun = Enqueue::begin_on(
+      buffer, {.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_UNMAP_MEM_OBJECT});
+  if (!begun) {
+    return begun.error();
   }
-  const auto found = enqueue->memory(buffer);
-  if (!found) {
-    return found.error();
-  }
-  const std::shared_ptr<Memory>& memory = *found;
+  auto& [enqueue, memory] = *begun;
   Memory::Mapping mapping;
   {
     const std::scoped_lock lock(memory->mutex);
@@ -105,10 +90,10 @@ cl_int CL_API_CALL enqueue_unmap_mem_object(cl_command_queue queue, cl_mem buffe
     memory->mappings.erase(at);
   }
   if (memory->application == nullptr) {
-    return enqueue->post<EnqueueUnmap>({.command = enqueue->command(), .memory = memory->id, .offset = mapping.offset});
+    return enqueue.post<EnqueueUnmap>({.command = enqueue.command(), .memory = memory->id, .offset = mapping.offset});
   }
   const bool writes = (mapping.flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)) != 0;
-  return enqueue->host_access(memory, mapping.offset, mapping.size, writes, false, [memory, mapping, writes] {
+  return enqueue.host_access(memory, mapping.offset, mapping.size, writes, false, [memory = memory, mapping, writes] {
     if (writes) {
       std::memcpy(memory->bytes + mapping.offset, mapping.address, mapping.size);
     }

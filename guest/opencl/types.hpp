@@ -104,6 +104,18 @@ class Memory final : public Object {
   };
 
   ~Memory() override;
+  /// What the flags allow the application.
+  [[nodiscard]] bool host_may_read() const noexcept {
+    return (flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS)) == 0;
+  }
+  [[nodiscard]] bool host_may_write() const noexcept {
+    return (flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)) == 0;
+  }
+  [[nodiscard]] bool host_may_map(cl_map_flags how) const noexcept {
+    return ((how & CL_MAP_READ) == 0 || host_may_read()) &&
+           ((how & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)) == 0 || host_may_write());
+  }
+
   Id id = 0;
   std::shared_ptr<Context> context;
   std::shared_ptr<Memory> parent;  ///< of a sub-buffer
