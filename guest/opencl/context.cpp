@@ -47,6 +47,11 @@ bool Context::has(const std::shared_ptr<Device>& device) const {
   return std::ranges::find(devices, device) != devices.end();
 }
 
+bool Context::has_images() const {
+  return std::ranges::any_of(
+      devices, [](const auto& device) { return device->template value<cl_bool>(CL_DEVICE_IMAGE_SUPPORT, CL_FALSE); });
+}
+
 namespace entry {
 
 cl_context CL_API_CALL create_context(const cl_context_properties* list, cl_uint count, const cl_device_id* handles,

@@ -75,15 +75,19 @@ cl_int add_arguments(Enqueue& enqueue, const Kernel& kernel) {
     }
     local_left -= argument.is == ArgumentKind::local ? argument.local_size : 0;
     ArgumentRow row{.index = index, .kind = argument.is, .size = argument.local_size};
-    const Id name = argument.memory != nullptr ? argument.memory->id : 0;
+    Id name = 0;
     std::span<const std::byte> value;
     if (argument.is == ArgumentKind::value) {
       value = argument.value;
       row.size = value.size();
-    } else if (argument.is == ArgumentKind::memory) {
-      if (argument.memory != nullptr && argument.memory->context != enqueue.queue()->context) {
+    } else if (argument.is != ArgumentKind::local) {
+      const auto& context = enqueue.queue()->context;
+      const bool is_sampler = argument.is == ArgumentKind::sampler;
+      if (is_sampler ? argument.sampler->context != context
+                     : argument.memory != nullptr && argument.memory->context != context) {
         return CL_INVALID_CONTEXT;
       }
+      name = is_sampler ? argument.sampler->id : argument.memory != nullptr ? argument.memory->id : 0;
       value = std::as_bytes(std::span(&name, 1));
       row.size = value.size();
     }

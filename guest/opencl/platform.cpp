@@ -14,13 +14,14 @@ namespace isthmus::opencl {
 namespace {
 
 // What a kernel may use of the device's language; what concerns the host's side of the API would be ours to offer.
-constexpr std::array<std::string_view, 12> kept_extensions{"cl_khr_global_int32_base_atomics",
+constexpr std::array<std::string_view, 13> kept_extensions{"cl_khr_global_int32_base_atomics",
                                                            "cl_khr_global_int32_extended_atomics",
                                                            "cl_khr_local_int32_base_atomics",
                                                            "cl_khr_local_int32_extended_atomics",
                                                            "cl_khr_int64_base_atomics",
                                                            "cl_khr_int64_extended_atomics",
                                                            "cl_khr_byte_addressable_store",
+                                                           "cl_khr_3d_image_writes",
                                                            "cl_khr_fp64",
                                                            "cl_khr_fp16",
                                                            "cl_khr_select_fprounding_mode",
@@ -106,22 +107,8 @@ cl_int masked_info(Device& device, cl_device_info parameter, const InfoTarget& t
       const auto answer = device.ask(parameter);
       return answer ? target.text(kept(text_of(*answer))) : answer.error();
     }
-    case CL_DEVICE_IMAGE_SUPPORT:
-    case CL_DEVICE_LINKER_AVAILABLE:
-      return target.value(cl_bool{CL_FALSE});
-    case CL_DEVICE_MAX_READ_IMAGE_ARGS:
-    case CL_DEVICE_MAX_WRITE_IMAGE_ARGS:
-    case CL_DEVICE_MAX_SAMPLERS:
     case CL_DEVICE_PARTITION_MAX_SUB_DEVICES:
       return target.value(cl_uint{0});
-    case CL_DEVICE_IMAGE2D_MAX_WIDTH:
-    case CL_DEVICE_IMAGE2D_MAX_HEIGHT:
-    case CL_DEVICE_IMAGE3D_MAX_WIDTH:
-    case CL_DEVICE_IMAGE3D_MAX_HEIGHT:
-    case CL_DEVICE_IMAGE3D_MAX_DEPTH:
-    case CL_DEVICE_IMAGE_MAX_BUFFER_SIZE:
-    case CL_DEVICE_IMAGE_MAX_ARRAY_SIZE:
-      return target.value(std::size_t{0});
     case CL_DEVICE_PARTITION_PROPERTIES:
       return target.value(cl_device_partition_property{0});
     case CL_DEVICE_PARTITION_AFFINITY_DOMAIN:

@@ -76,6 +76,8 @@ class Context final : public Object {
   std::vector<cl_context_properties> properties;
 
   [[nodiscard]] bool has(const std::shared_ptr<Device>& device) const;
+  /// Whether one of the devices has images.
+  [[nodiscard]] bool has_images() const;
 };
 
 class Queue final : public Object {
@@ -100,6 +102,8 @@ class Memory final : public Object {
     std::byte* address = nullptr;
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
+    Box box;  ///< in the memory, and in the application's
+    std::array<std::uint64_t, 3> region{};
     cl_map_flags flags = 0;
   };
 
@@ -118,17 +122,31 @@ class Memory final : public Object {
 
   Id id = 0;
   std::shared_ptr<Context> context;
-  std::shared_ptr<Memory> parent;  ///< of a sub-buffer
+  std::shared_ptr<Memory> parent;   ///< of a sub-buffer, and of an image of a buffer's bytes
+  std::optional<ImageShape> image;  ///< none: a buffer
   std::uint64_t origin = 0;
   cl_mem_flags flags = 0;
   std::uint64_t size = 0;
   std::byte* bytes = nullptr;        ///< in the slab, where the device uses them
   std::byte* application = nullptr;  ///< CL_MEM_USE_HOST_PTR: the application's copy, up to date while it is mapped
-  Frame frame;                       ///< of a buffer that is no sub-buffer
+  Frame frame;                       ///< where there is no parent
 
   std::mutex mutex;  ///< guards what follows
   std::vector<Mapping> mappings;
   std::vector<std::function<void()>> destructors;
+};
+
+class Sampler final : public Object {
+ public:
+  using Handle = cl_sampler;
+  static constexpr Kindred kind = Kindred::sampler;
+
+  ~Sampler() override;
+  Id id = 0;
+  std::shared_ptr<Context> context;
+  cl_bool normalized = CL_FALSE;
+  cl_addressing_mode addressing = CL_ADDRESS_NONE;
+  cl_filter_mode filter = CL_FILTER_NEAREST;
 };
 
 class Program final : public Object {
@@ -145,6 +163,7 @@ class Program final : public Object {
 
   std::mutex mutex;  ///< guards what follows
   std::map<const Device*, std::string> options;
+  bool has_argument_info = false;  ///< by a part that it was linked of
 };
 
 class Kernel final : public Object {
@@ -157,7 +176,8 @@ class Kernel final : public Object {
     bool is_set = false;
     ArgumentKind is = ArgumentKind::value;
     std::vector<std::byte> value;
-    std::shared_ptr<Memory> memory;
+    std::shared_ptr<Memory> memory;  ///< of `memory` and `image`
+    std::shared_ptr<Sampler> sampler;
     std::size_t local_size = 0;
     std::size_t checked_size = 0;  ///< the driver has accepted a value of so many bytes; 0: not asked yet
   };

@@ -64,8 +64,8 @@ class Programs(OpenCl):
     def test_clinfo_finds_nothing_odd(self):
         said = self.run_program(self.needs("clinfo"))
         self.assertRegex(said, r"Device Version +OpenCL 1\.2 Isthmus")
-        self.assertRegex(said, r"Image support +No")
-        self.assertRegex(said, r"Linker Available +No")
+        self.assertRegex(said, r"Image support +Yes")
+        self.assertRegex(said, r"Linker Available +Yes")
         self.assertRegex(said, r"Run native kernels +No")
         self.assertRegex(said, r"clCreateContextFromType\(NULL, CL_DEVICE_TYPE_ALL\) +Success")
         self.assertNotIn("rror", re.sub("Error Correction support", "", said))
@@ -109,7 +109,10 @@ class Calls(OpenCl):
         self.calls("Memory", 7)
 
     def test_programs(self):
-        self.calls("Programs", 6)
+        self.calls("Programs", 7)
+
+    def test_images(self):
+        self.calls("Images", 7)
 
     def test_commands(self):
         self.calls("Commands", 7)

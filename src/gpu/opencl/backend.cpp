@@ -125,7 +125,8 @@ cl_int LaneBackend::when(cl_event event, cl_int state, std::move_only_function<v
   return code;
 }
 
-Answer<std::shared_ptr<MemoryObject>> LaneBackend::range(Id memory, std::uint64_t offset, std::uint64_t size) const {
+Answer<std::shared_ptr<MemoryObject>> LaneBackend::any_range(Id memory, std::uint64_t offset,
+                                                             std::uint64_t size) const {
   auto found = memory_.find(memory);
   if (found == nullptr) {
     return refuse(CL_INVALID_MEM_OBJECT);
@@ -134,6 +135,11 @@ Answer<std::shared_ptr<MemoryObject>> LaneBackend::range(Id memory, std::uint64_
     return refuse(CL_INVALID_VALUE);
   }
   return found;
+}
+
+Answer<std::shared_ptr<MemoryObject>> LaneBackend::range(Id memory, std::uint64_t offset, std::uint64_t size) const {
+  auto found = any_range(memory, offset, size);
+  return found && (*found)->image ? refuse(CL_INVALID_MEM_OBJECT) : found;
 }
 
 void LaneBackend::flush_queue_of(cl_event event) const {
@@ -151,7 +157,9 @@ void add_opencl_service(marshal::Dispatcher& dispatcher) {
   backend->add_discovery(dispatcher);
   backend->add_contexts(dispatcher);
   backend->add_memory(dispatcher);
+  backend->add_images(dispatcher);
   backend->add_programs(dispatcher);
+  backend->add_linking(dispatcher);
   backend->add_kernels(dispatcher);
   backend->add_commands(dispatcher);
   backend->add_events(dispatcher);

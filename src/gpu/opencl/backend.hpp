@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <expected>
@@ -19,6 +20,10 @@ namespace isthmus::opencl {
 
 template <class T>
 using Answer = std::expected<T, std::int32_t>;
+
+/// Added to the options of builds. Without it, drivers need not know a kernel's arguments; a client that asks for the
+/// options is told its own.
+inline constexpr const char* argument_info_option = " -cl-kernel-arg-info";
 
 /// A failure by OpenCL's code.
 [[nodiscard]] inline std::unexpected<std::int32_t> refuse(std::int32_t code) { return std::unexpected(code); }
@@ -50,7 +55,9 @@ class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
   void add_discovery(marshal::Dispatcher& dispatcher);
   void add_contexts(marshal::Dispatcher& dispatcher);
   void add_memory(marshal::Dispatcher& dispatcher);
+  void add_images(marshal::Dispatcher& dispatcher);
   void add_programs(marshal::Dispatcher& dispatcher);
+  void add_linking(marshal::Dispatcher& dispatcher);
   void add_kernels(marshal::Dispatcher& dispatcher);
   void add_commands(marshal::Dispatcher& dispatcher);
   void add_events(marshal::Dispatcher& dispatcher);
@@ -87,8 +94,10 @@ class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
   [[nodiscard]] cl_int ask(const Query::Request& request, std::size_t size, void* to, std::size_t* needed) const;
   [[nodiscard]] std::optional<std::vector<cl_device_id>> device_ids(const std::vector<std::uint32_t>& numbers) const;
   [[nodiscard]] std::vector<ArgumentKind> arguments_of(cl_kernel kernel) const;
+  [[nodiscard]] cl_int set_object(KernelObject& kernel, const ArgumentRow& row, Id name,
+                                  std::vector<std::shared_ptr<void>>& used) const;
   [[nodiscard]] cl_int set_arguments(KernelObject& kernel, std::uint32_t count, marshal::TrailingReader& trailing,
-                                     cl_ulong local_memory, std::vector<std::shared_ptr<MemoryObject>>& used);
+                                     cl_ulong local_memory, std::vector<std::shared_ptr<void>>& used);
   [[nodiscard]] cl_int enqueue_kernel(const EnqueueKernel::Request& request, marshal::TrailingReader& trailing,
                                       const Place& place);
   [[nodiscard]] Answer<Nothing> host_access(const HostAccess::Request& request, marshal::Call& call);
@@ -99,12 +108,28 @@ class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
 
   /// The buffer of that name, if so many bytes from an offset on lie in it.
   [[nodiscard]] Answer<std::shared_ptr<MemoryObject>> range(Id memory, std::uint64_t offset, std::uint64_t size) const;
+  /// The same of a buffer or an image.
+  [[nodiscard]] Answer<std::shared_ptr<MemoryObject>> any_range(Id memory, std::uint64_t offset,
+                                                                std::uint64_t size) const;
+  /// The image of that name, if the region of pixels lies in it.
+  [[nodiscard]] Answer<std::shared_ptr<MemoryObject>> image_region(Id image, const std::array<std::uint64_t, 3>& origin,
+                                                                   const std::array<std::uint64_t, 3>& region) const;
+  /// Has the driver map: a range of a buffer, or an image as a whole. Returns where `offset` then lies.
+  [[nodiscard]] std::byte* map(const Place& place, const MemoryObject& memory, cl_map_flags flags, std::uint64_t offset,
+                               std::uint64_t size, cl_event* made, cl_int& code) const;
+  /// Tells the client when the driver is done with the memory.
+  void tell_of_release(cl_mem handle, Id id, const marshal::Call& call) const;
+  [[nodiscard]] Answer<Nothing> create_image(const CreateImage::Request& request, const marshal::Call& call);
+  [[nodiscard]] Answer<std::vector<std::shared_ptr<ProgramObject>>> programs_of(const std::vector<Id>& names) const;
+  [[nodiscard]] Answer<Nothing> compile(const CompileProgram::Request& request, marshal::Call& call);
+  [[nodiscard]] Answer<LinkProgram::Reply> link(const LinkProgram::Request& request, marshal::Call& call);
 
   std::atomic<const Driver*> driver_{nullptr};  // the process's
 
   Table<ContextObject> contexts_;
   Table<QueueObject> queues_;
   Table<MemoryObject> memory_;
+  Table<SamplerObject> samplers_;
   Table<ProgramObject> programs_;
   Table<KernelObject> kernels_;
   Table<EventObject> events_;

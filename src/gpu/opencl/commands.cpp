@@ -103,28 +103,27 @@ void LaneBackend::add_commands(marshal::Dispatcher& dispatcher) {
   on_enqueue<EnqueueMap>(
       dispatcher,
       [](LaneBackend& self, const EnqueueMap::Request& request, TrailingReader&, const Place& place) -> cl_int {
-        const auto memory = self.range(request.memory, request.offset, request.size);
+        const auto memory = self.any_range(request.memory, request.offset, request.size);
         if (!memory) {
           return memory.error();
         }
         cl_int code = CL_SUCCESS;
-        const void* mapped = self.driver()->clEnqueueMapBuffer(place.queue.handle.get(), (*memory)->handle.get(),
-                                                               CL_FALSE, request.flags, request.offset, request.size,
-                                                               place.waits, place.events, place.made, &code);
-        // A buffer over given memory is mapped into that memory: the client counts on it.
+        const std::byte* mapped =
+            self.map(place, **memory, request.flags, request.offset, request.size, place.made, code);
+        // What lies in given memory is mapped into that memory: the client counts on it.
         return code != CL_SUCCESS || mapped == (*memory)->bytes + request.offset ? code : CL_MAP_FAILURE;
       });
 
   on_enqueue<EnqueueUnmap>(
       dispatcher,
       [](LaneBackend& self, const EnqueueUnmap::Request& request, TrailingReader&, const Place& place) -> cl_int {
-        const auto memory = self.range(request.memory, request.offset, 1);
+        const auto memory = self.any_range(request.memory, request.offset, 1);
         if (!memory) {
           return memory.error();
         }
         return self.driver()->clEnqueueUnmapMemObject(place.queue.handle.get(), (*memory)->handle.get(),
-                                                      (*memory)->bytes + request.offset, place.waits, place.events,
-                                                      place.made);
+                                                      (*memory)->bytes + ((*memory)->image ? 0 : request.offset),
+                                                      place.waits, place.events, place.made);
       });
 }
 

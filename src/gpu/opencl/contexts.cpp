@@ -74,6 +74,8 @@ void LaneBackend::add_contexts(marshal::Dispatcher& dispatcher) {
         return answer(self->kernels_.take(request.id) ? CL_SUCCESS : CL_INVALID_KERNEL);
       case ObjectKind::event:
         return answer(self->events_.take(request.id) ? CL_SUCCESS : CL_INVALID_EVENT);
+      case ObjectKind::sampler:
+        return answer(self->samplers_.take(request.id) ? CL_SUCCESS : CL_INVALID_SAMPLER);
     }
     return refuse(CL_INVALID_VALUE);
   });

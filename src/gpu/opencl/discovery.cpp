@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "src/gpu/opencl/backend.hpp"
+#include "src/gpu/opencl/memory_flags.hpp"
 #include "src/gpu/opencl/opencl_service.hpp"
 
 namespace isthmus::opencl {
@@ -49,6 +50,8 @@ bool may_be_asked(Subject subject, std::uint32_t parameter) {
       return parameter == CL_EVENT_COMMAND_EXECUTION_STATUS;
     case Subject::profile:
       return parameter >= CL_PROFILING_COMMAND_QUEUED && parameter <= CL_PROFILING_COMMAND_END;
+    case Subject::image_formats:
+      return parameter >= CL_MEM_OBJECT_IMAGE2D && parameter <= CL_MEM_OBJECT_IMAGE1D_BUFFER;
   }
   return false;
 }
@@ -141,6 +144,20 @@ cl_int LaneBackend::ask(const Query::Request& request, std::size_t size, void* t
       const bool at_the_end = request.parameter == CL_PROFILING_COMMAND_END || event->began.get() == nullptr;
       return cl->clGetEventProfilingInfo(at_the_end ? event->handle.get() : event->began.get(), request.parameter, size,
                                          to, needed);
+    }
+    case Subject::image_formats: {
+      const auto context = contexts_.find(request.object);
+      if (context == nullptr) {
+        return CL_INVALID_CONTEXT;
+      }
+      cl_uint count = 0;
+      const cl_int code = cl->clGetSupportedImageFormats(
+          context->handle.get(), request.detail & device_flags, request.parameter,
+          static_cast<cl_uint>(size / sizeof(cl_image_format)), static_cast<cl_image_format*>(to), &count);
+      if (needed != nullptr) {
+        *needed = count * sizeof(cl_image_format);
+      }
+      return code;
     }
   }
   return CL_INVALID_VALUE;

@@ -22,7 +22,9 @@ namespace isthmus::opencl {
   X(clCreateUserEvent) X(clSetUserEventStatus) X(clSetEventCallback) X(clFlush) X(clEnqueueWriteBuffer)          \
   X(clEnqueueCopyBuffer) X(clEnqueueCopyBufferRect) X(clEnqueueFillBuffer) X(clEnqueueMapBuffer)                 \
   X(clEnqueueUnmapMemObject) X(clEnqueueNDRangeKernel) X(clEnqueueMarkerWithWaitList)                            \
-  X(clEnqueueBarrierWithWaitList)
+  X(clEnqueueBarrierWithWaitList) X(clGetSupportedImageFormats) X(clCreateImage) X(clCreateSampler)              \
+  X(clReleaseSampler) X(clEnqueueMapImage) X(clEnqueueCopyImage) X(clEnqueueCopyImageToBuffer)                   \
+  X(clEnqueueCopyBufferToImage) X(clEnqueueFillImage) X(clCompileProgram) X(clLinkProgram)
 // clang-format on
 
 /// The host's OpenCL: its loader, found at run time, and the devices behind it. Never unloaded: drivers have threads.

@@ -18,7 +18,7 @@ Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, mar
   const auto turn = std::make_shared<EventObject>();
   auto began = std::make_shared<EventObject>();
   const auto done = enqueue(request.command, trailing, [&](const Place& place) -> cl_int {
-    const auto memory = range(request.memory, request.offset, request.size);
+    const auto memory = any_range(request.memory, request.offset, request.size);
     if (!memory) {
       return memory.error();
     }
@@ -32,15 +32,16 @@ Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, mar
     cl_command_queue queue = place.queue.handle.get();
     cl_mem handle = (*memory)->handle.get();
     cl_event mapped = nullptr;
-    void* at = cl.clEnqueueMapBuffer(queue, handle, CL_FALSE, request.writes != 0 ? CL_MAP_WRITE : CL_MAP_READ,
-                                     request.offset, request.size, place.waits, place.events, &mapped, &code);
+    std::byte* at = map(place, **memory, request.writes != 0 ? CL_MAP_WRITE : CL_MAP_READ, request.offset, request.size,
+                        &mapped, code);
     if (code != CL_SUCCESS) {
       turns_.take(request.turn);
       return code;
     }
     began->handle = Owned(mapped, cl.clReleaseEvent);
     cl_event waited_for = turn->handle.get();
-    code = cl.clEnqueueUnmapMemObject(queue, handle, at, 1, &waited_for, place.made);
+    code = cl.clEnqueueUnmapMemObject(queue, handle, (*memory)->image ? at - request.offset : at, 1, &waited_for,
+                                      place.made);
     cl.clFlush(queue);
     return code;
   });

@@ -54,8 +54,11 @@ ArgumentKind kind_of(const Driver& cl, cl_kernel kernel, cl_uint index) {
   }
   // The driver would take their values for addresses.
   const std::string name = type_of(cl, kernel, index);
-  if (name == "sampler_t" || name.starts_with("image") || name.starts_with("pipe") || name == "queue_t") {
+  if (name.starts_with("pipe") || name == "queue_t") {
     return ArgumentKind::unsupported;
+  }
+  if (name == "sampler_t" || name.starts_with("image")) {
+    return name == "sampler_t" ? ArgumentKind::sampler : ArgumentKind::image;
   }
   switch (qualifier) {
     case CL_KERNEL_ARG_ADDRESS_GLOBAL:
@@ -66,6 +69,10 @@ ArgumentKind kind_of(const Driver& cl, cl_kernel kernel, cl_uint index) {
     default:
       return ArgumentKind::value;
   }
+}
+
+bool names_object(ArgumentKind kind) {
+  return kind == ArgumentKind::memory || kind == ArgumentKind::image || kind == ArgumentKind::sampler;
 }
 
 // No value is longer than a message; so a padded size never overflows.
@@ -87,8 +94,32 @@ std::vector<ArgumentKind> LaneBackend::arguments_of(cl_kernel kernel) const {
   return kinds;
 }
 
+cl_int LaneBackend::set_object(KernelObject& kernel, const ArgumentRow& row, Id name,
+                               std::vector<std::shared_ptr<void>>& used) const {
+  const Driver& cl = *driver();
+  if (row.kind == ArgumentKind::sampler) {
+    const auto sampler = samplers_.find(name);
+    if (sampler == nullptr) {
+      return CL_INVALID_KERNEL_ARGS;
+    }
+    cl_sampler handle = sampler->handle.get();
+    used.push_back(sampler);
+    return cl.clSetKernelArg(kernel.handle.get(), row.index, sizeof(cl_sampler), static_cast<const void*>(&handle));
+  }
+  const auto memory = name != 0 ? memory_.find(name) : nullptr;
+  // Drivers believe that an argument which they take for an image is one.
+  const bool is_image = memory != nullptr && memory->image.has_value();
+  if ((memory == nullptr && (name != 0 || row.kind == ArgumentKind::image)) ||
+      is_image != (row.kind == ArgumentKind::image)) {
+    return CL_INVALID_KERNEL_ARGS;
+  }
+  cl_mem handle = memory != nullptr ? memory->handle.get() : nullptr;
+  used.push_back(memory);
+  return cl.clSetKernelArg(kernel.handle.get(), row.index, sizeof(cl_mem), static_cast<const void*>(&handle));
+}
+
 cl_int LaneBackend::set_arguments(KernelObject& kernel, std::uint32_t count, marshal::TrailingReader& trailing,
-                                  cl_ulong local_memory, std::vector<std::shared_ptr<MemoryObject>>& used) {
+                                  cl_ulong local_memory, std::vector<std::shared_ptr<void>>& used) {
   const Driver& cl = *driver();
   cl_ulong local_left = local_memory;
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -103,15 +134,9 @@ cl_int LaneBackend::set_arguments(KernelObject& kernel, std::uint32_t count, mar
       }
       local_left -= row->size;
       code = cl.clSetKernelArg(kernel.handle.get(), row->index, row->size, nullptr);
-    } else if (row->kind == ArgumentKind::memory) {
+    } else if (names_object(row->kind)) {
       const auto name = trailing.value<Id>();
-      auto memory = name && *name != 0 ? memory_.find(*name) : nullptr;
-      if (!name || (*name != 0 && memory == nullptr)) {
-        return CL_INVALID_KERNEL_ARGS;
-      }
-      cl_mem handle = memory != nullptr ? memory->handle.get() : nullptr;
-      code = cl.clSetKernelArg(kernel.handle.get(), row->index, sizeof(cl_mem), static_cast<const void*>(&handle));
-      used.push_back(std::move(memory));
+      code = name ? set_object(kernel, *row, *name, used) : CL_INVALID_KERNEL_ARGS;
     } else if (row->kind == ArgumentKind::value) {
       const auto padded = trailing.raw(row->size <= largest_message ? (row->size + 7) / 8 * 8 : row->size);
       if (!padded) {
@@ -147,7 +172,7 @@ cl_int LaneBackend::enqueue_kernel(const EnqueueKernel::Request& request, marsha
       return CL_INVALID_WORK_GROUP_SIZE;
     }
   }
-  std::vector<std::shared_ptr<MemoryObject>> used;  // until the driver has taken its own share of them
+  std::vector<std::shared_ptr<void>> used;  // until the driver has taken its own share of them
   const std::scoped_lock lock(kernel->mutex);
   if (const cl_int code =
           set_arguments(*kernel, request.arguments, trailing, cl.devices()[place.queue.device].local_memory, used);

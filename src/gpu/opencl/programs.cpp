@@ -7,12 +7,6 @@
 #include "src/gpu/opencl/backend.hpp"
 
 namespace isthmus::opencl {
-namespace {
-
-// Without it, drivers need not know a kernel's arguments. The options that a program asks for are the client's own.
-constexpr const char* our_options = " -cl-kernel-arg-info";
-
-}  // namespace
 
 Answer<CreateProgramFromBinaries::Reply> LaneBackend::create_from_binaries(
     const CreateProgramFromBinaries::Request& request, marshal::Call& call, std::vector<std::int32_t>& statuses) {
@@ -75,7 +69,7 @@ Answer<Nothing> LaneBackend::build(const BuildProgram::Request& request, marshal
   for (const std::byte byte : trailing.rest()) {
     options += static_cast<char>(byte);
   }
-  options += our_options;
+  options += argument_info_option;
   if (!call.wants_reply()) {
     return refuse(CL_INVALID_OPERATION);
   }
