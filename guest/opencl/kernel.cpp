@@ -73,7 +73,8 @@ cl_int set_memory(Kernel::Argument& argument, std::size_t size, const void* valu
   if (memory == nullptr ? !(is_null && may_be_null) : memory->image.has_value() != (is == ArgumentKind::image)) {
     return CL_INVALID_MEM_OBJECT;
   }
-  argument.memory = std::move(memory);
+  argument.memory = memory;
+  argument.is_null = is_null;
   argument.is = is;
   return CL_SUCCESS;
 }
@@ -87,7 +88,7 @@ cl_int set_sampler(Kernel::Argument& argument, std::size_t size, const void* val
   if (sampler == nullptr) {
     return CL_INVALID_SAMPLER;
   }
-  argument.sampler = std::move(sampler);
+  argument.sampler = sampler;
   argument.is = ArgumentKind::sampler;
   return CL_SUCCESS;
 }

@@ -61,6 +61,20 @@ cl_int check_local(const Kernel::WorkGroup& group, Device& device, const Enqueue
   return all > group.largest ? CL_INVALID_WORK_GROUP_SIZE : CL_SUCCESS;
 }
 
+// The name of the object that an argument is; one that is gone by now is no argument any more.
+Expected<Id> name_of(const Kernel::Argument& argument, const Context& context) {
+  const auto name = [&context](const auto& object) -> Expected<Id> {
+    if (object == nullptr) {
+      return std::unexpected(CL_INVALID_KERNEL_ARGS);
+    }
+    return object->context.get() == &context ? Expected<Id>(object->id) : std::unexpected(CL_INVALID_CONTEXT);
+  };
+  if (argument.is == ArgumentKind::sampler) {
+    return name(argument.sampler.lock());
+  }
+  return argument.is_null ? Expected<Id>(0) : name(argument.memory.lock());
+}
+
 // Adds the arguments to the message. The kernel's mutex is held.
 cl_int add_arguments(Enqueue& enqueue, const Kernel& kernel) {
   constexpr std::array<std::byte, 8> zeros{};
@@ -81,13 +95,11 @@ cl_int add_arguments(Enqueue& enqueue, const Kernel& kernel) {
       value = argument.value;
       row.size = value.size();
     } else if (argument.is != ArgumentKind::local) {
-      const auto& context = enqueue.queue()->context;
-      const bool is_sampler = argument.is == ArgumentKind::sampler;
-      if (is_sampler ? argument.sampler->context != context
-                     : argument.memory != nullptr && argument.memory->context != context) {
-        return CL_INVALID_CONTEXT;
+      const auto named = name_of(argument, *enqueue.queue()->context);
+      if (!named) {
+        return named.error();
       }
-      name = is_sampler ? argument.sampler->id : argument.memory != nullptr ? argument.memory->id : 0;
+      name = *named;
       value = std::as_bytes(std::span(&name, 1));
       row.size = value.size();
     }

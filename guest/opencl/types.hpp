@@ -176,8 +176,10 @@ class Kernel final : public Object {
     bool is_set = false;
     ArgumentKind is = ArgumentKind::value;
     std::vector<std::byte> value;
-    std::shared_ptr<Memory> memory;  ///< of `memory` and `image`
-    std::shared_ptr<Sampler> sampler;
+    // A kernel holds no reference to its arguments, as the specification wants it.
+    std::weak_ptr<Memory> memory;  ///< of `memory` and `image`
+    std::weak_ptr<Sampler> sampler;
+    bool is_null = false;  ///< of `memory`: a null buffer
     std::size_t local_size = 0;
     std::size_t checked_size = 0;  ///< the driver has accepted a value of so many bytes; 0: not asked yet
   };

@@ -207,9 +207,12 @@ TEST_F(Images, kernels_read_and_write_them_through_samplers) {
   EXPECT_EQ(clSetKernelArg(mirror, 1, sizeof to, &to), CL_SUCCESS);
   EXPECT_EQ(clSetKernelArg(mirror, 2, sizeof clamped, &clamped), CL_SUCCESS);
   EXPECT_EQ(clSetKernelArg(mirror, 3, sizeof width, &width), CL_SUCCESS);
-  EXPECT_EQ(clReleaseSampler(clamped), CL_SUCCESS);  // the kernel holds it
   const std::array<std::size_t, 2> global{4, 2};
   ASSERT_EQ(clEnqueueNDRangeKernel(queue, mirror, 2, nullptr, global.data(), nullptr, 0, nullptr, nullptr), CL_SUCCESS);
+  EXPECT_EQ(clReleaseSampler(clamped), CL_SUCCESS);
+  EXPECT_EQ(clEnqueueNDRangeKernel(queue, mirror, 2, nullptr, global.data(), nullptr, 0, nullptr, nullptr),
+            CL_INVALID_KERNEL_ARGS)
+      << "a kernel holds no reference to its arguments";
   std::array<cl_int, pixels.size()> back{};
   ASSERT_EQ(transfer(false, to, {}, {4, 2, 1}, back.data()), CL_SUCCESS);
   for (std::size_t y = 0; y < 2; ++y) {
