@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <ranges>
 #include <tuple>
+#include <utility>
 
 #include "guest/opencl/entry.hpp"
 #include "guest/opencl/info.hpp"
@@ -40,6 +42,9 @@ cl_int read_properties(const cl_context_properties* list, std::vector<cl_context
 Context::~Context() {
   if (Connection* connection = Connection::get(); connection != nullptr && id != 0) {
     std::ignore = connection->post<Release>({.kind = ObjectKind::context, .id = id});
+    for (auto& destructor : std::views::reverse(destructors)) {
+      connection->run_callback(std::move(destructor));
+    }
   }
 }
 

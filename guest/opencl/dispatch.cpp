@@ -95,10 +95,18 @@ void set_entries(cl_icd_dispatch& table) {
   table.clEnqueueCopyBufferToImage = entry::enqueue_copy_buffer_to_image;
   table.clEnqueueFillImage = entry::enqueue_fill_image;
   table.clEnqueueMapImage = entry::enqueue_map_image;
+  table.clCloneKernel = entry::clone_kernel;
+  table.clCreateBufferWithProperties = entry::create_buffer_with_properties;
+  table.clCreateImageWithProperties = entry::create_image_with_properties;
+  table.clCreateSamplerWithProperties = entry::create_sampler_with_properties;
+  table.clSetContextDestructorCallback = entry::set_context_destructor_callback;
+  table.clGetDeviceAndHostTimer = entry::get_device_and_host_timer;
+  table.clGetHostTimer = entry::get_host_timer;
+  table.clSetDefaultDeviceCommandQueue = entry::set_default_device_command_queue;
   table.clCreateCommandQueueWithProperties = entry::create_command_queue_with_properties;
 }
 
-// What is not: no sharing with graphics, nothing after OpenCL 1.2.
+// What is not: no sharing with graphics, and of what came after OpenCL 1.2 what a device of 3.0 need not have.
 void set_refusals(cl_icd_dispatch& table) {
   refuse_entry<CL_INVALID_OPERATION>(table.clSetCommandQueueProperty);
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueNativeKernel);
@@ -145,22 +153,14 @@ void set_refusals(cl_icd_dispatch& table) {
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMemFill);
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMap);
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMUnmap);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateSamplerWithProperties);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetKernelArgSVMPointer);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetKernelExecInfo);
   refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfoKHR);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCloneKernel);
   refuse_entry<CL_INVALID_OPERATION>(table.clCreateProgramWithIL);
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMigrateMem);
-  refuse_entry<CL_INVALID_OPERATION>(table.clGetDeviceAndHostTimer);
-  refuse_entry<CL_INVALID_OPERATION>(table.clGetHostTimer);
   refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfo);
-  refuse_entry<CL_INVALID_OPERATION>(table.clSetDefaultDeviceCommandQueue);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramReleaseCallback);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramSpecializationConstant);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateBufferWithProperties);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateImageWithProperties);
-  refuse_entry<CL_INVALID_OPERATION>(table.clSetContextDestructorCallback);
 }
 
 cl_icd_dispatch make_table() {

@@ -83,6 +83,7 @@ Entry<cl_api_clCreateKernel> create_kernel;
 Entry<cl_api_clCreateKernelsInProgram> create_kernels_in_program;
 Entry<cl_api_clRetainKernel> retain_kernel;
 Entry<cl_api_clReleaseKernel> release_kernel;
+Entry<cl_api_clCloneKernel> clone_kernel;
 Entry<cl_api_clSetKernelArg> set_kernel_arg;
 Entry<cl_api_clGetKernelInfo> get_kernel_info;
 Entry<cl_api_clGetKernelArgInfo> get_kernel_arg_info;
@@ -129,5 +130,14 @@ Entry<cl_api_clEnqueueBarrier> enqueue_barrier;
 Entry<cl_api_clEnqueueWaitForEvents> enqueue_wait_for_events;
 Entry<cl_api_clEnqueueMarkerWithWaitList> enqueue_marker_with_wait_list;
 Entry<cl_api_clEnqueueBarrierWithWaitList> enqueue_barrier_with_wait_list;
+
+// newer.cpp
+Entry<cl_api_clCreateBufferWithProperties> create_buffer_with_properties;
+Entry<cl_api_clCreateImageWithProperties> create_image_with_properties;
+Entry<cl_api_clCreateSamplerWithProperties> create_sampler_with_properties;
+Entry<cl_api_clSetContextDestructorCallback> set_context_destructor_callback;
+Entry<cl_api_clGetDeviceAndHostTimer> get_device_and_host_timer;
+Entry<cl_api_clGetHostTimer> get_host_timer;
+Entry<cl_api_clSetDefaultDeviceCommandQueue> set_default_device_command_queue;
 
 }  // namespace isthmus::opencl::entry

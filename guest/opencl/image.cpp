@@ -176,19 +176,21 @@ cl_mem CL_API_CALL create_image_3d(cl_context context, cl_mem_flags flags, const
 
 cl_int CL_API_CALL get_supported_image_formats(cl_context handle, cl_mem_flags flags, cl_mem_object_type kind,
                                                cl_uint room, cl_image_format* formats, cl_uint* count_ret) {
+  constexpr cl_mem_flags both_ways = CL_MEM_KERNEL_READ_AND_WRITE;
   const auto context = find<Context>(handle);
   Connection* connection = Connection::get();
   if (context == nullptr || connection == nullptr) {
     return CL_INVALID_CONTEXT;
   }
-  if (!flags_fit(flags) || (room == 0 && formats != nullptr) || kind < CL_MEM_OBJECT_IMAGE2D ||
+  if (!flags_fit(flags & ~both_ways) || (room == 0 && formats != nullptr) || kind < CL_MEM_OBJECT_IMAGE2D ||
       kind > CL_MEM_OBJECT_IMAGE1D_BUFFER) {
     return CL_INVALID_VALUE;
   }
   std::vector<std::byte> known;
   if (context->has_images()) {
     auto answer =
-        connection->query(Subject::image_formats, kind, context->id, with_kernel_access(flags) & kernel_access);
+        connection->query(Subject::image_formats, kind, context->id,
+                          (flags & both_ways) != 0 ? flags & both_ways : with_kernel_access(flags) & kernel_access);
     if (!answer) {
       return answer.error();
     }

@@ -251,6 +251,20 @@ cl_int CL_API_CALL release_kernel(cl_kernel handle) {
   return Object::release(handle, Kernel::kind) ? CL_SUCCESS : CL_INVALID_KERNEL;
 }
 
+cl_kernel CL_API_CALL clone_kernel(cl_kernel handle, cl_int* errcode_ret) {
+  const auto source = find<Kernel>(handle);
+  if (source == nullptr) {
+    return refuse(CL_INVALID_KERNEL, errcode_ret);
+  }
+  const auto made = make_kernel(source->program, source->name);
+  if (!made) {
+    return refuse(made.error(), errcode_ret);
+  }
+  const std::scoped_lock lock(source->mutex, (*made)->mutex);
+  (*made)->arguments = source->arguments;
+  return give(CL_SUCCESS, handle_of(*made), errcode_ret);
+}
+
 cl_int CL_API_CALL set_kernel_arg(cl_kernel handle, cl_uint index, std::size_t size, const void* value) {
   const auto kernel = find<Kernel>(handle);
   if (kernel == nullptr) {

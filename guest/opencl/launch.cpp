@@ -133,31 +133,33 @@ cl_int CL_API_CALL enqueue_nd_range_kernel(cl_command_queue queue, cl_kernel ker
   if (dimensions < 1 || dimensions > 3) {
     return CL_INVALID_WORK_DIMENSION;
   }
-  if (global == nullptr) {
-    return CL_INVALID_GLOBAL_WORK_SIZE;
-  }
   EnqueueKernel::Request request{.command = enqueue->command(),
                                  .kernel = kernel->id,
                                  .dimensions = dimensions,
                                  .has_local = local != nullptr ? 1U : 0U};
-  for (cl_uint i = 0; i < dimensions; ++i) {
+  bool is_empty = global == nullptr;
+  for (cl_uint i = 0; !is_empty && i < dimensions; ++i) {
     request.global.at(i) = global[i];
     request.local.at(i) = local != nullptr ? local[i] : 0;
     request.offset.at(i) = offset != nullptr ? offset[i] : 0;
     std::uint64_t end = 0;
-    if (global[i] == 0) {
-      return CL_INVALID_GLOBAL_WORK_SIZE;
-    }
+    is_empty = global[i] == 0;
     if (__builtin_add_overflow(request.global.at(i), request.offset.at(i), &end)) {
       return CL_INVALID_GLOBAL_OFFSET;
     }
   }
+  const std::shared_ptr<Device>& device = enqueue->queue()->device;
+  if (is_empty) {
+    // Since OpenCL 2.1 a launch of nothing is one: what remains is the command's place in the queue.
+    return device->version() < CL_MAKE_VERSION(3, 0, 0) ? CL_INVALID_GLOBAL_WORK_SIZE
+                                                        : enqueue->post<EnqueueMarker>({.command = enqueue->command()});
+  }
   const std::scoped_lock lock(kernel->mutex);
-  const auto group = work_group_of(*kernel, enqueue->queue()->device);
+  const auto group = work_group_of(*kernel, device);
   if (!group) {
     return group.error();
   }
-  if (const cl_int code = check_local(*group, *enqueue->queue()->device, request); code != CL_SUCCESS) {
+  if (const cl_int code = check_local(*group, *device, request); code != CL_SUCCESS) {
     return code;
   }
   if (const cl_int code = add_arguments(*enqueue, *kernel); code != CL_SUCCESS) {

@@ -165,6 +165,10 @@ cl_int CL_API_CALL get_mem_object_info(cl_mem handle, cl_mem_info parameter, std
       return target.value(handle_of(memory->context));
     case CL_MEM_ASSOCIATED_MEMOBJECT:
       return target.value(handle_of(memory->parent));
+    case CL_MEM_PROPERTIES:
+      return target.list(memory->properties);
+    case CL_MEM_USES_SVM_POINTER:
+      return target.value(cl_bool{CL_FALSE});
     case CL_MEM_OFFSET:
       return target.value(static_cast<std::size_t>(memory->origin));
     default:

@@ -279,6 +279,11 @@ cl_int CL_API_CALL get_program_info(cl_program handle, cl_program_info parameter
     }
     case CL_PROGRAM_SOURCE:
       return target.text(program->source);
+    case CL_PROGRAM_IL:
+      return target.bytes({});
+    case CL_PROGRAM_SCOPE_GLOBAL_CTORS_PRESENT:
+    case CL_PROGRAM_SCOPE_GLOBAL_DTORS_PRESENT:
+      return target.value(cl_bool{CL_FALSE});
     case CL_PROGRAM_BINARIES:
       return get_binaries(*program, target);
     case CL_PROGRAM_BINARY_SIZES:

@@ -73,6 +73,8 @@ cl_int CL_API_CALL get_sampler_info(cl_sampler handle, cl_sampler_info parameter
       return target.value(sampler->addressing);
     case CL_SAMPLER_FILTER_MODE:
       return target.value(sampler->filter);
+    case CL_SAMPLER_PROPERTIES:
+      return target.list(sampler->properties);
     default:
       return CL_INVALID_VALUE;
   }

@@ -57,6 +57,12 @@ class Device final : public Object {
     std::memcpy(&value, answer->data(), sizeof value);
     return value;
   }
+  /// The version that it offers: OpenCL 3.0, where most of what came after 1.2 may be missing, if the host's device
+  /// has that; otherwise 1.2.
+  [[nodiscard]] cl_version version() {
+    return value<cl_version>(CL_DEVICE_NUMERIC_VERSION, 0) >= CL_MAKE_VERSION(3, 0, 0) ? CL_MAKE_VERSION(3, 0, 0)
+                                                                                       : CL_MAKE_VERSION(1, 2, 0);
+  }
   /// The largest buffer, in bytes: what both the device and the slab allow.
   [[nodiscard]] cl_ulong largest_buffer();
 
@@ -75,6 +81,9 @@ class Context final : public Object {
   std::vector<std::shared_ptr<Device>> devices;
   std::vector<cl_context_properties> properties;
 
+  std::mutex mutex;  ///< guards what follows
+  std::vector<std::function<void()>> destructors;
+
   [[nodiscard]] bool has(const std::shared_ptr<Device>& device) const;
   /// Whether one of the devices has images.
   [[nodiscard]] bool has_images() const;
@@ -90,6 +99,7 @@ class Queue final : public Object {
   std::shared_ptr<Context> context;
   std::shared_ptr<Device> device;
   cl_command_queue_properties properties = 0;
+  std::vector<cl_queue_properties> list;  ///< as it was given, with its end; empty without one
 };
 
 class Memory final : public Object {
@@ -126,6 +136,7 @@ class Memory final : public Object {
   std::optional<ImageShape> image;  ///< none: a buffer
   std::uint64_t origin = 0;
   cl_mem_flags flags = 0;
+  std::vector<cl_mem_properties> properties;  ///< as they were given, with their end; empty without any
   std::uint64_t size = 0;
   std::byte* bytes = nullptr;        ///< in the slab, where the device uses them
   std::byte* application = nullptr;  ///< CL_MEM_USE_HOST_PTR: the application's copy, up to date while it is mapped
@@ -147,6 +158,7 @@ class Sampler final : public Object {
   cl_bool normalized = CL_FALSE;
   cl_addressing_mode addressing = CL_ADDRESS_NONE;
   cl_filter_mode filter = CL_FILTER_NEAREST;
+  std::vector<cl_sampler_properties> properties;  ///< as they were given, with their end; empty without any
 };
 
 class Program final : public Object {

@@ -20,9 +20,9 @@ constexpr std::array build_questions{CL_PROGRAM_BUILD_STATUS, CL_PROGRAM_BUILD_L
 constexpr std::array kernel_questions{CL_KERNEL_FUNCTION_NAME, CL_KERNEL_NUM_ARGS, CL_KERNEL_ATTRIBUTES};
 
 bool is_device_question(std::uint32_t parameter) {
-  // OpenCL 1.2's, without the handles among them.
-  return parameter >= CL_DEVICE_TYPE && parameter <= CL_DEVICE_PRINTF_BUFFER_SIZE && parameter != CL_DEVICE_PLATFORM &&
-         parameter != CL_DEVICE_PARENT_DEVICE;
+  // Up to OpenCL 3.0's, without the handles among them.
+  return parameter >= CL_DEVICE_TYPE && parameter <= CL_DEVICE_LATEST_CONFORMANCE_VERSION_PASSED &&
+         parameter != CL_DEVICE_PLATFORM && parameter != CL_DEVICE_PARENT_DEVICE;
 }
 
 bool is_among(std::span<const int> questions, std::uint32_t parameter) {
@@ -49,7 +49,7 @@ bool may_be_asked(Subject subject, std::uint32_t parameter) {
     case Subject::event:
       return parameter == CL_EVENT_COMMAND_EXECUTION_STATUS;
     case Subject::profile:
-      return parameter >= CL_PROFILING_COMMAND_QUEUED && parameter <= CL_PROFILING_COMMAND_END;
+      return parameter >= CL_PROFILING_COMMAND_QUEUED && parameter <= CL_PROFILING_COMMAND_COMPLETE;
     case Subject::image_formats:
       return parameter >= CL_MEM_OBJECT_IMAGE2D && parameter <= CL_MEM_OBJECT_IMAGE1D_BUFFER;
   }
@@ -141,7 +141,7 @@ cl_int LaneBackend::ask(const Query::Request& request, std::size_t size, void* t
       if (request.subject == Subject::event) {
         return cl->clGetEventInfo(event->handle.get(), request.parameter, size, to, needed);
       }
-      const bool at_the_end = request.parameter == CL_PROFILING_COMMAND_END || event->began.get() == nullptr;
+      const bool at_the_end = request.parameter >= CL_PROFILING_COMMAND_END || event->began.get() == nullptr;
       return cl->clGetEventProfilingInfo(at_the_end ? event->handle.get() : event->began.get(), request.parameter, size,
                                          to, needed);
     }
@@ -152,7 +152,7 @@ cl_int LaneBackend::ask(const Query::Request& request, std::size_t size, void* t
       }
       cl_uint count = 0;
       const cl_int code = cl->clGetSupportedImageFormats(
-          context->handle.get(), request.detail & device_flags, request.parameter,
+          context->handle.get(), request.detail & (device_flags | CL_MEM_KERNEL_READ_AND_WRITE), request.parameter,
           static_cast<cl_uint>(size / sizeof(cl_image_format)), static_cast<cl_image_format*>(to), &count);
       if (needed != nullptr) {
         *needed = count * sizeof(cl_image_format);
