@@ -4,11 +4,10 @@
 #include <utility>
 
 #include "src/gpu/opencl/backend.hpp"
+#include "src/gpu/opencl/upcall.hpp"
 
 namespace isthmus::opencl {
 namespace {
-
-constexpr std::chrono::seconds upcall_patience{10};
 
 // A call that waits for several events, answered by the last.
 struct Waiter {
@@ -32,9 +31,10 @@ struct Waiter {
 }  // namespace
 
 Answer<Nothing> LaneBackend::wait_for_events(marshal::Call& call) {
-  Trailing trailing(call.trailing());
-  const std::size_t count = call.trailing().size() / sizeof(Id);
-  const auto names = trailing.next<Id>(count);
+  const auto names = marshal::TrailingReader(call.trailing()).elements<Id>(call.trailing().size() / sizeof(Id));
+  if (!names) {
+    return refuse(CL_INVALID_VALUE);
+  }
   std::vector<std::shared_ptr<EventObject>> events;
   for (const Id name : *names) {
     events.push_back(events_.find(name));
@@ -120,14 +120,7 @@ void LaneBackend::add_events(marshal::Dispatcher& dispatcher) {
     }
     return answer(self->when(event->handle.get(), request.state,
                              [upcalls = call.upcalls(), event, token = request.token](cl_int status) {
-                               const EventReached::Request fixed{.token = token, .status = status};
-                               if (upcalls != nullptr) {
-                                 std::ignore = upcalls->post({.api = EventReached::api,
-                                                              .opcode = EventReached::opcode,
-                                                              .fixed = marshal::bytes_of(fixed),
-                                                              .trailing = {}},
-                                                             Channel::Clock::now() + upcall_patience);
-                               }
+                               tell<EventReached>(upcalls, {.token = token, .status = status});
                              }));
   });
 }
