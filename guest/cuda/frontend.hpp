@@ -53,8 +53,8 @@ struct FunctionRecord {
   Id context = 0;  ///< 0 for a kernel
   bool kernel = false;
   std::string name;
-  FunctionInfo info;
-  std::vector<ParameterRow> parameters;
+  FunctionInfo info{};
+  std::vector<ParameterRow> parameters{};
   std::uint32_t parameter_bytes = 0;
 
   /// An attribute's value, or nothing where the driver did not tell.
