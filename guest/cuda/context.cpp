@@ -157,7 +157,7 @@ CUresult CUDAAPI cuCtxCreate(CUcontext* context, CUctxCreateParams* parameters, 
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
     const auto index = static_cast<std::uint32_t>(number);
-    const auto made = cuda.lane->call<CreateContext>({.id = *id, .device = index, .flags = flags});
+    const auto made = cuda.lane->call_anyway<CreateContext>({.id = *id, .device = index, .flags = flags});
     if (!made) {
       cuda.contexts.cancel(*id);
       return made.error();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "guest/cuda/functions.hpp"
+#include "isthmus/abi.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -92,12 +92,17 @@ CUresult launch(const Here& here, const Place& place, CUfunction handle, const L
       code != CUDA_SUCCESS) {
     return code;
   }
-  // Attributes first, then the parameters as they lie in the kernel's parameter memory. Kept by the thread, so that a
-  // launch allocates nothing.
-  thread_local std::vector<std::byte> body;
+  // Attributes first, then the parameters as they lie in the kernel's parameter memory. Left uninitialised but for what
+  // is used: it is large.
+  std::array<std::byte, abi::max_body> room;  // NOLINT(*-member-init)
   bool can_be_posted = !shape.cooperative;
   const std::size_t attribute_bytes = shape.attributes.size() * sizeof(LaunchAttributeRow);
-  body.assign(attribute_bytes + function->parameter_bytes, std::byte{0});
+  const std::size_t body_bytes = attribute_bytes + function->parameter_bytes;
+  if (body_bytes > room.size() - sizeof(Launch::Request)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const auto body = std::span(room).first(body_bytes);
+  std::ranges::fill(body, std::byte{0});  // gaps between parameters, too
   for (std::size_t i = 0; i < shape.attributes.size(); ++i) {
     const CUlaunchAttribute& attribute = shape.attributes[i];
     can_be_posted = can_be_posted && is_harmless(attribute.id);
@@ -118,7 +123,7 @@ CUresult launch(const Here& here, const Place& place, CUfunction handle, const L
     if (!packed) {
       return packed.error();
     }
-    std::ranges::copy(*packed, body.begin() + static_cast<std::ptrdiff_t>(attribute_bytes));
+    std::ranges::copy(*packed, body.subspan(attribute_bytes).begin());
   }
   const Launch::Request request{.place = place,
                                 .function = reinterpret_cast<std::uintptr_t>(handle),
