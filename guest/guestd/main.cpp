@@ -5,13 +5,13 @@
 
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction and kill are POSIX, not C++
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <string>
 #include <thread>
 
+#include "src/command_line/command_line.hpp"
 #include "src/transport/claim.hpp"
 #include "src/transport/ivshmem_device.hpp"
 
@@ -24,14 +24,14 @@ extern "C" void on_signal(int) { told_to_end = 1; }
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Reports dead clients of this VM to the host, until SIGTERM."};
   std::string uri = "ivshmem:auto";
   std::uint32_t interval_ms = 250;
-  app.add_option("-e,--endpoint", uri, "ivshmem:auto[?region=NAME] or ivshmem:PCI-ADDRESS")->capture_default_str();
-  app.add_option("--interval", interval_ms, "milliseconds between looks")
-      ->check(CLI::Range(1U, 60'000U))
-      ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  isthmus::CommandLine line("Reports dead clients of this VM to the host, until SIGTERM.");
+  line.option("-e,--endpoint", uri, "ivshmem:auto[?region=NAME] or ivshmem:PCI-ADDRESS")
+      .option("--interval", interval_ms, "milliseconds between looks", {.least = 1, .most = 60'000});
+  if (const auto status = line.parse(argc, argv)) {
+    return *status;
+  }
 
   const auto give_up = [](const isthmus::Error& error) {
     static_cast<void>(std::fprintf(stderr, "isthmus-guestd: %s\n", error.message.c_str()));

@@ -4,7 +4,6 @@
 
 #include <boost/crc.hpp>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -20,6 +19,7 @@
 #include "isthmus/api/probe.hpp"
 #include "isthmus/lane.hpp"
 #include "isthmus/marshal/client.hpp"
+#include "src/command_line/command_line.hpp"
 
 namespace {
 
@@ -179,30 +179,25 @@ Result<void> hash(isthmus::Lane& lane, const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Tries an Isthmus lane."};
-  app.require_subcommand(1);
+  isthmus::CommandLine line("Tries an Isthmus lane.");
   Options options;
   Result<void> (*action)(isthmus::Lane&, const Options&) = nullptr;
   const auto verb = [&](const char* name, const char* help, Result<void> (*function)(isthmus::Lane&, const Options&)) {
-    CLI::App* sub = app.add_subcommand(name, help);
-    sub->add_option("-e,--endpoint", options.endpoint, "shm:NAME, ivshmem:auto[?region=NAME] or ivshmem:PCI-ADDRESS")
-        ->capture_default_str();
-    sub->add_option("--timeout", options.timeout_ms, "milliseconds to wait for a worker")->capture_default_str();
-    sub->callback([&action, function] { action = function; });
-    return sub;
+    isthmus::CommandLine own = line.verb(name, help, [&action, function] { action = function; });
+    own.option("-e,--endpoint", options.endpoint, "shm:NAME, ivshmem:auto[?region=NAME] or ivshmem:PCI-ADDRESS")
+        .option("--timeout", options.timeout_ms, "milliseconds to wait for a worker");
+    return own;
   };
   verb("info", "attach, and say to what", info);
   verb("ping", "small calls with checked answers; prints the round trip", ping)
-      ->add_option("-n,--count", options.count, "calls")
-      ->check(CLI::Range(1U, 1'000'000'000U))
-      ->capture_default_str();
+      .option("-n,--count", options.count, "calls", {.least = 1, .most = 1'000'000'000});
   verb("hold", "call at intervals until told to stop", hold)
-      ->add_option("--interval", options.interval_ms, "milliseconds between calls")
-      ->capture_default_str();
+      .option("--interval", options.interval_ms, "milliseconds between calls");
   verb("hash", "send a file to the host and back; prints the host's SHA-256", hash)
-      ->add_option("file", options.file, "what to send")
-      ->required();
-  CLI11_PARSE(app, argc, argv);
+      .required("file", options.file, "what to send");
+  if (const auto status = line.parse(argc, argv)) {
+    return *status;
+  }
 
   auto lane = isthmus::Lane::attach(options.endpoint, {.timeout = std::chrono::milliseconds(options.timeout_ms)});
   const Result<void> outcome = lane ? action(*lane, options) : std::unexpected(lane.error());

@@ -2,7 +2,6 @@
 
 // isthmusd: serves VMs and processes of this machine with workers, by its configuration file (docs/isthmusd.md).
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
 #include <tuple>
@@ -10,6 +9,7 @@
 #include "host/config.hpp"
 #include "host/daemon/daemon.hpp"
 #include "host/daemon/log.hpp"
+#include "src/command_line/command_line.hpp"
 
 namespace {
 
@@ -25,15 +25,13 @@ int say(const isthmus::Error& error, int status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Serves Isthmus lanes to virtual machines and processes."};
   std::string file = "/etc/isthmus/isthmusd.toml";
   bool check_only = false;
-  app.add_option("-c,--config", file, "configuration file")->capture_default_str();
-  app.add_flag("--check", check_only, "read the configuration, say whether it is usable, and exit");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : exit_usage;
+  isthmus::CommandLine line("Serves Isthmus lanes to virtual machines and processes.");
+  line.option("-c,--config", file, "configuration file")
+      .flag("--check", check_only, "read the configuration, say whether it is usable, and exit");
+  if (const auto status = line.parse(argc, argv, exit_usage)) {
+    return *status;
   }
 
   const auto config = isthmus::host::load_config(file);

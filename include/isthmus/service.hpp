@@ -8,6 +8,7 @@
 #include <span>
 
 #include "isthmus/error.hpp"
+#include "isthmus/frame_hold.hpp"
 #include "isthmus/pending_call.hpp"
 #include "isthmus/reference.hpp"
 #include "isthmus/upcalls.hpp"
@@ -41,6 +42,10 @@ class Request {
   /// the lane ends. \pre wants_reply(), and neither reply() nor defer() was called before
   [[nodiscard]] virtual PendingCall defer() = 0;
 
+  /// Keeps the frames that this post names from the client until the hold ends: for a device that works on them after
+  /// handle() has returned. For a call it holds nothing: its frames stay the client's, until it is answered.
+  [[nodiscard]] virtual FrameHold hold_frames() = 0;
+
   /// The way back to the client; empty when it serves no upcalls. May be kept: it answers `closed` once the lane is
   /// over.
   [[nodiscard]] virtual std::shared_ptr<Upcalls> upcalls() const noexcept = 0;
@@ -56,7 +61,7 @@ class Request {
 ///
 /// handle() must not wait for what a thread of the client has yet to do: other channels may stay behind a post that
 /// stands behind this request. What waits, or takes long, is deferred. Payload that a post names is the client's again
-/// when handle() returns.
+/// when handle() returns, unless the service holds it.
 class Service {
  public:
   Service() = default;

@@ -161,16 +161,17 @@ Caller::Took Caller::take_other(Polled polled, const Incoming& incoming) noexcep
     doorbell_.flush();
   }
   const std::uint32_t call_id = incoming.header.call_id;
+  const bool is_reply = (incoming.control.flags & ~abi::flag_frames_held) == 0;
   Pending* pending = find(call_id);
   const auto given_up = std::ranges::find(abandoned_direct_, call_id);
-  if (incoming.control.flags == 0 && pending != nullptr && pending->state == Pending::State::waiting) {
+  if (is_reply && pending != nullptr && pending->state == Pending::State::waiting) {
     answer(*pending, incoming);
     ++answered_;
-  } else if (incoming.control.flags == 0 && pending != nullptr && pending->state == Pending::State::abandoned) {
+  } else if (is_reply && pending != nullptr && pending->state == Pending::State::abandoned) {
     --abandoned_;
     ++dropped_;
     release(*pending);
-  } else if (incoming.control.flags == 0 && given_up != abandoned_direct_.end()) {
+  } else if (is_reply && given_up != abandoned_direct_.end()) {
     --abandoned_;
     ++dropped_;
     abandoned_direct_.erase(given_up);

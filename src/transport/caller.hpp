@@ -125,6 +125,9 @@ class Caller {
   [[nodiscard]] std::size_t abandoned_calls() const noexcept { return abandoned_; }
   [[nodiscard]] std::uint64_t dropped_replies() const noexcept { return dropped_; }
   [[nodiscard]] std::uint64_t doorbells() const noexcept { return doorbell_.rung(); }
+  /// Whether the host said, with the answer to the last call that was made the short way, that frames of posts before
+  /// it may still be in use.
+  [[nodiscard]] bool frames_held() const noexcept { return frames_held_; }
   [[nodiscard]] std::uint64_t position() const noexcept { return requests_.position(); }
   /// Where the next reply will show.
   [[nodiscard]] RingHead next_reply() const noexcept { return replies_.head(); }
@@ -152,10 +155,11 @@ class Caller {
     Incoming incoming;
     const Polled polled = replies_.poll(incoming);
     if (polled == Polled::ready && incoming.header.call_id == direct_.id && direct_.state == Pending::State::waiting &&
-        incoming.control.flags == 0) [[likely]] {
+        (incoming.control.flags & ~abi::flag_frames_held) == 0) [[likely]] {
       if (replies_.take_news()) [[unlikely]] {
         doorbell_.flush();
       }
+      frames_held_ = incoming.control.flags != 0;
       answer(direct_, incoming);
       return Took::reply;
     }
@@ -191,6 +195,7 @@ class Caller {
   std::size_t answered_ = 0;
   std::size_t abandoned_ = 0;
   std::uint64_t dropped_ = 0;
+  bool frames_held_ = false;
 };
 
 }  // namespace isthmus

@@ -222,7 +222,11 @@ Result<Reply> Channel::call(const Message& request, std::span<std::byte> reply, 
     impl.release_kept_frames();
   }
   if (impl.any_posted) [[unlikely]] {
-    impl.retire_up_to(before);  // the twin executes in order: what was posted before an answered call is done
+    if (impl.caller.frames_held()) {
+      std::ignore = impl.retire();  // an error is the lane's, and comes back from its next use
+    } else {
+      impl.retire_up_to(before);  // the twin executes in order: what was posted before an answered call is done
+    }
   }
   if (impl.completion) [[unlikely]] {
     impl.arm();

@@ -80,6 +80,7 @@ class Twin::CurrentRequest final : public Request {
     return {keeps ? twin_->mailbox_ : std::shared_ptr<ReplyMailbox>(), incoming_->header.call_id, incoming_->header.api,
             incoming_->control.opcode};
   }
+  FrameHold hold_frames() override { return wants_reply() ? FrameHold() : FrameHold(twin_->gate_, twin_->executed_); }
   std::shared_ptr<Upcalls> upcalls() const noexcept override {
     return twin_->setup_.upcalls ? twin_->setup_.upcalls() : nullptr;
   }
@@ -94,7 +95,6 @@ class Twin::CurrentRequest final : public Request {
 Twin::Twin(Setup setup)
     : setup_(std::move(setup)),
       executed_(setup_.order != nullptr ? setup_.order->executed(setup_.number) : 0),
-      retired_(executed_),
       requests_(setup_.block->requests, setup_.block->words.request_consumed.word, setup_.first_lap, executed_),
       replies_(setup_.block->replies, setup_.block->words.reply_consumed.word, setup_.first_lap),
       doorbell_(doorbell_of(setup_.wake_up, setup_.block->words)),
@@ -105,6 +105,12 @@ Twin::Twin(Setup setup)
           wake();
         }
       })),
+      gate_(std::make_shared<RetireGate>(setup_.block->words.retired.word, executed_,
+                                         [this] {
+                                           if (stop_.load(std::memory_order_seq_cst) != Stop::no) {
+                                             wake();
+                                           }
+                                         })),
       thread_(std::make_unique<std::thread>([this] { run(); })) {}
 
 Twin::~Twin() {
@@ -122,6 +128,7 @@ Twin::~Twin() {
   }
   thread_->join();
   mailbox_->close();
+  gate_->close();
 }
 
 void Twin::stop_when_drained() noexcept {
@@ -155,10 +162,7 @@ void Twin::wake_caller() noexcept {
 }
 
 void Twin::publish_progress(bool ring) noexcept {
-  if (retired_ != executed_) {
-    setup_.block->words.retired.word.store_release(executed_);  // R1: the service's use of frames comes before
-    retired_ = executed_;  // nobody sleeps for that: who waits for frames looks at intervals
-  }
+  gate_->publish(executed_);
   if (requests_.publish_credit() || ring) {
     doorbell_.flush();
   }
@@ -166,7 +170,7 @@ void Twin::publish_progress(bool ring) noexcept {
 
 void Twin::run() {
   const auto wanted = [this]() noexcept {
-    return requests_.ready() || mailbox_->has_letters() || stop_.load(std::memory_order_relaxed) != Stop::no ||
+    return requests_.ready() || mailbox_->has_letters() || may_end(stop_.load(std::memory_order_seq_cst)) ||
            (!parked_.empty() && replies_.credit(slots_of(parked_.front())) != Credit::wait);
   };
   constexpr int pauses_after_post = 3;
@@ -174,7 +178,7 @@ void Twin::run() {
   Incoming incoming;
   for (bool going = true; going;) {
     // Looked at before the ring: what the client wrote before it closed the channel must be seen by the poll after it.
-    const Stop stop = stop_.load(std::memory_order_acquire);
+    const Stop stop = stop_.load(std::memory_order_seq_cst);
     if (stop == Stop::now) {
       break;
     }
@@ -193,7 +197,7 @@ void Twin::run() {
         going = handle(incoming);
         break;
       case Polled::empty:
-        going = stop == Stop::no;
+        going = !may_end(stop);
         if (going) {
           // More posts are likely to follow a post, and nobody waits for an answer: looking at the next line while the
           // client writes it would only slow both down.
@@ -215,8 +219,14 @@ void Twin::run() {
 }
 
 bool Twin::handle(const Incoming& incoming) {
-  if ((incoming.control.flags & abi::flag_fence) != 0 && !await_fence(abi::Fence::decode(incoming.fence))) {
-    return false;
+  if ((incoming.control.flags & ~abi::flag_post) != 0) {
+    if ((incoming.control.flags & abi::flag_frames_held) != 0) {
+      give_up("protocol violation by the client: a malformed request, with a reply's flag");
+      return false;
+    }
+    if (!await_fence(abi::Fence::decode(incoming.fence))) {
+      return false;
+    }
   }
   CurrentRequest request(*this, incoming);
   if (request.wants_reply() && ++unanswered_ > most_unanswered) {
@@ -285,10 +295,10 @@ void Twin::deliver_parked() {
   while (!parked_.empty() && has_room(parked_.front().body.size())) {
     const ReplyMailbox::Letter& letter = parked_.front();
     const std::span<const std::byte> body(letter.body);
-    replies_.write({.opcode = letter.opcode,
-                    .header = letter.header,
-                    .fixed = body.first(letter.header.fixed),
-                    .trailing = body.subspan(letter.header.fixed)});
+    write_reply({.opcode = letter.opcode,
+                 .header = letter.header,
+                 .fixed = body.first(letter.header.fixed),
+                 .trailing = body.subspan(letter.header.fixed)});
     parked_.pop_front();
     --unanswered_;
     any = true;
@@ -300,7 +310,7 @@ void Twin::deliver_parked() {
 
 Result<void> Twin::send_reply(const Outgoing& reply) {
   if (parked_.empty() && has_room(reply.size())) [[likely]] {
-    replies_.write(reply);
+    write_reply(reply);
     --unanswered_;
     doorbell_.flush();
     return {};
@@ -313,6 +323,13 @@ Result<void> Twin::send_reply(const Outgoing& reply) {
   letter.body.insert(letter.body.end(), reply.trailing.begin(), reply.trailing.end());
   parked_.push_back(std::move(letter));
   return {};
+}
+
+void Twin::write_reply(Outgoing reply) noexcept {
+  if (gate_->holds()) [[unlikely]] {
+    reply.flags |= abi::flag_frames_held;
+  }
+  replies_.write(reply);
 }
 
 void Twin::give_up(std::string reason) {

@@ -16,6 +16,7 @@
 #include "src/transport/process_mark.hpp"
 #include "src/transport/region.hpp"
 #include "src/transport/reply_mailbox.hpp"
+#include "src/transport/retire_gate.hpp"
 #include "src/transport/ring_consumer.hpp"
 #include "src/transport/ring_producer.hpp"
 #include "src/transport/sleeper.hpp"
@@ -72,6 +73,11 @@ class Twin {
   enum class Stop : std::uint8_t { no, when_drained, now };
 
   void run();
+  /// Whether the thread ends when the request ring is empty. A service that holds frames is waited for: with the thread
+  /// the channel is over, and its frames are free.
+  [[nodiscard]] bool may_end(Stop stop) const noexcept {
+    return stop == Stop::now || (stop == Stop::when_drained && !gate_->holds());
+  }
   [[nodiscard]] bool handle(const Incoming& incoming);
   [[nodiscard]] bool await_fence(abi::Fence fence);
   void take_letters();
@@ -82,11 +88,12 @@ class Twin {
   [[nodiscard]] bool has_room(std::size_t bytes);
   /// Tells the caller how far slots and frames are free, and rings if that is news, or `ring` says so.
   void publish_progress(bool ring = false) noexcept;
+  /// Puts a reply into the ring. \pre has_room()
+  void write_reply(Outgoing reply) noexcept;
   void give_up(std::string reason);
 
   Setup setup_;
   std::uint64_t executed_;  // position of the next request to be executed
-  std::uint64_t retired_;   // what the caller was told of that
   std::atomic<std::uint32_t> relay_{0};
   RingConsumer requests_;
   RingProducer replies_;
@@ -96,6 +103,7 @@ class Twin {
   std::atomic<Stop> stop_{Stop::no};
   std::atomic<bool> ended_{false};
   std::shared_ptr<ReplyMailbox> mailbox_;
+  std::shared_ptr<RetireGate> gate_;
   std::deque<ReplyMailbox::Letter> parked_;  // replies for which there was no room
   std::size_t unanswered_ = 0;               // calls taken whose replies are not in the ring yet
   ProcessMark mark_ = ProcessMark::current();

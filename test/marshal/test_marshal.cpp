@@ -13,7 +13,7 @@
 #include "isthmus/marshal/dispatcher.hpp"
 #include "test/support/loopback.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::marshal_tests {
 namespace {
 
 using marshal::bytes_of;
@@ -392,4 +392,4 @@ TEST(ReadFixedTest, EveryByteOfTheExcessCounts) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::marshal_tests

@@ -17,7 +17,7 @@
 #include "test/support/loopback.hpp"
 #include "test/support/random.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::negotiation_tests {
 namespace {
 
 using marshal::ApiVersion;
@@ -455,4 +455,4 @@ TEST(MergeTest, NothingIsTakenOverWhereBothServeTheSame) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::negotiation_tests

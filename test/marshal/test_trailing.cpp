@@ -11,7 +11,7 @@
 #include "test/support/must.hpp"
 #include "test/support/random.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::trailing_tests {
 namespace {
 
 using marshal::TrailingReader;
@@ -231,4 +231,4 @@ TEST(TrailingTest, RandomBytesAreReadWithinTheirBoundsOrRefused) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::trailing_tests

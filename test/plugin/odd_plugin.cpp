@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Plug-ins that go wrong, one for each kind, chosen by the definition ODD_PLUGIN; and one that tells what it sees.
+// Plug-ins that go wrong, one for each kind, and one that tells what it sees. All are this one object and a word beside
+// it.
 
 #include <unistd.h>
 
@@ -9,9 +10,12 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "isthmus/api/probe.hpp"
 #include "isthmus/plugin.hpp"
+
+extern "C" const char odd_plugin_kind[];  // odd_plugin_kind.c
 
 namespace {
 
@@ -19,7 +23,7 @@ using isthmus::Errc;
 using isthmus::plugin::Backend;
 using isthmus::plugin::Host;
 
-constexpr std::string_view odd = ODD_PLUGIN;
+const std::string_view odd = odd_plugin_kind;
 
 class OddBackend final : public Backend {
  public:
@@ -88,16 +92,11 @@ isthmus::Result<std::unique_ptr<Backend>> open_lane(Host& host) {
 
 }  // namespace
 
-#ifdef ODD_FUTURE
-extern "C" const isthmus::plugin::Descriptor* isthmus_plugin_entry() noexcept {
-  static constexpr isthmus::plugin::Descriptor descriptor{
-      .abi = 99, .name = ODD_PLUGIN, .prepare = prepare, .open_lane = open_lane};
+// What ISTHMUS_PLUGIN defines, but that the kind decides.
+extern "C" __attribute__((visibility("default"))) const isthmus::plugin::Descriptor* isthmus_plugin_entry() noexcept {
+  static const isthmus::plugin::Descriptor descriptor{.abi = odd == "future" ? 99 : isthmus::plugin::abi,
+                                                      .name = odd_plugin_kind,
+                                                      .prepare = prepare,
+                                                      .open_lane = open_lane};
   return &descriptor;
 }
-#elif !defined(ODD_NO_ENTRY)
-ISTHMUS_PLUGIN(ODD_PLUGIN, prepare, open_lane)
-#else
-// Loads, and is no plug-in; what stands above is used all the same.
-extern "C" __attribute__((visibility("default"))) void isthmus_odd_plugin_unused(Host& host);
-extern "C" void isthmus_odd_plugin_unused(Host& host) { static_cast<void>(prepare() && open_lane(host)); }
-#endif

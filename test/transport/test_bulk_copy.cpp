@@ -36,7 +36,7 @@
 #include "test/support/test_region.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::bulk_copy_tests {
 namespace {
 
 using namespace std::chrono_literals;
@@ -575,4 +575,4 @@ TEST(ReserveCopyTest, ALargeCopyGoesThroughTheReserveWhenEveryFrameIsInUse) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::bulk_copy_tests

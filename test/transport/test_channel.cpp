@@ -15,7 +15,7 @@
 #include "isthmus/abi.hpp"
 #include "test/support/loopback.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::channel_tests {
 namespace {
 
 // Echoes the whole body; opcode 2 sleeps first, opcode 3 is left unanswered, opcode 4 counts.
@@ -236,4 +236,4 @@ TEST(LapTest, LapsSurviveTheWrapOf32Bits) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::channel_tests

@@ -5,7 +5,7 @@
 
 #include "isthmus/endpoint.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::endpoint_tests {
 namespace {
 
 struct GoodUri {
@@ -91,4 +91,4 @@ TEST(EndpointTest, EverythingElseIsAnErrorThatShowsTheForms) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::endpoint_tests

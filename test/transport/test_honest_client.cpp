@@ -23,7 +23,7 @@
 #include "test/support/loopback.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::honest_client_tests {
 namespace {
 
 using namespace std::chrono_literals;
@@ -318,4 +318,4 @@ INSTANTIATE_TEST_SUITE_P(Kinds, HonestClientTest, testing::Values(LoopbackKind::
                          [](const auto& instance) { return instance.param == LoopbackKind::shm ? "shm" : "vm"; });
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::honest_client_tests

@@ -24,7 +24,7 @@
 #include "test/support/random.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::hostile_client_tests {
 namespace {
 
 using namespace std::chrono_literals;
@@ -379,6 +379,7 @@ TEST_P(HostileClientTest, MalformedDescriptorsEndTheLaneWithTheChannelsNumber) {
                          Bad{.control = {.slots = 1}, .header = {.size = 0xffff'ffff}},
                          Bad{.control = {.slots = 1, .flags = 15}, .header = {}},
                          Bad{.control = {.slots = 1, .flags = abi::flag_continuation}, .header = {}},
+                         Bad{.control = {.slots = 1, .flags = abi::flag_frames_held}, .header = {}},
                          Bad{.control = {.slots = 1}, .header = {.fixed = 9, .size = 8}},
                          Bad{.control = {.slots = 20}, .header = {.size = 1100}}}) {
     const LaneEnd end = fatal_round([&](Hand& hand) {
@@ -528,4 +529,4 @@ INSTANTIATE_TEST_SUITE_P(Kinds, HostileClientTest, testing::Values(LoopbackKind:
                          [](const auto& instance) { return instance.param == LoopbackKind::shm ? "shm" : "vm"; });
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::hostile_client_tests

@@ -21,7 +21,7 @@
 #include "test/support/test_region.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::hostile_host_tests {
 namespace {
 
 using namespace std::chrono_literals;
@@ -365,4 +365,4 @@ INSTANTIATE_TEST_SUITE_P(Kernels, HostileHostTest, testing::Values(Kernel::share
                          [](const auto& instance) { return instance.param == Kernel::shared ? "shared" : "apart"; });
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::hostile_host_tests

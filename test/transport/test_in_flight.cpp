@@ -17,7 +17,7 @@
 #include "test/support/loopback.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::in_flight_tests {
 namespace {
 
 constexpr std::uint16_t op_later = 1;   // deferred; answered by another thread, in another order; echoes
@@ -304,4 +304,4 @@ INSTANTIATE_TEST_SUITE_P(Kinds, InFlightTest, testing::Values(LoopbackKind::shm,
                          [](const auto& instance) { return instance.param == LoopbackKind::shm ? "shm" : "vm"; });
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::in_flight_tests

@@ -22,7 +22,7 @@
 #include "test/support/watchdog.hpp"
 #include "test/transport/lane_holder.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::ivshmem_tests {
 namespace {
 
 using namespace std::chrono_literals;
@@ -445,4 +445,4 @@ TEST(IvshmemClaimTest, ALaneThatChangesHandsIsNeverTakenForDead) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::ivshmem_tests

@@ -15,7 +15,7 @@
 #include "test/support/loopback.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::liveness_tests {
 namespace {
 
 using namespace std::chrono_literals;
@@ -258,4 +258,4 @@ INSTANTIATE_TEST_SUITE_P(Kinds, LivenessTest, testing::Values(LoopbackKind::shm,
                          [](const auto& instance) { return instance.param == LoopbackKind::shm ? "shm" : "vm"; });
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::liveness_tests

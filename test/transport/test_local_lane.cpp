@@ -13,7 +13,7 @@
 #include "isthmus/local_lane.hpp"
 #include "test/support/must.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::local_lane_tests {
 namespace {
 
 constexpr std::uint16_t op_add = 1;  // answers with the number of requests so far
@@ -131,4 +131,4 @@ TEST_F(LocalLaneTest, AChildOfTheClientOwnsNothingAndTheClientGoesOn) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::local_lane_tests

@@ -13,7 +13,7 @@
 #include "test/support/loopback.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::order_tests {
 namespace {
 
 constexpr std::uint16_t op_step = 1;    // fixed part: the number of the step
@@ -255,4 +255,4 @@ TEST(OrderAcrossChannels, TwoFencesInACircleHoldUpNothingButTheirLane) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::order_tests

@@ -18,7 +18,7 @@
 #include "test/support/random.hpp"
 #include "test/support/test_region.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::region_tests {
 namespace {
 
 using abi::RegionHeader;
@@ -473,4 +473,4 @@ TEST(ChannelBlockTest, OffsetsThatAreNotAlignedOrFarOutsideAreNotFound) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::region_tests

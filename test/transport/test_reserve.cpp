@@ -10,7 +10,7 @@
 #include "src/transport/slab.hpp"
 #include "test/support/test_region.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::reserve_tests {
 namespace {
 
 class ReserveTest : public testing::Test {
@@ -66,4 +66,4 @@ TEST_F(ReserveTest, AFrameThatMovesStaysOut) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::reserve_tests

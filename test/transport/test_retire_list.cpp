@@ -13,7 +13,7 @@
 #include "test/support/test_region.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::retire_list_tests {
 namespace {
 
 using namespace std::chrono_literals;
@@ -182,4 +182,4 @@ TEST_F(RetireListTest, NoBlockIsGivenOutBeforeTheHostHasPassedIt) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::retire_list_tests

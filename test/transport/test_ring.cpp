@@ -15,7 +15,7 @@
 #include "src/transport/ring_producer.hpp"
 #include "test/support/random.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::ring_tests {
 namespace {
 
 // One ring in private memory, prepared as a client prepares it.
@@ -474,7 +474,6 @@ INSTANTIATE_TEST_SUITE_P(
                     BadHead{.name = "ContinuationAsHead", .slots = 1, .flags = abi::flag_continuation},
                     BadHead{
                         .name = "ContinuationAndPost", .slots = 1, .flags = abi::flag_continuation | abi::flag_post},
-                    BadHead{.name = "UnknownFlag8", .slots = 1, .flags = 8},
                     BadHead{.name = "AllFlags", .slots = 1, .flags = 15}),
     [](const auto& instance) { return instance.param.name; });
 
@@ -585,4 +584,4 @@ TEST(HostileRingTest, WhateverTheRingHoldsAPollStaysInsideItsLimits) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::ring_tests

@@ -18,7 +18,7 @@
 #include "test/support/random.hpp"
 #include "test/support/test_region.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::slab_tests {
 namespace {
 
 constexpr std::uint64_t kib = 1024;
@@ -364,4 +364,4 @@ TEST(SmallSlabTest, TheSmallestRegionServesEverySizeInTurn) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::slab_tests

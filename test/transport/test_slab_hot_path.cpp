@@ -24,7 +24,7 @@
 #include "test/support/test_region.hpp"
 #include "test/support/watchdog.hpp"
 
-namespace isthmus::test {
+namespace isthmus::test::slab_hot_path_tests {
 namespace {
 
 using namespace std::chrono_literals;
@@ -549,4 +549,4 @@ TEST_F(SlabHotPathTest, AChildAfterForkGetsErrorsAndItsParentGoesOn) {
 }
 
 }  // namespace
-}  // namespace isthmus::test
+}  // namespace isthmus::test::slab_hot_path_tests

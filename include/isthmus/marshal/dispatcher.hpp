@@ -49,6 +49,8 @@ class Call {
   /// Keeps the call, to be answered later (Request::defer()); what the handler returns is dropped then.
   /// \pre wants_reply(), and it was not called before
   [[nodiscard]] PendingCall defer() { return request_->defer(); }
+  /// Keeps the frames that this post names from the client until the hold ends (Request::hold_frames()).
+  [[nodiscard]] FrameHold hold_frames() { return request_->hold_frames(); }
   /// The way back to the client; empty when it serves no upcalls.
   [[nodiscard]] std::shared_ptr<Upcalls> upcalls() const noexcept { return request_->upcalls(); }
 
