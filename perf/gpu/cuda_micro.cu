@@ -45,7 +45,9 @@ long long now_ns() {
 double cpu_seconds() {
   rusage used{};
   getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
@@ -213,7 +215,8 @@ Samples first_call(int /*n*/) {
   return {"us", {static_cast<double>(now_ns() - begin) / 1e3}};
 }
 
-// From the start of the process, which CUDA_MICRO_BEGAN tells (nanoseconds of CLOCK_MONOTONIC), to the first kernel's end.
+// From the start of the process, which CUDA_MICRO_BEGAN tells (nanoseconds of CLOCK_MONOTONIC), to the first kernel's
+// end.
 Samples first_kernel(int /*n*/) {
   const char* began = std::getenv("CUDA_MICRO_BEGAN");
   if (began == nullptr) {
