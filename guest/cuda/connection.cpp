@@ -11,6 +11,7 @@ namespace isthmus::cuda {
 namespace {
 
 constinit thread_local bool runs_host_function = false;
+constinit thread_local ContextStack the_stack;
 
 // One line, once, and only where somebody asked: the library lives in strangers' processes.
 void explain(const Error& error) {
@@ -49,6 +50,8 @@ bool is_for_good(CUresult code) noexcept {
 }
 
 }  // namespace
+
+ContextStack& ContextStack::mine() noexcept { return the_stack; }
 
 bool in_host_function() noexcept { return runs_host_function; }
 
@@ -101,10 +104,19 @@ Result<void> Connection::start() {
   return {};
 }
 
+void Connection::forget_failure(Id context) noexcept {
+  if (failed_context_.load(std::memory_order_relaxed) == context) {
+    failed_context_.store(0, std::memory_order_relaxed);
+    failure_.store(CUDA_SUCCESS, std::memory_order_relaxed);
+  }
+}
+
 CUresult Connection::note(CUresult code) noexcept {
   if (is_for_good(code)) {
     CUresult none = CUDA_SUCCESS;
-    failure_.compare_exchange_strong(none, code, std::memory_order_relaxed);
+    if (failure_.compare_exchange_strong(none, code, std::memory_order_relaxed)) {
+      failed_context_.store(ContextStack::mine().top(), std::memory_order_relaxed);
+    }
   }
   return code;
 }

@@ -11,6 +11,7 @@
 #include <span>
 #include <unordered_map>
 
+#include "guest/cuda/context_stack.hpp"
 #include "isthmus/lane.hpp"
 #include "isthmus/marshal/client.hpp"
 #include "isthmus/marshal/dispatcher.hpp"
@@ -37,7 +38,7 @@ class Connection {
   ~Connection() = default;
 
   /// Sends and waits. The code is the backend's; CUDA_ERROR_DEVICE_UNAVAILABLE when the lane is over; and once the
-  /// device has failed, that failure, before anything is sent.
+  /// current context has failed, that failure, before anything is sent.
   template <marshal::MessageKind M>
   [[nodiscard]] Expected<marshal::Outcome<M>> call(const typename M::Request& request,
                                                    std::span<const std::byte> trailing = {},
@@ -47,7 +48,7 @@ class Connection {
     }
     return call_anyway<M>(request, trailing, reply_trailing);
   }
-  /// As call(), also after the device has failed.
+  /// As call(), also after the context has failed.
   template <marshal::MessageKind M>
   [[nodiscard]] Expected<marshal::Outcome<M>> call_anyway(const typename M::Request& request,
                                                           std::span<const std::byte> trailing = {},
@@ -101,10 +102,17 @@ class Connection {
   [[nodiscard]] Result<Channel*> channel() { return lane_.channel(); }
   [[nodiscard]] Result<Frame> allocate(std::size_t bytes) { return lane_.allocate(bytes); }
 
-  /// What the device has failed with, for good, or CUDA_SUCCESS.
-  [[nodiscard]] CUresult failure() const noexcept { return failure_.load(std::memory_order_relaxed); }
-  void forget_failure() noexcept { failure_.store(CUDA_SUCCESS, std::memory_order_relaxed); }
-  /// Keeps a code that all later calls answer, if it is one of those.
+  /// What the calling thread's context has failed with, for good, or CUDA_SUCCESS.
+  [[nodiscard]] CUresult failure() const noexcept {
+    const CUresult code = failure_.load(std::memory_order_relaxed);
+    return code == CUDA_SUCCESS || failed_context_.load(std::memory_order_relaxed) != ContextStack::mine().top()
+               ? CUDA_SUCCESS
+               : code;
+  }
+  /// The context is gone, and its failure with it.
+  void forget_failure(Id context) noexcept;
+  /// Keeps a code that all later calls in this context answer, if it is one of those. The driver answers it, too; here
+  /// it stops posts.
   CUresult note(CUresult code) noexcept;
   /// The driver's code of a status; notes it.
   [[nodiscard]] CUresult code_of(std::int32_t status) noexcept;
@@ -130,7 +138,8 @@ class Connection {
   Hello::Reply host_;
   bool synchronous_ = false;
   bool launches_block_ = false;
-  std::atomic<CUresult> failure_{CUDA_SUCCESS};
+  std::atomic<CUresult> failure_{CUDA_SUCCESS};  // the first; of failed_context_
+  std::atomic<Id> failed_context_{0};
 
   std::mutex mutex_;  // guards functions_ and last_token_
   std::unordered_map<std::uint64_t, std::function<void(CUresult)>> functions_;

@@ -101,7 +101,9 @@ CUresult CUDAAPI cuDevicePrimaryCtxRelease(CUdevice number) {
     }
     device.active.store(false, std::memory_order_release);
     cuda.forget_context(device.primary);
-    return cuda.lane->tell<ReleasePrimary>({.id = device.primary, .device = index});
+    const auto done = cuda.lane->call_anyway<ReleasePrimary>({.id = device.primary, .device = index});
+    cuda.lane->forget_failure(device.primary);
+    return done ? CUDA_SUCCESS : done.error();
   });
 }
 
@@ -116,7 +118,7 @@ CUresult CUDAAPI cuDevicePrimaryCtxReset(CUdevice number) {
     if (!done) {
       return done.error();
     }
-    cuda.lane->forget_failure();
+    cuda.lane->forget_failure(device.primary);
     return CUDA_SUCCESS;
   });
 }
@@ -155,7 +157,7 @@ CUresult CUDAAPI cuCtxCreate(CUcontext* context, CUctxCreateParams* parameters, 
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
     const auto index = static_cast<std::uint32_t>(number);
-    const auto made = cuda.lane->call<CreateContext>({.id = *id, .device = index, .flags = flags});
+    const auto made = cuda.lane->call_anyway<CreateContext>({.id = *id, .device = index, .flags = flags});
     if (!made) {
       cuda.contexts.cancel(*id);
       return made.error();
@@ -176,7 +178,9 @@ CUresult CUDAAPI cuCtxDestroy(CUcontext context) {
     }
     here.cuda.forget_context(here.context);
     here.cuda.contexts.remove(here.context);
-    return here.lane().tell<DestroyContext>({.id = here.context});
+    const auto gone = here.lane().call_anyway<DestroyContext>({.id = here.context});
+    here.lane().forget_failure(here.context);
+    return gone ? CUDA_SUCCESS : gone.error();
   });
 }
 

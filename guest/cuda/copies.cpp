@@ -24,10 +24,14 @@ constexpr std::size_t box_staging = std::size_t{16} << 20;
 
 std::uint64_t address_at(const void* at) { return reinterpret_cast<std::uintptr_t>(at); }
 
-// Where a piece of host memory lies in the slab, if it is pinned.
-std::optional<Reference> pinned_reference(const Frontend& cuda, const void* at, std::size_t bytes) {
+// Where a piece of host memory lies in the slab, if it is pinned. Errors: CUDA_ERROR_INVALID_VALUE (no memory of the
+// host's).
+Expected<std::optional<Reference>> pinned_reference(const Frontend& cuda, const void* at, std::uint64_t bytes) {
   const auto range = cuda.memory.find(address_at(at));
-  if (!range || range->value.kind != MemoryKind::pinned || !range->holds(address_at(at), bytes)) {
+  if (at == nullptr || (range && range->value.kind != MemoryKind::pinned)) {
+    return std::unexpected(CUDA_ERROR_INVALID_VALUE);
+  }
+  if (!range || !range->holds(address_at(at), bytes)) {
     return std::nullopt;
   }
   return Reference::make(0, range->value.offset + (address_at(at) - range->base), bytes);
@@ -180,12 +184,13 @@ CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const voi
     return CUDA_SUCCESS;
   }
   const Knowledge known = device_knowledge(here.cuda, to, bytes);
-  if (from == nullptr || known == Knowledge::outside) {
+  const auto slab = pinned_reference(here.cuda, from, bytes);
+  if (!slab || known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  if (const auto slab = pinned_reference(here.cuda, from, bytes)) {
+  if (*slab) {
     return here.lane().send<CopySlab>(when == When::later && known == Knowledge::inside,
-                                      {.place = place, .device = to, .slab = *slab});
+                                      {.place = place, .device = to, .slab = **slab});
   }
   if (bytes <= most_inline) {
     return here.lane().send<CopyIn>(known == Knowledge::inside, {.place = place, .to = to},
@@ -201,12 +206,13 @@ CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr fr
     return CUDA_SUCCESS;
   }
   const Knowledge known = device_knowledge(here.cuda, from, bytes);
-  if (to == nullptr || known == Knowledge::outside) {
+  const auto slab = pinned_reference(here.cuda, to, bytes);
+  if (!slab || known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  if (const auto slab = pinned_reference(here.cuda, to, bytes)) {
+  if (*slab) {
     return here.lane().send<CopySlab>(when == When::later && known == Knowledge::inside,
-                                      {.place = place, .device = from, .slab = *slab, .to_slab = 1});
+                                      {.place = place, .device = from, .slab = **slab, .to_slab = 1});
   }
   if (bytes <= most_inline) {
     const auto read = here.lane().call<CopyOut>({.place = place, .from = from, .size = bytes}, {},
@@ -346,7 +352,7 @@ std::uint64_t reach(const GivenSide& side, const Extent& extent) {
 }
 
 // The side as it travels, if it needs no staging.
-std::optional<BoxSide> direct_side(const Frontend& cuda, const GivenSide& side, const Extent& extent) {
+Expected<std::optional<BoxSide>> direct_side(const Frontend& cuda, const GivenSide& side, const Extent& extent) {
   BoxSide box{.pitch = side.pitch, .height = side.height, .x = side.x, .y = side.y, .z = side.z};
   if (side.type == CU_MEMORYTYPE_DEVICE) {
     box.address = side.address;
@@ -354,9 +360,12 @@ std::optional<BoxSide> direct_side(const Frontend& cuda, const GivenSide& side, 
   }
   const auto slab = pinned_reference(cuda, host_at(side.address), reach(side, extent));
   if (!slab) {
+    return std::unexpected(slab.error());
+  }
+  if (!*slab) {
     return std::nullopt;
   }
-  box.slab = *slab;
+  box.slab = **slab;
   return box;
 }
 
@@ -445,16 +454,19 @@ CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box
   }
   const auto direct_from = direct_side(here.cuda, from, extent);
   const auto direct_to = direct_side(here.cuda, to, extent);
-  if (!direct_from) {
-    return staged_box(here, place, from, *direct_to, extent, true);
+  if (!direct_from || !direct_to) {
+    return direct_from ? direct_to.error() : direct_from.error();
   }
-  if (!direct_to) {
-    return staged_box(here, place, to, *direct_from, extent, false);
+  if (!*direct_from) {
+    return staged_box(here, place, from, **direct_to, extent, true);
+  }
+  if (!*direct_to) {
+    return staged_box(here, place, to, **direct_from, extent, false);
   }
   const bool may_post = known && (when == When::later || (!from_host && !to_host));
   return here.lane().send<CopyBox>(may_post, {.place = place,
-                                              .from = *direct_from,
-                                              .to = *direct_to,
+                                              .from = **direct_from,
+                                              .to = **direct_to,
                                               .width = extent.width,
                                               .height = extent.height,
                                               .depth = extent.depth});

@@ -16,8 +16,6 @@ std::optional<ProcessMark>& owner_mark() {
   return mark;
 }
 
-constinit thread_local ContextStack the_stack;
-
 struct Adapted {
   CUdevice_attribute attribute;
   int value;
@@ -157,8 +155,6 @@ CUresult Frontend::use_slab(Id context, const Frame& frame) {
   }
   return code;
 }
-
-ContextStack& ContextStack::mine() noexcept { return the_stack; }
 
 Expected<Place> place_of(const Here& here, CUstream stream, Id implied) {
   const Id id = stream == nullptr ? implied : reinterpret_cast<std::uintptr_t>(stream);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "guest/cuda/connection.hpp"
+#include "guest/cuda/context_stack.hpp"
 #include "guest/cuda/handles.hpp"
 #include "isthmus/frame.hpp"
 #include "src/gpu/cuda/cu.hpp"
@@ -53,8 +54,8 @@ struct FunctionRecord {
   Id context = 0;  ///< 0 for a kernel
   bool kernel = false;
   std::string name;
-  FunctionInfo info;
-  std::vector<ParameterRow> parameters;
+  FunctionInfo info{};
+  std::vector<ParameterRow> parameters{};
   std::uint32_t parameter_bytes = 0;
 
   /// An attribute's value, or nothing where the driver did not tell.
@@ -144,26 +145,6 @@ class Frontend {
 
   std::mutex arenas_mutex_;
   std::vector<bool> arenas_;  // that the driver knows
-};
-
-/// The contexts that a thread has made current, the last one on top. No destructor: programs call from exit handlers.
-class ContextStack {
- public:
-  [[nodiscard]] static ContextStack& mine() noexcept;
-  [[nodiscard]] Id top() const noexcept { return depth_ == 0 ? 0 : contexts_.at(depth_ - 1); }
-  /// False when it is full.
-  [[nodiscard]] bool push(Id context) noexcept {
-    if (depth_ == contexts_.size()) {
-      return false;
-    }
-    contexts_.at(depth_++) = context;
-    return true;
-  }
-  Id pop() noexcept { return depth_ == 0 ? 0 : contexts_.at(--depth_); }
-
- private:
-  std::array<Id, 64> contexts_{};
-  std::size_t depth_ = 0;
 };
 
 /// Where a thread is when it calls.

@@ -260,7 +260,7 @@ struct CopyDevice : Kind<18> {
 /// One side of a box: in the slab, where `slab` has a length, or at a device address. Bytes.
 struct BoxSide {
   std::uint64_t address = 0;
-  Reference slab;
+  Reference slab{};
   std::uint64_t pitch = 0;
   std::uint64_t height = 0;  ///< rows in a slice
   std::uint64_t x = 0;
