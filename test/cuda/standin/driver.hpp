@@ -14,6 +14,8 @@
 #include "test/cuda/standin/handles.hpp"
 #include "test/cuda/standin/memory_map.hpp"
 #include "test/cuda/standin/module.hpp"
+#include "test/cuda/standin/physical.hpp"
+#include "test/cuda/standin/pool.hpp"
 
 namespace isthmus::standin {
 
@@ -26,6 +28,8 @@ struct PrimaryContext {
   std::shared_ptr<Context> context;  ///< null while inactive
   unsigned users = 0;
   unsigned flags = 0;
+  CUmemoryPool default_pool = nullptr;  ///< made when it is first asked for
+  CUmemoryPool pool = nullptr;          ///< that cuMemAllocAsync uses
 };
 
 /// Everything of the process. Never destroyed: threads of ours run until the process ends.
@@ -42,6 +46,8 @@ struct Driver {
   Handles<CUgraph, Graph> graphs{8};
   Handles<CUgraphNode, GraphNode> graph_nodes{9};
   Handles<CUgraphExec, GraphExec> graph_execs{10};
+  Handles<CUmemoryPool, Pool> pools{11};
+  Handles<CUmemGenericAllocationHandle, Physical> physicals{12};
   std::array<PrimaryContext, 8> primaries;  // as many as settings() allows devices
 };
 

@@ -56,6 +56,13 @@ class Handles {
     return object;
   }
 
+  void each(const std::function<void(T&)>& visit) const {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [handle, object] : objects_) {
+      visit(*object);
+    }
+  }
+
   /// Forgets every object of which `belongs` is true.
   void drop(const std::function<bool(const T&)>& belongs) {
     std::vector<std::shared_ptr<T>> dropped;  // destroyed without the lock

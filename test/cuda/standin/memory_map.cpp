@@ -9,6 +9,7 @@
 
 #include "test/cuda/standin/address.hpp"
 #include "test/cuda/standin/failure.hpp"
+#include "test/cuda/standin/physical.hpp"
 #include "test/cuda/standin/settings.hpp"
 
 namespace isthmus::standin {
@@ -212,7 +213,7 @@ void MemoryMap::unreserve(CUdeviceptr start, std::size_t size) {
   reserved_.erase(found);
 }
 
-void MemoryMap::map(CUdeviceptr start, std::size_t size, int file, std::size_t offset, CUdevice device) {
+void MemoryMap::map(CUdeviceptr start, std::size_t size, std::size_t offset, const std::shared_ptr<Physical>& memory) {
   const std::scoped_lock lock(mutex_);
   auto range = reserved_.upper_bound(start);
   require(range != reserved_.begin(), CUDA_ERROR_INVALID_VALUE, "not reserved");
@@ -222,18 +223,20 @@ void MemoryMap::map(CUdeviceptr start, std::size_t size, int file, std::size_t o
   const auto next = blocks_.lower_bound(start);
   require(at(start) == blocks_.end() && (next == blocks_.end() || next->first >= start + size),
           CUDA_ERROR_INVALID_VALUE, "mapped already");
-  require(
-      mmap(pointer_to(start), size, PROT_NONE, MAP_SHARED | MAP_FIXED, file, static_cast<off_t>(offset)) != MAP_FAILED,
-      CUDA_ERROR_OUT_OF_MEMORY, "the host's memory");
+  require(mmap(pointer_to(start), size, PROT_NONE, MAP_SHARED | MAP_FIXED, memory->file, static_cast<off_t>(offset)) !=
+              MAP_FAILED,
+          CUDA_ERROR_OUT_OF_MEMORY, "the host's memory");
   blocks_.emplace(start, Block{.start = start,
                                .size = size,
                                .kind = Block::Kind::mapped,
-                               .device = device,
+                               .device = memory->properties.location.id,
                                .id = ++last_id_,
+                               .physical = memory,
                                .writable = false});
 }
 
 void MemoryMap::unmap(CUdeviceptr start, std::size_t size) {
+  std::vector<std::shared_ptr<Physical>> dropped;  // go without the lock, as they come back here to be counted
   const std::scoped_lock lock(mutex_);
   const CUdeviceptr end = start + size;
   std::size_t found = 0;
@@ -245,6 +248,7 @@ void MemoryMap::unmap(CUdeviceptr start, std::size_t size) {
   require(size > 0 && found == size, CUDA_ERROR_INVALID_VALUE, "not all of it is mapped");
   for (auto block = blocks_.lower_bound(start); block != blocks_.end() && block->first < end;) {
     release(block->second);
+    dropped.push_back(std::move(block->second.physical));
     block = blocks_.erase(block);
   }
 }

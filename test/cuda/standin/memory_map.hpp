@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -14,6 +15,7 @@
 namespace isthmus::standin {
 
 class Context;
+struct Physical;
 
 /// One piece of memory that the device knows.
 struct Block {
@@ -33,8 +35,9 @@ struct Block {
   CUdevice device = 0;
   unsigned flags = 0;
   unsigned long long id = 0;
-  bool freed = false;    ///< by cuMemFreeAsync, which has not come to it yet
-  bool writable = true;  ///< `mapped`: cuMemSetAccess allowed it
+  bool freed = false;                    ///< by cuMemFreeAsync, which has not come to it yet
+  std::shared_ptr<Physical> physical{};  ///< of `mapped`
+  bool writable = true;                  ///< `mapped`: cuMemSetAccess allowed it
 
   [[nodiscard]] bool on_device() const noexcept { return kind != Kind::pinned && kind != Kind::registered; }
 };
@@ -64,7 +67,7 @@ class MemoryMap {
   // Virtual memory: an address range, and memory of `device` mapped into it.
   CUdeviceptr reserve(std::size_t size, std::size_t alignment, CUdeviceptr wanted);
   void unreserve(CUdeviceptr start, std::size_t size);
-  void map(CUdeviceptr start, std::size_t size, int file, std::size_t offset, CUdevice device);
+  void map(CUdeviceptr start, std::size_t size, std::size_t offset, const std::shared_ptr<Physical>& memory);
   void unmap(CUdeviceptr start, std::size_t size);
   void set_access(CUdeviceptr start, std::size_t size, bool writable);
 
