@@ -81,7 +81,9 @@ TEST_F(Cudart, refuses_a_configuration_that_nobody_pushed_and_too_deep_a_stack) 
   dim3 block;
   std::size_t shared_bytes = 0;
   cudaStream_t stream = nullptr;
-  const auto pop = [&] { return __cudaPopCallConfiguration(&grid, &block, &shared_bytes, static_cast<void*>(&stream)); };
+  const auto pop = [&] {
+    return __cudaPopCallConfiguration(&grid, &block, &shared_bytes, static_cast<void*>(&stream));
+  };
   expect_error(pop(), cudaErrorMissingConfiguration);
   unsigned depth = 0;
   while (__cudaPushCallConfiguration(dim3(depth + 1), dim3(1), 0, nullptr) == 0) {
@@ -207,8 +209,7 @@ TEST_F(Cudart, gives_the_program_the_address_of_a_managed_variable) {
 }
 
 TEST_F(Cudart, loads_and_forgets_a_module_of_its_own) {
-  static const char* const ptx =
-      ".version 8.0\n.target sm_90\n.address_size 64\n.visible .entry nothing() { ret; }\n";
+  static const char* const ptx = ".version 8.0\n.target sm_90\n.address_size 64\n.visible .entry nothing() { ret; }\n";
   FatBinaryWrapper wrapper{.version = 2, .data = ptx};
   const char host = 0;
   void** handle = __cudaRegisterFatBinary(&wrapper);
@@ -252,6 +253,7 @@ TEST_F(Cudart, finds_the_drivers_entry_points_by_name) {
   EXPECT_EQ(status, cudaDriverEntryPointSuccess);
   ASSERT_NE(found, nullptr);
   unsigned long long address = 0;
+  EXPECT_EQ(cudaFree(nullptr), cudaSuccess) << "which makes a context";
   EXPECT_EQ(reinterpret_cast<int (*)(unsigned long long*, std::size_t)>(found)(&address, 64), 0);
   EXPECT_EQ(cudaFree(reinterpret_cast<void*>(address)), cudaSuccess);  // NOLINT(performance-no-int-to-ptr): so it is
   EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuNoSuchThing", &found, 13000, cudaEnableDefault, &status), cudaSuccess);

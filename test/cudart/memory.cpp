@@ -53,8 +53,7 @@ TEST_F(CudartMemory, copies_in_every_direction) {
   EXPECT_EQ(cudaStreamSynchronize_ptsz(nullptr), cudaSuccess);
   EXPECT_EQ(got, std::vector<int>(100));
   EXPECT_EQ(cudaMemcpyPeer(second, 0, first, 0, size), cudaSuccess);
-  expect_error(cudaMemcpy(first, wanted.data(), size, static_cast<cudaMemcpyKind>(7)),
-               cudaErrorInvalidMemcpyDirection);
+  expect_error(cudaMemcpy(first, wanted.data(), size, static_cast<cudaMemcpyKind>(7)), cudaErrorInvalidMemcpyDirection);
   expect_error(cudaMemcpy(nullptr, wanted.data(), size, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
   expect_error(cudaMemcpy(first, nullptr, size, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
   expect_error(cudaMemcpyPeer(second, 0, first, 3, size), cudaErrorInvalidDevice);
@@ -191,8 +190,8 @@ TEST_F(CudartMemory, calls_the_program_back_in_a_streams_order) {
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
   Called called;
-  EXPECT_EQ(cudaLaunchHostFunc(stream, [](void* data) { ++static_cast<Called*>(data)->functions; }, &called),
-            cudaSuccess);
+  EXPECT_EQ(
+      cudaLaunchHostFunc(stream, [](void* data) { ++static_cast<Called*>(data)->functions; }, &called), cudaSuccess);
   EXPECT_EQ(cudaStreamAddCallback(
                 stream,
                 [](cudaStream_t in, cudaError_t status, void* data) {
