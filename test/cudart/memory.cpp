@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory, copies, fills, streams and events.
+#include <algorithm>
 #include <array>
 #include <atomic>
-#include <numeric>
 #include <thread>
 
 #include "test/cudart/registered.hpp"
@@ -14,12 +14,13 @@ struct CudartMemory : Cudart {};
 
 std::vector<int> counted(std::size_t count) {
   std::vector<int> values(count);
-  std::iota(values.begin(), values.end(), 1);
+  std::ranges::generate(values, [next = 0]() mutable { return ++next; });
   return values;
 }
 
 TEST_F(CudartMemory, allocates_nothing_as_null_and_refuses_too_much) {
-  void* memory = &memory;
+  int local = 0;
+  void* memory = &local;
   std::size_t pitch = 0;
   EXPECT_EQ(cudaMalloc(&memory, 0), cudaSuccess);
   EXPECT_EQ(memory, nullptr);
@@ -30,7 +31,6 @@ TEST_F(CudartMemory, allocates_nothing_as_null_and_refuses_too_much) {
   expect_error(cudaMalloc(nullptr, 8), cudaErrorInvalidValue);
   expect_error(cudaMalloc(&memory, std::size_t{1} << 50U), cudaErrorMemoryAllocation);
   expect_error(cudaMallocManaged(&memory, 0, cudaMemAttachGlobal), cudaErrorInvalidValue);
-  int local = 0;
   expect_error(cudaFree(&local), cudaErrorInvalidValue);
 }
 
