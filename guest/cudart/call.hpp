@@ -68,21 +68,17 @@ struct LaidOutAlike<CUexternalSemaphore_st, CUextSemaphore_st> : std::true_type 
 template <class T>
 concept Address = std::is_pointer_v<T> || std::is_same_v<T, CUdeviceptr>;
 
-/// Whether memory that holds a `From` may be read and written as a `To`.
+/// Numbers of the same range under two names, as `unsigned long` and `unsigned long long`.
+template <class A, class B>
+concept SameNumber = (std::is_enum_v<A> == std::is_enum_v<B>) && (std::is_enum_v<A> || std::is_integral_v<A>) &&
+                     (std::is_enum_v<B> || std::is_integral_v<B>) && (sizeof(A) == sizeof(B)) &&
+                     (std::is_signed_v<A> == std::is_signed_v<B>);
+
+/// Whether memory that holds a `From` may be read and written as a `To`. A handle is a pointer to something that no
+/// header defines, so that pointers to pointers are.
 template <class To, class From>
-constexpr bool is_same_memory() {
-  if constexpr (std::is_same_v<To, From> || std::is_void_v<To> || std::is_void_v<From>) {
-    return true;
-  } else if constexpr (std::is_enum_v<To> && std::is_enum_v<From>) {
-    return sizeof(To) == sizeof(From);
-  } else if constexpr (std::is_integral_v<To> && std::is_integral_v<From> && !std::is_same_v<To, CUdeviceptr>) {
-    return sizeof(To) == sizeof(From) && std::is_signed_v<To> == std::is_signed_v<From>;
-  } else if constexpr (Address<To> && Address<From>) {
-    return true;  // a handle is a pointer to something that no header defines
-  } else {
-    return LaidOutAlike<From, To>::value;
-  }
-}
+concept SameMemory = std::is_same_v<To, From> || std::is_void_v<To> || std::is_void_v<From> || SameNumber<To, From> ||
+                     (Address<To> && Address<From>) || LaidOutAlike<From, To>::value;
 
 /// `from` with the type `To` that the driver's function wants.
 template <class To, class From>
@@ -99,7 +95,7 @@ To as(From from) {
   } else if constexpr (std::is_pointer_v<To> && std::is_pointer_v<From>) {
     using ToValue = std::remove_cv_t<std::remove_pointer_t<To>>;
     using FromValue = std::remove_cv_t<std::remove_pointer_t<From>>;
-    static_assert(is_same_memory<ToValue, FromValue>());
+    static_assert(SameMemory<ToValue, FromValue>);
     return reinterpret_cast<To>(const_cast<FromValue*>(from));
   } else {
     static_assert(LaidOutAlike<From, To>::value);

@@ -80,6 +80,7 @@
   X(cuUserObjectRetain) X(cuWaitExternalSemaphoresAsync)
 // clang-format on
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): what is declared
 #define ISTHMUS_CUDART_WEAK(entry) extern "C" __attribute__((weak)) decltype(entry) entry;
 ISTHMUS_CUDART_DRIVER_CALLS(ISTHMUS_CUDART_WEAK)
 #undef ISTHMUS_CUDART_WEAK

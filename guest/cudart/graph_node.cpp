@@ -31,7 +31,7 @@ cudaError_t to_driver_kernel(const Parameters& from, DriverParameters& to) {
 }
 
 void to_runtime_kernel(const CUDA_KERNEL_NODE_PARAMS& from, cudaKernelNodeParams& to) {
-  const CUkernel kernel = from.kern != nullptr ? from.kern : kernel_of(from.func);
+  CUkernel kernel = from.kern != nullptr ? from.kern : kernel_of(from.func);
   to = {.func = kernel != nullptr ? const_cast<void*>(unresolve(kernel)) : static_cast<void*>(from.func),
         .gridDim = {from.gridDimX, from.gridDimY, from.gridDimZ},
         .blockDim = {from.blockDimX, from.blockDimY, from.blockDimZ},

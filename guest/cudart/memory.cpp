@@ -90,7 +90,8 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
     std::array names{CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_IS_MANAGED,
                      CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, CU_POINTER_ATTRIBUTE_DEVICE_POINTER,
                      CU_POINTER_ATTRIBUTE_HOST_POINTER};
-    std::array<void*, names.size()> values{&type, &is_managed, &device, &device_pointer, &host_pointer};
+    std::array<void*, names.size()> values{&type, &is_managed, &device, &device_pointer,
+                                           static_cast<void*>(&host_pointer)};
     const cudaError_t error =
         driver(cuPointerGetAttributes, static_cast<unsigned>(names.size()), names.data(), values.data(), pointer);
     if (error != cudaSuccess) {

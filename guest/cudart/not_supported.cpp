@@ -13,8 +13,6 @@ int isthmus_cudart_not_supported();
 
 int isthmus_cudart_answers_not_supported() { return isthmus_cudart_not_supported(); }
 
-// NOLINTBEGIN(readability-identifier-naming): the API's names
 #include "not_supported.inc"
-// NOLINTEND(readability-identifier-naming)
 
 }  // extern "C"
