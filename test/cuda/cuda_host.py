@@ -33,7 +33,6 @@ OUTPUT = {
 
 # Programs that the split driver refuses as yet: what they say, where they call what is not there.
 REFUSED = {
-    "memory": r"cudaHostRegister\(.*\): operation not supported",
     "graphs": r"cudaStreamBeginCapture\(.*\): operation not supported",
 }
 
