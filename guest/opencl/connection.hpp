@@ -17,9 +17,12 @@
 #include "isthmus/marshal/dispatcher.hpp"
 #include "src/gpu/opencl/cl.hpp"
 #include "src/gpu/opencl/messages.hpp"
-#include "src/gpu/opencl/task_thread.hpp"
+#include "src/gpu/task_thread.hpp"
 
 namespace isthmus::opencl {
+
+using gpu::TaskQueue;
+using gpu::TaskThread;
 
 template <class T>
 using Expected = std::expected<T, cl_int>;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/transport/lane_state.hpp"
 
+#include <cxxabi.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 #include "src/transport/claim.hpp"
 #include "src/transport/completion_waiter.hpp"
 #include "src/transport/text.hpp"
+
+extern "C" void* __dso_handle;  // of this library or program; the compiler makes it
 
 namespace isthmus {
 namespace {
@@ -115,9 +118,21 @@ class ThreadChannels {
   std::vector<Entry> entries_;
 };
 
+constinit thread_local ThreadChannels* channels_of_thread = nullptr;
+
+// Made anew where a thread calls again after its end has begun: from destructors of objects of its own, or, the main
+// thread, from exit handlers, where nothing is destroyed any more.
 ThreadChannels& thread_channels() {
-  static thread_local ThreadChannels channels;
-  return channels;
+  if (channels_of_thread == nullptr) {
+    channels_of_thread = new ThreadChannels;
+    __cxxabiv1::__cxa_thread_atexit(
+        [](void* channels) {
+          channels_of_thread = nullptr;
+          delete static_cast<ThreadChannels*>(channels);
+        },
+        channels_of_thread, &__dso_handle);
+  }
+  return *channels_of_thread;
 }
 
 }  // namespace

@@ -14,9 +14,12 @@
 #include "isthmus/marshal/dispatcher.hpp"
 #include "isthmus/marshal/trailing.hpp"
 #include "src/gpu/opencl/objects.hpp"
-#include "src/gpu/opencl/task_thread.hpp"
+#include "src/gpu/task_thread.hpp"
 
 namespace isthmus::opencl {
+
+using gpu::TaskQueue;
+using gpu::TaskThread;
 
 template <class T>
 using Answer = std::expected<T, std::int32_t>;

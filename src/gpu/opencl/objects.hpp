@@ -5,11 +5,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "src/gpu/object_table.hpp"
 #include "src/gpu/opencl/driver.hpp"
 #include "src/gpu/opencl/messages.hpp"
 
@@ -84,42 +83,7 @@ struct EventObject {
   bool user = false;
 };
 
-/// The objects of one kind. Names are the client's, which may say anything: one that is in use cannot be taken again,
-/// and one that is not known finds nothing. What find() returned stays whole while it is used, whoever releases it.
 template <class Object>
-class Table {
- public:
-  [[nodiscard]] std::shared_ptr<Object> find(Id id) const {
-    const std::shared_lock lock(mutex_);
-    const auto found = objects_.find(id);
-    return found == objects_.end() ? nullptr : found->second;
-  }
-  [[nodiscard]] bool add(Id id, std::shared_ptr<Object> object) {
-    const std::scoped_lock lock(mutex_);
-    return id != 0 && objects_.try_emplace(id, std::move(object)).second;
-  }
-  std::shared_ptr<Object> take(Id id) {
-    const std::scoped_lock lock(mutex_);
-    const auto found = objects_.find(id);
-    if (found == objects_.end()) {
-      return nullptr;
-    }
-    std::shared_ptr<Object> object = std::move(found->second);
-    objects_.erase(found);
-    return object;
-  }
-  /// Runs a function on each; it must not use the table.
-  template <class F>
-  void each(F function) {
-    const std::scoped_lock lock(mutex_);
-    for (auto& [id, object] : objects_) {
-      function(*object);
-    }
-  }
-
- private:
-  mutable std::shared_mutex mutex_;
-  std::unordered_map<Id, std::shared_ptr<Object>> objects_;
-};
+using Table = gpu::ObjectTable<Object>;
 
 }  // namespace isthmus::opencl

@@ -12,7 +12,7 @@
 #include <thread>
 #include <utility>
 
-namespace isthmus::opencl {
+namespace isthmus::gpu {
 
 /// Tasks that wait for their thread. May outlive it: what comes after close() is dropped. Any thread.
 class TaskQueue {
@@ -98,4 +98,4 @@ class TaskThread {
   std::thread thread_;
 };
 
-}  // namespace isthmus::opencl
+}  // namespace isthmus::gpu

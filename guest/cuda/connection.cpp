@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/cuda/connection.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+namespace isthmus::cuda {
+namespace {
+
+constinit thread_local bool runs_host_function = false;
+constinit thread_local ContextStack the_stack;
+
+// One line, once, and only where somebody asked: the library lives in strangers' processes.
+void explain(const Error& error) {
+  static std::atomic<bool> said{false};
+  if (std::getenv("ISTHMUS_LOG") != nullptr && !said.exchange(true)) {
+    std::fprintf(stderr, "isthmus-cuda: %s\n", error.message.c_str());
+  }
+}
+
+bool is_switched_on(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && std::string_view(value) != "0" && *value != '\0';
+}
+
+// Failures after which a context is of no use any more (CUresult in cuda.h: "the process must be terminated").
+bool is_for_good(CUresult code) noexcept {
+  switch (code) {
+    case CUDA_ERROR_ECC_UNCORRECTABLE:
+    case CUDA_ERROR_NVLINK_UNCORRECTABLE:
+    case CUDA_ERROR_CONTAINED:
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_ASSERT:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+    case CUDA_ERROR_TENSOR_MEMORY_LEAK:
+    case CUDA_ERROR_EXTERNAL_DEVICE:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+ContextStack& ContextStack::mine() noexcept { return the_stack; }
+
+bool in_host_function() noexcept { return runs_host_function; }
+
+Connection::Connection(Lane lane)
+    : lane_(std::move(lane)),
+      synchronous_(is_switched_on("ISTHMUS_SYNC") || is_switched_on("CUDA_LAUNCH_BLOCKING")),
+      launches_block_(is_switched_on("CUDA_LAUNCH_BLOCKING")) {}
+
+Expected<std::unique_ptr<Connection>> Connection::open() {
+  const char* endpoint = std::getenv("ISTHMUS_ENDPOINT");
+  auto lane = Lane::attach(endpoint != nullptr && *endpoint != '\0' ? endpoint : "ivshmem:auto");
+  if (!lane) {
+    explain(lane.error());
+    return std::unexpected(CUDA_ERROR_NO_DEVICE);
+  }
+  std::unique_ptr<Connection> connection(new Connection(std::move(*lane)));
+  if (const auto started = connection->start(); !started) {
+    explain(started.error());
+    std::ignore = connection.release();  // its upcall thread may be at work in it
+    return std::unexpected(CUDA_ERROR_NO_DEVICE);
+  }
+  return connection;
+}
+
+Result<void> Connection::start() {
+  upcalls_.on<RunHost>([this](const RunHost::Request& request, marshal::Call&) -> std::expected<Nothing, std::int32_t> {
+    if (request.token != 0) {
+      run_function(request.token, static_cast<CUresult>(request.status));
+    }
+    return Nothing{};
+  });
+  if (auto served = lane_.serve_upcalls(upcalls_); !served) {
+    return served;
+  }
+  auto channel = lane_.channel();
+  if (!channel) {
+    return std::unexpected(channel.error());
+  }
+  auto opened = marshal::open<CudaApi>(**channel);
+  if (!opened) {
+    return std::unexpected(opened.error());
+  }
+  api_ = *opened;
+  const auto hello = call<Hello>({});
+  if (!hello || hello->reply.devices == 0) {
+    return fail(Errc::not_found, "the host has no CUDA device; isthmusd's log there says why");
+  }
+  host_ = hello->reply;
+  return {};
+}
+
+void Connection::forget_failure(Id context) noexcept {
+  if (failed_context_.load(std::memory_order_relaxed) == context) {
+    failed_context_.store(0, std::memory_order_relaxed);
+    failure_.store(CUDA_SUCCESS, std::memory_order_relaxed);
+  }
+}
+
+CUresult Connection::note(CUresult code) noexcept {
+  if (is_for_good(code)) {
+    CUresult none = CUDA_SUCCESS;
+    if (failure_.compare_exchange_strong(none, code, std::memory_order_relaxed)) {
+      failed_context_.store(ContextStack::mine().top(), std::memory_order_relaxed);
+    }
+  }
+  return code;
+}
+
+CUresult Connection::code_of(std::int32_t status) noexcept {
+  const bool unknown = status == status_unhandled || status == marshal::status_unknown_fields;
+  return unknown ? CUDA_ERROR_NOT_SUPPORTED : note(static_cast<CUresult>(status));
+}
+
+CUresult Connection::lost(const Error& error) noexcept {
+  if (error.code == Errc::unsupported) {
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  explain(error);
+  return CUDA_ERROR_DEVICE_UNAVAILABLE;
+}
+
+std::uint64_t Connection::expect_function(std::function<void(CUresult)> function) {
+  const std::scoped_lock lock(mutex_);
+  functions_.emplace(++last_token_, std::move(function));
+  return last_token_;
+}
+
+void Connection::forget_function(std::uint64_t token) {
+  const std::scoped_lock lock(mutex_);
+  functions_.erase(token);
+}
+
+void Connection::run_function(std::uint64_t token, CUresult status) {
+  std::function<void(CUresult)> function;
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto found = functions_.find(token);
+    if (found == functions_.end()) {
+      return;
+    }
+    function = std::move(found->second);
+    functions_.erase(found);
+  }
+  host_functions_.push([this, token, status, function = std::move(function)] {
+    runs_host_function = true;
+    function(status);
+    runs_host_function = false;
+    if (auto channel = lane_.channel()) {
+      std::ignore = api_->on(**channel).post<HostDone>({.token = token});
+    }
+  });
+}
+
+}  // namespace isthmus::cuda

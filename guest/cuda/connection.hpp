@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <unordered_map>
+
+#include "guest/cuda/context_stack.hpp"
+#include "isthmus/lane.hpp"
+#include "isthmus/marshal/client.hpp"
+#include "isthmus/marshal/dispatcher.hpp"
+#include "isthmus/marshal/open.hpp"
+#include "src/gpu/cuda/cu.hpp"
+#include "src/gpu/cuda/messages.hpp"
+#include "src/gpu/task_thread.hpp"
+
+namespace isthmus::cuda {
+
+template <class T>
+using Expected = std::expected<T, CUresult>;
+
+/// The process's lane to its backend. Any thread.
+class Connection {
+ public:
+  /// Attaches to the endpoint that the environment variable ISTHMUS_ENDPOINT names (ivshmem:auto without it). With
+  /// ISTHMUS_LOG set, the reason of a failure goes to stderr, once. Errors: CUDA_ERROR_NO_DEVICE.
+  [[nodiscard]] static Expected<std::unique_ptr<Connection>> open();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  Connection(Connection&&) = delete;
+  Connection& operator=(Connection&&) = delete;
+  ~Connection() = default;
+
+  /// Sends and waits. The code is the backend's; CUDA_ERROR_DEVICE_UNAVAILABLE when the lane is over; and once the
+  /// current context has failed, that failure, before anything is sent.
+  template <marshal::MessageKind M>
+  [[nodiscard]] Expected<marshal::Outcome<M>> call(const typename M::Request& request,
+                                                   std::span<const std::byte> trailing = {},
+                                                   std::span<std::byte> reply_trailing = {}) {
+    if (const CUresult failed = failure(); failed != CUDA_SUCCESS) {
+      return std::unexpected(failed);
+    }
+    return call_anyway<M>(request, trailing, reply_trailing);
+  }
+  /// As call(), also after the context has failed.
+  template <marshal::MessageKind M>
+  [[nodiscard]] Expected<marshal::Outcome<M>> call_anyway(const typename M::Request& request,
+                                                          std::span<const std::byte> trailing = {},
+                                                          std::span<std::byte> reply_trailing = {}) {
+    auto channel = lane_.channel();
+    if (!channel) {
+      return std::unexpected(lost(channel.error()));
+    }
+    auto outcome = api_->on(**channel).template call<M>(request, trailing, reply_trailing);
+    if (!outcome) {
+      return std::unexpected(lost(outcome.error()));
+    }
+    if (outcome->status != 0) {
+      return std::unexpected(code_of(outcome->status));
+    }
+    return *outcome;
+  }
+  /// As call(), for messages without an answer.
+  template <marshal::MessageKind M>
+  [[nodiscard]] CUresult tell(const typename M::Request& request, std::span<const std::byte> trailing = {}) {
+    const auto outcome = call<M>(request, trailing);
+    return outcome ? CUDA_SUCCESS : outcome.error();
+  }
+
+  /// Sends, and waits only with ISTHMUS_SYNC=1 or CUDA_LAUNCH_BLOCKING=1. The caller has checked everything that the
+  /// driver would check at once.
+  template <marshal::MessageKind M>
+  [[nodiscard]] CUresult post(const typename M::Request& request, std::span<const std::byte> trailing = {}) {
+    if (synchronous_) {
+      return tell<M>(request, trailing);
+    }
+    if (const CUresult failed = failure(); failed != CUDA_SUCCESS) {
+      return failed;
+    }
+    auto channel = lane_.channel();
+    if (!channel) {
+      return lost(channel.error());
+    }
+    if (auto posted = api_->on(**channel).template post<M>(request, trailing); !posted) {
+      return lost(posted.error());
+    }
+    return CUDA_SUCCESS;
+  }
+  /// post() where the caller has checked everything, tell() where the driver has to.
+  template <marshal::MessageKind M>
+  [[nodiscard]] CUresult send(bool checked, const typename M::Request& request,
+                              std::span<const std::byte> trailing = {}) {
+    return checked ? post<M>(request, trailing) : tell<M>(request, trailing);
+  }
+
+  [[nodiscard]] Result<Channel*> channel() { return lane_.channel(); }
+  [[nodiscard]] Result<Frame> allocate(std::size_t bytes) { return lane_.allocate(bytes); }
+
+  /// What the calling thread's context has failed with, for good, or CUDA_SUCCESS.
+  [[nodiscard]] CUresult failure() const noexcept {
+    const CUresult code = failure_.load(std::memory_order_relaxed);
+    return code == CUDA_SUCCESS || failed_context_.load(std::memory_order_relaxed) != ContextStack::mine().top()
+               ? CUDA_SUCCESS
+               : code;
+  }
+  /// The context is gone, and its failure with it.
+  void forget_failure(Id context) noexcept;
+  /// Keeps a code that all later calls in this context answer, if it is one of those. The driver answers it, too; here
+  /// it stops posts.
+  CUresult note(CUresult code) noexcept;
+  /// The driver's code of a status; notes it.
+  [[nodiscard]] CUresult code_of(std::int32_t status) noexcept;
+  /// The code for a lane that is over.
+  [[nodiscard]] CUresult lost(const Error& error) noexcept;
+
+  /// Registers a function that RunHost runs, in a thread of ours, with the stream's status.
+  [[nodiscard]] std::uint64_t expect_function(std::function<void(CUresult)> function);
+  void forget_function(std::uint64_t token);
+
+  /// Whether launches are to be waited for (CUDA_LAUNCH_BLOCKING).
+  [[nodiscard]] bool launches_block() const noexcept { return launches_block_; }
+  [[nodiscard]] const Hello::Reply& host() const noexcept { return host_; }
+
+ private:
+  explicit Connection(Lane lane);
+  [[nodiscard]] Result<void> start();
+  void run_function(std::uint64_t token, CUresult status);
+
+  Lane lane_;
+  marshal::Dispatcher upcalls_;
+  std::optional<marshal::Opened<CudaApi>> api_;
+  Hello::Reply host_;
+  bool synchronous_ = false;
+  bool launches_block_ = false;
+  std::atomic<CUresult> failure_{CUDA_SUCCESS};  // the first; of failed_context_
+  std::atomic<Id> failed_context_{0};
+
+  std::mutex mutex_;  // guards functions_ and last_token_
+  std::unordered_map<std::uint64_t, std::function<void(CUresult)>> functions_;
+  std::uint64_t last_token_ = 0;
+  gpu::TaskThread host_functions_;
+};
+
+/// Whether the calling thread runs a host function, where calls are not permitted.
+[[nodiscard]] bool in_host_function() noexcept;
+
+}  // namespace isthmus::cuda

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "guest/cuda/frontend.hpp"
+
+namespace isthmus::cuda {
+
+/// Whether a copy may still be under way when the function returns, as the interface allows it for the memory at hand.
+enum class When : std::uint8_t { at_once, later };
+
+/// Copies between ordinary or pinned memory and the device. Pinned memory: one DMA, no copy by a processor; ordinary
+/// memory: small pieces in the message, larger ones staged through the slab.
+[[nodiscard]] CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const void* from,
+                               std::size_t bytes, When when);
+[[nodiscard]] CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes,
+                                When when);
+/// Between device addresses, also of two devices: a post.
+[[nodiscard]] CUresult copy_device(const Here& here, const Place& place, CUdeviceptr to, CUdeviceptr from,
+                                   std::size_t bytes);
+/// By address: whatever lies there.
+[[nodiscard]] CUresult copy_any(const Here& here, const Place& place, CUdeviceptr to, CUdeviceptr from,
+                                std::size_t bytes, When when);
+/// In two or three dimensions. Arrays are CUDA_ERROR_NOT_SUPPORTED.
+[[nodiscard]] CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box, When when);
+/// The same box, as the function for two dimensions takes it.
+[[nodiscard]] CUDA_MEMCPY3D box_of(const CUDA_MEMCPY2D& flat) noexcept;
+
+/// Sets memory in rows of `width` elements.
+struct FillValue {
+  std::uint32_t element = 1;  ///< bytes: 1, 2 or 4
+  std::uint32_t value = 0;
+};
+[[nodiscard]] CUresult fill(const Here& here, const Place& place, CUdeviceptr to, std::size_t pitch, FillValue value,
+                            std::size_t width, std::size_t height);
+
+}  // namespace isthmus::cuda

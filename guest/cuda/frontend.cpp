@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/cuda/frontend.hpp"
+
+#include <utility>
+
+#include "src/transport/process_mark.hpp"
+
+namespace isthmus::cuda {
+namespace {
+
+std::atomic<Frontend*> the_frontend{nullptr};
+
+// Of the process that called cuInit. Written before the_frontend is.
+std::optional<ProcessMark>& owner_mark() {
+  static std::optional<ProcessMark> mark;
+  return mark;
+}
+
+struct Adapted {
+  CUdevice_attribute attribute;
+  int value;
+};
+// What this library does not do, whatever the device can (docs/cuda.md lists it, too).
+constexpr Adapted adapted_attributes[] = {
+    {CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY, 1},
+    {CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, 1},
+    {CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST, 0},
+    {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS, 0},
+    {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES, 0},
+    {CU_DEVICE_ATTRIBUTE_HOST_NATIVE_ATOMIC_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM, 0},
+    {CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED, 1},
+    {CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_MEM_OPS_V1, 0},
+    {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS_V1, 0},
+    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR_V1, 0},
+    {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, 0},
+    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR, 0},
+    {CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_FABRIC_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, 0},
+    {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_SPARSE_CUDA_ARRAY_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_TIMELINE_SEMAPHORE_INTEROP_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_MULTICAST_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_HOST_NUMA_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_HOST_NUMA_MEMORY_POOLS_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_HOST_MEMORY_POOLS_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_HOST_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_HOST_ALLOC_DMA_BUF_SUPPORTED, 0},
+};
+
+}  // namespace
+
+std::optional<int> Device::attribute(CUdevice_attribute which) const {
+  for (const Adapted& adapted : adapted_attributes) {
+    if (adapted.attribute == which) {
+      return adapted.value;
+    }
+  }
+  const auto index = static_cast<std::size_t>(which);
+  if (index == 0 || index >= about.attributes.size() || about.attributes.at(index) == no_attribute) {
+    return std::nullopt;
+  }
+  return about.attributes.at(index);
+}
+
+Frontend* Frontend::get() noexcept {
+  Frontend* const frontend = the_frontend.load(std::memory_order_acquire);
+  return frontend != nullptr && owner_mark()->is_this_process() ? frontend : nullptr;
+}
+
+CUresult Frontend::init() {
+  static std::mutex mutex;
+  if (the_frontend.load(std::memory_order_acquire) != nullptr) {
+    return get() != nullptr ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;  // as a driver after fork
+  }
+  const std::scoped_lock lock(mutex);
+  if (the_frontend.load(std::memory_order_acquire) != nullptr) {
+    return CUDA_SUCCESS;
+  }
+  auto connection = Connection::open();
+  if (!connection) {
+    return connection.error();
+  }
+  auto* const frontend = new Frontend(std::move(*connection));
+  if (!frontend->find_devices()) {
+    return CUDA_ERROR_NO_DEVICE;  // the object stays: its upcall thread may be at work in it
+  }
+  owner_mark() = ProcessMark::current();
+  the_frontend.store(frontend, std::memory_order_release);
+  return CUDA_SUCCESS;
+}
+
+Result<void> Frontend::find_devices() {
+  constexpr std::uint32_t most = 64;
+  for (std::uint32_t i = 0; i < std::min(lane->host().devices, most); ++i) {
+    const auto about = lane->call<DescribeDevice>({.device = i});
+    if (!about) {
+      return fail(Errc::unsupported, "a device cannot be described");
+    }
+    devices.push_back(std::make_unique<Device>());
+    devices.back()->about = about->reply;
+    devices.back()->about.name.back() = '\0';
+  }
+  return {};
+}
+
+Expected<const ContextRecord*> Frontend::context(Id id) const {
+  const ContextRecord* const record = contexts.find(id);
+  if (record == nullptr) {
+    return std::unexpected(CUDA_ERROR_INVALID_CONTEXT);
+  }
+  if (record->primary && !devices.at(record->device)->active.load(std::memory_order_acquire)) {
+    return std::unexpected(CUDA_ERROR_CONTEXT_IS_DESTROYED);
+  }
+  return record;
+}
+
+void Frontend::forget_context(Id id) {
+  const auto is_of_it = [id](const auto& record) { return record.context == id; };
+  streams.remove_if(is_of_it);
+  events.remove_if(is_of_it);
+  modules.remove_if(is_of_it);
+  functions.remove_if(is_of_it);
+  memory.remove_if(
+      [&](const Memory::Range& range) { return lies_on_device(range.value.kind) && range.value.context == id; });
+  const std::scoped_lock lock(arenas_mutex_);
+  arenas_.clear();
+}
+
+CUresult Frontend::use_slab(Id context, const Frame& frame) {
+  const std::uint64_t first = frame.reference().offset() / arena_size;
+  const std::uint64_t last = (frame.reference().offset() + frame.size() - 1) / arena_size;
+  const std::scoped_lock lock(arenas_mutex_);
+  if (arenas_.size() <= last) {
+    arenas_.resize(last + 1);
+  }
+  bool all = true;
+  for (std::uint64_t i = first; i <= last; ++i) {
+    all = all && arenas_[i];
+  }
+  if (all) {
+    return CUDA_SUCCESS;
+  }
+  const CUresult code = lane->tell<UseSlab>({.context = context, .memory = frame.reference()});
+  for (std::uint64_t i = first; code == CUDA_SUCCESS && i <= last; ++i) {
+    arenas_[i] = true;
+  }
+  return code;
+}
+
+Expected<Place> place_of(const Here& here, CUstream stream, Id implied) {
+  const Id id = stream == nullptr ? implied : reinterpret_cast<std::uintptr_t>(stream);
+  if (id == legacy_stream || id == per_thread_stream) {
+    return Place{.context = here.context, .stream = id};
+  }
+  const StreamRecord* const record = here.cuda.streams.find(id);
+  if (record == nullptr) {
+    return std::unexpected(CUDA_ERROR_INVALID_HANDLE);
+  }
+  return Place{.context = record->context, .stream = id};
+}
+
+}  // namespace isthmus::cuda

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "guest/cuda/connection.hpp"
+#include "guest/cuda/context_stack.hpp"
+#include "guest/cuda/handles.hpp"
+#include "isthmus/frame.hpp"
+#include "src/gpu/cuda/cu.hpp"
+#include "src/gpu/cuda/messages.hpp"
+#include "src/gpu/cuda/ranges.hpp"
+
+namespace isthmus::cuda {
+
+struct ContextRecord {
+  std::uint32_t device = 0;
+  bool primary = false;
+  ContextInfo info;
+};
+
+struct StreamRecord {
+  Id context = 0;
+  std::uint32_t flags = 0;
+  std::int32_t priority = 0;
+};
+
+struct EventRecord {
+  Id context = 0;
+  std::uint32_t flags = 0;
+};
+
+/// A module, or a library.
+struct ModuleRecord {
+  Id context = 0;  ///< 0 for a library
+  bool library = false;
+};
+
+/// A function, or a kernel, which may stand for one.
+struct FunctionRecord {
+  Id owner = 0;
+  Id context = 0;  ///< 0 for a kernel
+  bool kernel = false;
+  std::string name;
+  FunctionInfo info{};
+  std::vector<ParameterRow> parameters;
+  std::uint32_t parameter_bytes = 0;
+
+  /// An attribute's value, or nothing where the driver did not tell.
+  [[nodiscard]] std::optional<int> attribute(CUfunction_attribute which) const {
+    const auto index = static_cast<std::size_t>(which);
+    return index < info.attributes.size() && info.attributes.at(index) != no_attribute
+               ? std::optional(info.attributes.at(index))
+               : std::nullopt;
+  }
+};
+
+enum class MemoryKind : std::uint8_t {
+  device,
+  variable,    ///< of a module
+  pinned,      ///< slab memory: cuMemHostAlloc
+  managed,     ///< slab memory: cuMemAllocManaged
+  registered,  ///< whole pages of the program's memory that lie in the slab: cuMemHostRegister
+  ordinary,    ///< what is left of registered memory on the first and last page
+};
+[[nodiscard]] constexpr bool lies_in_slab(MemoryKind kind) noexcept {
+  return kind == MemoryKind::pinned || kind == MemoryKind::managed || kind == MemoryKind::registered;
+}
+[[nodiscard]] constexpr bool lies_on_device(MemoryKind kind) noexcept {
+  return kind == MemoryKind::device || kind == MemoryKind::variable;
+}
+
+/// What is known of memory that the GPU reaches.
+struct MemoryInfo {
+  MemoryKind kind = MemoryKind::device;
+  Id context = 0;
+  std::uint32_t device = 0;
+  std::uint32_t flags = 0;   ///< of cuMemHostAlloc
+  std::uint64_t number = 0;  ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
+  std::uint64_t offset = 0;  ///< of slab memory: in the region
+};
+using Memory = Ranges<MemoryInfo>;
+
+/// Memory of the program's own that it has registered.
+struct RegisteredMemory {
+  std::uint64_t size = 0;
+  std::uint64_t inner = 0;  ///< address of the whole pages in it that lie in the frame, if it has a size
+  std::uint32_t flags = 0;
+  Frame frame;
+};
+
+/// A device, and its primary context.
+struct Device {
+  DescribeDevice::Reply about;
+
+  std::mutex mutex;  ///< guards what follows, but `active` for reading
+  Id primary = 0;    ///< the same for ever, once there is one
+  std::uint32_t retained = 0;
+  std::uint32_t flags = 0;  ///< as set by cuDevicePrimaryCtxSetFlags
+  std::atomic<bool> active{false};
+
+  /// As the guest shows it: what it cannot keep is off.
+  [[nodiscard]] std::optional<int> attribute(CUdevice_attribute which) const;
+};
+
+/// All that the frontend knows. Made by cuInit and never destroyed: threads of the program may use it until the process
+/// is gone.
+class Frontend {
+ public:
+  /// Null before cuInit, and in a child after fork.
+  [[nodiscard]] static Frontend* get() noexcept;
+  /// Makes it, if it is not there.
+  [[nodiscard]] static CUresult init();
+
+  explicit Frontend(std::unique_ptr<Connection> connection) : lane(std::move(connection)) {}
+  Frontend(const Frontend&) = delete;
+  Frontend& operator=(const Frontend&) = delete;
+  Frontend(Frontend&&) = delete;
+  Frontend& operator=(Frontend&&) = delete;
+  ~Frontend() = default;
+
+  [[nodiscard]] Device* device(int number) noexcept {
+    return number >= 0 && static_cast<std::size_t>(number) < devices.size()
+               ? devices[static_cast<std::size_t>(number)].get()
+               : nullptr;
+  }
+  /// The record of a context that can be used. Errors: CUDA_ERROR_INVALID_CONTEXT, CUDA_ERROR_CONTEXT_IS_DESTROYED.
+  [[nodiscard]] Expected<const ContextRecord*> context(Id id) const;
+  /// Forgets what lived in a context that is gone.
+  void forget_context(Id id);
+  /// Has the GPU's driver know of slab memory that the program may pass to kernels.
+  [[nodiscard]] CUresult use_slab(Id context, const Frame& frame);
+
+  const std::unique_ptr<Connection> lane;
+  std::vector<std::unique_ptr<Device>> devices;
+
+  HandleTable<ContextRecord, 1> contexts;
+  HandleTable<StreamRecord, 2> streams;
+  HandleTable<EventRecord, 3> events;
+  HandleTable<ModuleRecord, 4> modules;
+  HandleTable<FunctionRecord, 5> functions;
+
+  Memory memory;
+  std::atomic<std::uint64_t> last_buffer{0};
+  std::mutex pinned_mutex;
+  std::unordered_map<std::uint64_t, Frame> pinned;                 ///< also managed; by address
+  std::unordered_map<std::uint64_t, RegisteredMemory> registered;  ///< by address
+
+  /// Answers that do not change: {function, block size, dynamic shared memory, flags} -> blocks.
+  std::mutex occupancy_mutex;
+  std::map<std::tuple<Id, int, std::size_t, unsigned>, int> occupancy;
+
+ private:
+  static constexpr std::uint64_t arena_size = std::uint64_t{64} << 20;  // as SlabRegistration has it
+  [[nodiscard]] Result<void> find_devices();
+
+  std::mutex arenas_mutex_;
+  std::vector<bool> arenas_;  // that the driver knows
+};
+
+/// Where a thread is when it calls.
+struct Here {
+  Frontend& cuda;
+  Id context;
+  const ContextRecord& record;
+
+  [[nodiscard]] Connection& lane() const noexcept { return *cuda.lane; }
+};
+
+/// Runs an entry point that needs cuInit: `function(Frontend&)`.
+template <class F>
+[[nodiscard]] CUresult entry(F function) noexcept {
+  Frontend* const frontend = Frontend::get();
+  if (frontend == nullptr) {
+    return CUDA_ERROR_NOT_INITIALIZED;
+  }
+  if (in_host_function()) {
+    return CUDA_ERROR_NOT_PERMITTED;
+  }
+  try {
+    return function(*frontend);
+  } catch (const std::bad_alloc&) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  } catch (...) {
+    return CUDA_ERROR_UNKNOWN;
+  }
+}
+
+/// Runs an entry point that needs a current context: `function(Here)`.
+template <class F>
+[[nodiscard]] CUresult entry_here(F function) noexcept {
+  return entry([&](Frontend& frontend) -> CUresult {
+    const Id current = ContextStack::mine().top();
+    if (current == 0) {
+      return CUDA_ERROR_INVALID_CONTEXT;
+    }
+    const auto record = frontend.context(current);
+    return record ? function(Here{.cuda = frontend, .context = current, .record = **record}) : record.error();
+  });
+}
+
+/// The place that a stream handle names; `implied` is what no stream means. Errors: CUDA_ERROR_INVALID_HANDLE.
+[[nodiscard]] Expected<Place> place_of(const Here& here, CUstream stream, Id implied);
+
+/// Runs an entry point that works in a stream: `function(Here, Place)`.
+template <class F>
+[[nodiscard]] CUresult entry_in(CUstream stream, Id implied, F function) noexcept {
+  return entry_here([&](const Here& here) -> CUresult {
+    const auto place = place_of(here, stream, implied);
+    return place ? function(here, *place) : place.error();
+  });
+}
+
+/// A value that a caller wants, where it gave an address for it.
+template <class T, class V>
+[[nodiscard]] CUresult give(T* to, const V& value) noexcept {
+  if (to == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *to = static_cast<T>(value);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace isthmus::cuda

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// What works in a stream, and so depends on what no stream means. This file is compiled twice: as it is, for the legacy
+// default stream, and by per_thread_stream.cpp, where cuda.h gives each function its second name (_ptds, _ptsz).
+
+#include <array>
+#include <span>
+
+#include "guest/cuda/copies.hpp"
+#include "guest/cuda/functions.hpp"
+#include "guest/cuda/proc_address.hpp"
+
+using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the names below are C's
+
+namespace {
+
+#ifdef CUDA_API_PER_THREAD_DEFAULT_STREAM
+constexpr Id implied_stream = per_thread_stream;
+#else
+constexpr Id implied_stream = legacy_stream;
+#endif
+
+// `function(Here, Place)` in a stream, or in the default one.
+template <class F>
+CUresult on(CUstream stream, F function) {
+  return entry_in(stream, implied_stream, function);
+}
+template <class F>
+CUresult on_default(F function) {
+  return on(nullptr, function);
+}
+
+CUresult fill_rows(CUstream stream, CUdeviceptr to, std::size_t pitch, FillValue value, std::size_t width,
+                   std::size_t height) {
+  return on(stream,
+            [&](const Here& here, const Place& place) { return fill(here, place, to, pitch, value, width, height); });
+}
+
+CUresult copy_boxes(CUstream stream, const CUDA_MEMCPY3D* box, When when) {
+  return on(stream, [&](const Here& here, const Place& place) {
+    return box == nullptr ? CUDA_ERROR_INVALID_VALUE : copy_box(here, place, *box, when);
+  });
+}
+CUresult copy_flat(CUstream stream, const CUDA_MEMCPY2D* flat, When when) {
+  if (flat == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const CUDA_MEMCPY3D box = box_of(*flat);
+  return copy_boxes(stream, &box, when);
+}
+
+CUresult copy_peer(CUstream stream, CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context,
+                   std::size_t bytes) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    for (CUcontext context : {to_context, from_context}) {
+      if (const auto record = here.cuda.context(reinterpret_cast<std::uintptr_t>(context)); !record) {
+        return record.error();
+      }
+    }
+    return copy_device(here, place, to, from, bytes);  // addresses are unified
+  });
+}
+
+// A function of the program's that is to run in a stream.
+CUresult launch_host(CUstream stream, std::function<void(CUresult)> function, bool callback) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const std::uint64_t token = here.lane().expect_function(std::move(function));
+    const CUresult code =
+        here.lane().post<LaunchHost>({.place = place, .token = token, .callback = callback ? 1U : 0U});
+    if (code != CUDA_SUCCESS) {
+      here.lane().forget_function(token);
+    }
+    return code;
+  });
+}
+
+// What is known of a stream; the default ones have no record.
+StreamRecord record_of(const Here& here, const Place& place) {
+  const StreamRecord* const record = here.cuda.streams.find(place.stream);
+  return record != nullptr ? *record : StreamRecord{.context = here.context};
+}
+
+CUresult record_event(CUevent event, CUstream stream, unsigned flags) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const EventRecord* const record = here.cuda.events.find(event);
+    if (record == nullptr || record->context != place.context) {
+      return CUDA_ERROR_INVALID_HANDLE;
+    }
+    if ((flags & ~unsigned{CU_EVENT_RECORD_EXTERNAL}) != 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    return here.lane().send<RecordEvent>(
+        flags == 0, {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
+  });
+}
+
+}  // namespace
+
+// ---- copies --------------------------------------------------------------------------------------------------------
+
+CUresult CUDAAPI cuMemcpy(CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
+  return on_default(
+      [&](const Here& here, const Place& place) { return copy_any(here, place, to, from, bytes, When::at_once); });
+}
+
+CUresult CUDAAPI cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+  return on(stream,
+            [&](const Here& here, const Place& place) { return copy_any(here, place, to, from, bytes, When::later); });
+}
+
+CUresult CUDAAPI cuMemcpyHtoD(CUdeviceptr to, const void* from, std::size_t bytes) {
+  return on_default(
+      [&](const Here& here, const Place& place) { return copy_in(here, place, to, from, bytes, When::at_once); });
+}
+
+CUresult CUDAAPI cuMemcpyHtoDAsync(CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream) {
+  return on(stream,
+            [&](const Here& here, const Place& place) { return copy_in(here, place, to, from, bytes, When::later); });
+}
+
+CUresult CUDAAPI cuMemcpyDtoH(void* to, CUdeviceptr from, std::size_t bytes) {
+  return on_default(
+      [&](const Here& here, const Place& place) { return copy_out(here, place, to, from, bytes, When::at_once); });
+}
+
+CUresult CUDAAPI cuMemcpyDtoHAsync(void* to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+  return on(stream,
+            [&](const Here& here, const Place& place) { return copy_out(here, place, to, from, bytes, When::later); });
+}
+
+CUresult CUDAAPI cuMemcpyDtoD(CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
+  return on_default([&](const Here& here, const Place& place) { return copy_device(here, place, to, from, bytes); });
+}
+
+CUresult CUDAAPI cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+  return on(stream, [&](const Here& here, const Place& place) { return copy_device(here, place, to, from, bytes); });
+}
+
+CUresult CUDAAPI cuMemcpyPeer(CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context,
+                              std::size_t bytes) {
+  return copy_peer(nullptr, to, to_context, from, from_context, bytes);
+}
+
+CUresult CUDAAPI cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context,
+                                   std::size_t bytes, CUstream stream) {
+  return copy_peer(stream, to, to_context, from, from_context, bytes);
+}
+
+CUresult CUDAAPI cuMemcpy2D(const CUDA_MEMCPY2D* box) { return copy_flat(nullptr, box, When::at_once); }
+
+CUresult CUDAAPI cuMemcpy2DUnaligned(const CUDA_MEMCPY2D* box) { return copy_flat(nullptr, box, When::at_once); }
+
+CUresult CUDAAPI cuMemcpy2DAsync(const CUDA_MEMCPY2D* box, CUstream stream) {
+  return copy_flat(stream, box, When::later);
+}
+
+CUresult CUDAAPI cuMemcpy3D(const CUDA_MEMCPY3D* box) { return copy_boxes(nullptr, box, When::at_once); }
+
+CUresult CUDAAPI cuMemcpy3DAsync(const CUDA_MEMCPY3D* box, CUstream stream) {
+  return copy_boxes(stream, box, When::later);
+}
+
+// ---- setting memory ------------------------------------------------------------------------------------------------
+
+CUresult CUDAAPI cuMemsetD8(CUdeviceptr to, unsigned char value, std::size_t count) {
+  return fill_rows(nullptr, to, 0, {.element = 1, .value = value}, count, 1);
+}
+
+CUresult CUDAAPI cuMemsetD16(CUdeviceptr to, unsigned short value, std::size_t count) {
+  return fill_rows(nullptr, to, 0, {.element = 2, .value = value}, count, 1);
+}
+
+CUresult CUDAAPI cuMemsetD32(CUdeviceptr to, unsigned int value, std::size_t count) {
+  return fill_rows(nullptr, to, 0, {.element = 4, .value = value}, count, 1);
+}
+
+CUresult CUDAAPI cuMemsetD8Async(CUdeviceptr to, unsigned char value, std::size_t count, CUstream stream) {
+  return fill_rows(stream, to, 0, {.element = 1, .value = value}, count, 1);
+}
+
+CUresult CUDAAPI cuMemsetD16Async(CUdeviceptr to, unsigned short value, std::size_t count, CUstream stream) {
+  return fill_rows(stream, to, 0, {.element = 2, .value = value}, count, 1);
+}
+
+CUresult CUDAAPI cuMemsetD32Async(CUdeviceptr to, unsigned int value, std::size_t count, CUstream stream) {
+  return fill_rows(stream, to, 0, {.element = 4, .value = value}, count, 1);
+}
+
+CUresult CUDAAPI cuMemsetD2D8(CUdeviceptr to, std::size_t pitch, unsigned char value, std::size_t width,
+                              std::size_t height) {
+  return fill_rows(nullptr, to, pitch, {.element = 1, .value = value}, width, height);
+}
+
+CUresult CUDAAPI cuMemsetD2D16(CUdeviceptr to, std::size_t pitch, unsigned short value, std::size_t width,
+                               std::size_t height) {
+  return fill_rows(nullptr, to, pitch, {.element = 2, .value = value}, width, height);
+}
+
+CUresult CUDAAPI cuMemsetD2D32(CUdeviceptr to, std::size_t pitch, unsigned int value, std::size_t width,
+                               std::size_t height) {
+  return fill_rows(nullptr, to, pitch, {.element = 4, .value = value}, width, height);
+}
+
+CUresult CUDAAPI cuMemsetD2D8Async(CUdeviceptr to, std::size_t pitch, unsigned char value, std::size_t width,
+                                   std::size_t height, CUstream stream) {
+  return fill_rows(stream, to, pitch, {.element = 1, .value = value}, width, height);
+}
+
+CUresult CUDAAPI cuMemsetD2D16Async(CUdeviceptr to, std::size_t pitch, unsigned short value, std::size_t width,
+                                    std::size_t height, CUstream stream) {
+  return fill_rows(stream, to, pitch, {.element = 2, .value = value}, width, height);
+}
+
+CUresult CUDAAPI cuMemsetD2D32Async(CUdeviceptr to, std::size_t pitch, unsigned int value, std::size_t width,
+                                    std::size_t height, CUstream stream) {
+  return fill_rows(stream, to, pitch, {.element = 4, .value = value}, width, height);
+}
+
+// ---- managed memory, which stays where it is ------------------------------------------------------------------------
+
+CUresult CUDAAPI cuMemPrefetchAsync(CUdeviceptr address, std::size_t bytes, CUmemLocation location, unsigned int flags,
+                                    CUstream stream) {
+  return on(stream, [&](const Here& here, const Place&) -> CUresult {
+    const auto range = here.cuda.memory.find(address);
+    if (location.type == CU_MEM_LOCATION_TYPE_DEVICE && here.cuda.device(location.id) == nullptr) {
+      return CUDA_ERROR_INVALID_DEVICE;
+    }
+    return flags == 0 && range && range->value.kind == MemoryKind::managed && range->holds(address, bytes)
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult CUDAAPI cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, std::size_t /*bytes*/,
+                                        unsigned int /*flags*/) {
+  return on(stream, [&](const Here& here, const Place&) {
+    const auto range = here.cuda.memory.find(address);
+    return range && range->value.kind == MemoryKind::managed ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+// ---- launches ------------------------------------------------------------------------------------------------------
+
+CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
+                                unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared,
+                                CUstream stream, void** parameters, void** extra) {
+  return on(stream, [&](const Here& here, const Place& place) {
+    return launch(
+        here, place, function,
+        {.grid = {grid_x, grid_y, grid_z}, .block = {block_x, block_y, block_z}, .shared = shared, .attributes = {}},
+        parameters, extra);
+  });
+}
+
+CUresult CUDAAPI cuLaunchCooperativeKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y,
+                                           unsigned int grid_z, unsigned int block_x, unsigned int block_y,
+                                           unsigned int block_z, unsigned int shared, CUstream stream,
+                                           void** parameters) {
+  return on(stream, [&](const Here& here, const Place& place) {
+    return launch(here, place, function,
+                  {.grid = {grid_x, grid_y, grid_z},
+                   .block = {block_x, block_y, block_z},
+                   .shared = shared,
+                   .cooperative = true,
+                   .attributes = {}},
+                  parameters, nullptr);
+  });
+}
+
+CUresult CUDAAPI cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** parameters, void** extra) {
+  if (config == nullptr || (config->attrs == nullptr && config->numAttrs != 0)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return on(config->hStream, [&](const Here& here, const Place& place) {
+    return launch(here, place, function,
+                  {.grid = {config->gridDimX, config->gridDimY, config->gridDimZ},
+                   .block = {config->blockDimX, config->blockDimY, config->blockDimZ},
+                   .shared = config->sharedMemBytes,
+                   .attributes = std::span(config->attrs, config->numAttrs)},
+                  parameters, extra);
+  });
+}
+
+CUresult CUDAAPI cuLaunchHostFunc(CUstream stream, CUhostFn function, void* data) {
+  if (function == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return launch_host(stream, [function, data](CUresult) { function(data); }, false);
+}
+
+CUresult CUDAAPI cuStreamAddCallback(CUstream stream, CUstreamCallback callback, void* data, unsigned int flags) {
+  if (callback == nullptr || flags != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return launch_host(stream, [stream, callback, data](CUresult status) { callback(stream, status, data); }, true);
+}
+
+// ---- streams and events --------------------------------------------------------------------------------------------
+
+CUresult CUDAAPI cuStreamSynchronize(CUstream stream) {
+  return on(stream,
+            [](const Here& here, const Place& place) { return here.lane().tell<SyncStream>({.place = place}); });
+}
+
+CUresult CUDAAPI cuStreamQuery(CUstream stream) {
+  return on(stream,
+            [](const Here& here, const Place& place) { return here.lane().tell<QueryStream>({.place = place}); });
+}
+
+CUresult CUDAAPI cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    if (here.cuda.events.find(event) == nullptr) {
+      return CUDA_ERROR_INVALID_HANDLE;
+    }
+    return here.lane().send<WaitEvent>(
+        flags == 0, {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
+  });
+}
+
+CUresult CUDAAPI cuEventRecord(CUevent event, CUstream stream) { return record_event(event, stream, 0); }
+
+CUresult CUDAAPI cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned int flags) {
+  return record_event(event, stream, flags);
+}
+
+CUresult CUDAAPI cuStreamGetFlags(CUstream stream, unsigned int* flags) {
+  return on(stream, [&](const Here& here, const Place& place) { return give(flags, record_of(here, place).flags); });
+}
+
+CUresult CUDAAPI cuStreamGetPriority(CUstream stream, int* priority) {
+  return on(stream,
+            [&](const Here& here, const Place& place) { return give(priority, record_of(here, place).priority); });
+}
+
+CUresult CUDAAPI cuStreamGetCtx(CUstream stream, CUcontext* context) {
+  return on(stream,
+            [&](const Here&, const Place& place) { return give(context, handle_of<CUcontext>(place.context)); });
+}
+
+CUresult CUDAAPI cuStreamGetDevice(CUstream stream, CUdevice* device) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const auto record = here.cuda.context(place.context);
+    return record ? give(device, (*record)->device) : record.error();
+  });
+}
+
+CUresult CUDAAPI cuStreamGetId(CUstream stream, unsigned long long* number) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const auto asked = here.lane().call<Query>(
+        {.question = {.subject = Subject::stream_number, .context = place.context, .object = place.stream}});
+    return asked ? give(number, asked->reply.values[0]) : asked.error();
+  });
+}
+
+CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
+  // There is no way to begin a capture.
+  return on(stream, [&](const Here&, const Place&) { return give(status, CU_STREAM_CAPTURE_STATUS_NONE); });
+}
+
+// ---- for cuGetProcAddress ------------------------------------------------------------------------------------------
+
+namespace {
+constexpr EntryPoint stream_entries[] = {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name
+#define ISTHMUS_CUDA_ENTRY(name, since) {#name, since, [] { return reinterpret_cast<void*>(&name); }},
+    ISTHMUS_CUDA_STREAM_ENTRIES(ISTHMUS_CUDA_ENTRY)
+#undef ISTHMUS_CUDA_ENTRY
+};
+}  // namespace
+
+namespace isthmus::cuda {
+#ifdef CUDA_API_PER_THREAD_DEFAULT_STREAM
+std::span<const EntryPoint> per_thread_entries() noexcept { return stream_entries; }
+#else
+std::span<const EntryPoint> legacy_entries() noexcept { return stream_entries; }
+#endif
+}  // namespace isthmus::cuda

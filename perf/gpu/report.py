@@ -1,0 +1,199 @@
+"""What ./run gpu found out: programs that agree or not, samples of both sides, and the table against the targets."""
+
+import statistics
+from dataclasses import dataclass
+from typing import Callable
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `met` takes both medians; what is quoted is in the measurement's unit."""
+
+    name: str
+    what: str
+    target: str
+    met: Callable[[float, float], bool]
+    measurement: str
+    cpus: int = 0  # processors that the program may use; 0: all
+    at_once: int = 1
+
+
+def faster(name, what, share, measurement=None, **more):
+    return Row(name, what, f">= {share} x native", lambda native, ours: ours >= share * native, measurement or name,
+               **more)
+
+
+def cheaper(name, what, share, measurement=None, **more):
+    return Row(name, what, f"<= {share} x native", lambda native, ours: ours <= share * native, measurement or name,
+               **more)
+
+
+def near(name, what, microseconds):
+    return Row(name, what, f"<= native + {microseconds} us", lambda native, ours: ours <= native + microseconds, name)
+
+
+# The targets of the project's table for an H100; what they are compared with is native in the same run.
+ROWS = [
+    faster("pinned_h2d_16m", "pinned H2D 16 MiB", 0.98),
+    faster("pinned_d2h_16m", "pinned D2H 16 MiB", 0.98),
+    faster("pinned_h2d_64m", "pinned H2D 64 MiB", 0.98),
+    faster("pinned_d2h_64m", "pinned D2H 64 MiB", 0.98),
+    faster("pageable_h2d_256m", "pageable H2D 256 MiB, 8 CPUs", 3, cpus=8),
+    faster("pageable_d2h_256m", "pageable D2H 256 MiB, 8 CPUs", 3, cpus=8),
+    Row("pageable_h2d_256m_2", "pageable H2D 256 MiB, 2 CPUs", "given", lambda native, ours: True,
+        "pageable_h2d_256m", cpus=2),
+    Row("pageable_h2d_256m_1", "pageable H2D 256 MiB, 1 CPU", "given", lambda native, ours: True,
+        "pageable_h2d_256m", cpus=1),
+    Row("pageable_d2h_256m_2", "pageable D2H 256 MiB, 2 CPUs", "given", lambda native, ours: True,
+        "pageable_d2h_256m", cpus=2),
+    Row("pageable_d2h_256m_1", "pageable D2H 256 MiB, 1 CPU", "given", lambda native, ours: True,
+        "pageable_d2h_256m", cpus=1),
+    cheaper("malloc_free_idle", "cudaMalloc+Free 1 MiB, idle", 0.1),
+    cheaper("malloc_free_busy", "cudaMalloc+Free 1 MiB, busy", 0.1),
+    cheaper("launch_cost", "launch, client's cost", 1),
+    cheaper("launch_rate", "launch, of 100,000", 1.05),
+    near("launch_sync", "launch + synchronise", 2),
+    near("memcpy_4b_h2d", "cudaMemcpy 4 B H2D", 2),
+    near("memcpy_4b_d2h", "cudaMemcpy 4 B D2H", 2),
+    cheaper("stream_create_destroy", "cudaStreamCreate+Destroy", 1),
+    cheaper("event_record", "cudaEventRecord", 1),
+    cheaper("event_query", "cudaEventQuery", 1),
+    Row("first_call", "first call (attach)", "<= 20 ms", lambda native, ours: ours <= 20_000, "first_call"),
+    cheaper("first_kernel", "start to first kernel", 0.5),
+    cheaper("first_kernel_4", "the same, 4 at once", 0.5, "first_kernel", at_once=4),
+]
+BY_NAME = {row.name: row for row in ROWS}
+
+
+def number(value):
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+
+
+class Report:
+    def __init__(self):
+        self.programs = []
+        self.vm = []
+        self.vm_error = None
+        self.failures = []
+        self._samples = {}  # (row, side) -> for each process, its round and its list of samples
+        self._units = {}
+        self._cpu = {}
+        self.devices = {}
+
+    # --- taking in ---
+
+    def add_program(self, program, native, ours):
+        if native is None or ours is None:
+            verdict = "left out: no time left"
+        elif native.status != 0:
+            verdict = f"native fails: {native.reason}"
+        elif ours.status != native.status:
+            verdict = f"FAILS: {ours.reason}"
+        elif ours.stdout != native.stdout:
+            verdict = "FAILS: its output differs"
+        else:
+            verdict = "same"
+        self.programs.append({"program": program, "verdict": verdict,
+                              "native": vars(native) if native else None, "isthmus": vars(ours) if ours else None})
+
+    def add_vm(self, program, outcome):
+        native = next((entry["native"] for entry in self.programs if entry["program"] == program), None)
+        same = native is not None and (outcome.status, outcome.stdout) == (native["status"], native["stdout"])
+        self.vm.append({"program": program, "verdict": "same" if same else f"FAILS: {outcome.reason}"})
+
+    def vm_failed(self, reason):
+        self.vm_error = reason
+
+    def add_samples(self, row, side, answer, round_number):
+        if not answer["samples"]:
+            raise ValueError("no samples")
+        self._samples.setdefault((row, side), []).append((round_number, answer["samples"]))
+        self._units[row] = answer["unit"]
+        self.devices[side] = answer["device"]
+        if "cpu_seconds_per_gb" in answer:
+            self._cpu.setdefault((row, side), []).append(answer["cpu_seconds_per_gb"])
+
+    def add_failure(self, row, side, reason):
+        self.failures.append({"row": row, "side": side, "reason": reason})
+
+    # --- giving out ---
+
+    def all_programs_agree(self):
+        return bool(self.programs) and all(entry["verdict"] == "same" for entry in self.programs + self.vm) \
+            and self.vm_error is None
+
+    def quartiles(self, row, side):
+        """Of all samples of a side: lower quartile, median, upper quartile; None without any."""
+        pooled = sorted(sample for _, process in self._samples.get((row, side), []) for sample in process)
+        if not pooled:
+            return None
+        if len(pooled) == 1:
+            return pooled * 3
+        low, middle, high = statistics.quantiles(pooled, n=4, method="inclusive")
+        return [low, middle, high]
+
+    def ratio(self, row):
+        """Isthmus over native: the median of the rounds' ratios of medians."""
+        native, ours = self._medians_of_rounds(row, "native"), self._medians_of_rounds(row, "isthmus")
+        ratios = [ours[number] / native[number] for number in native.keys() & ours.keys()]
+        return statistics.median(ratios) if ratios else None
+
+    def _medians_of_rounds(self, row, side):
+        rounds = {}
+        for number, samples in self._samples.get((row, side), []):
+            rounds.setdefault(number, []).extend(samples)
+        return {number: statistics.median(samples) for number, samples in rounds.items()}
+
+    def lines(self, judged):
+        for row in ROWS:
+            native, ours = self.quartiles(row.name, "native"), self.quartiles(row.name, "isthmus")
+            if native is None and ours is None:
+                continue
+            cells = [row.what, self._units[row.name]]
+            cells += [f"{number(q[1])} [{number(q[0])} {number(q[2])}]" if q else "-" for q in (native, ours)]
+            if native and ours:
+                verdict = "" if row.target == "given" or not judged else "met" if row.met(native[1], ours[1]) else "NOT MET"
+                ratio = self.ratio(row.name)
+                cells += ["-" if ratio is None else f"{ratio:.3f}", row.target, verdict]
+            else:
+                cells += ["-", row.target, "no answer"]
+            yield cells
+
+    def table(self, machine, label):
+        said = [f"{machine['gpu'] or 'no GPU'}, driver {machine['driver']}, {machine['processor']} "
+                f"x {machine['processors']}, commit {machine['commit']}, {machine['date']}"]
+        if label:
+            said = [label, *said]
+        lines = list(self.lines(judged=not label))
+        if lines:
+            header = ["", "unit", "native [q1 q3]", "Isthmus [q1 q3]", "ratio", "target", ""]
+            widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
+            said += ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+                     for line in [header, *lines]]
+        for (row, side), values in sorted(self._cpu.items()):
+            said.append(f"processor time of the client, {BY_NAME[row].what}, {side}: {statistics.median(values):.3f} s/GB")
+        said += [f"program {entry['program']}: {entry['verdict']}" for entry in self.programs]
+        said += [f"in the VM, {entry['program']}: {entry['verdict']}" for entry in self.vm]
+        if self.vm_error:
+            said.append(f"in the VM: {self.vm_error}")
+        seen = {}
+        for failure in self.failures:
+            key = (failure["row"], failure["side"], failure["reason"])
+            seen[key] = seen.get(key, 0) + 1
+        said += [f"no answer ({times} x): {row}, {side}: {reason}" for (row, side, reason), times in seen.items()]
+        return "\n".join(said)
+
+    def raw(self):
+        rows = {}
+        for row in ROWS:
+            sides = {side: self._samples[row.name, side] for side in ("native", "isthmus")
+                     if (row.name, side) in self._samples}
+            if sides:
+                rows[row.name] = {"what": row.what, "target": row.target, "unit": self._units[row.name],
+                                  "ratio": self.ratio(row.name),
+                                  "quartiles": {side: self.quartiles(row.name, side) for side in sides},
+                                  "cpu_seconds_per_gb": {side: self._cpu[row.name, side] for side in sides
+                                                         if (row.name, side) in self._cpu},
+                                  "samples_of_each_process": sides}
+        return {"devices": self.devices, "rows": rows, "programs": self.programs, "vm": self.vm,
+                "vm_error": self.vm_error, "failures": self.failures}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/gpu/cuda/backend.hpp"
+
+#include <utility>
+
+namespace isthmus::cuda {
+namespace {
+
+std::atomic<std::uint64_t> last_serial{0};
+
+// What a twin knows of its thread. Twins are one to one with the client's threads.
+struct TwinState {
+  std::uint64_t backend = 0;  // serial
+  std::uint64_t generation = 0;
+  Id context = 0;              // current, by name
+  CUcontext handle = nullptr;  // and by the driver's handle
+  std::int32_t late = 0;       // the first failure of a post that nobody was told of
+};
+
+TwinState& twin_state(std::uint64_t serial) {
+  thread_local TwinState state;
+  if (state.backend != serial) {
+    state = {.backend = serial};
+  }
+  return state;
+}
+
+template <marshal::MessageKind M>
+constexpr bool reports = [] {
+  if constexpr (requires { M::reports; }) {
+    return M::reports;
+  } else {
+    return false;
+  }
+}();
+
+}  // namespace
+
+LaneBackend::LaneBackend(const Driver* driver, std::span<std::byte> window)
+    : driver_(driver), window_(window), serial_(++last_serial) {
+  if (driver_ != nullptr) {
+    slab_.emplace(*driver_, window_);
+  }
+}
+
+LaneBackend::~LaneBackend() { host_functions_->close(); }
+
+template <marshal::MessageKind M>
+void LaneBackend::serve(marshal::Dispatcher& dispatcher) {
+  dispatcher.on<M>([this](const typename M::Request& request, marshal::Call& call) -> Answer<typename M::Reply> {
+    // Without a driver there is no context, and nothing can be asked of one.
+    if (driver_ == nullptr) {
+      return refuse(CUDA_ERROR_NO_DEVICE);
+    }
+    auto answered = handle(request, call);
+    const std::int32_t status =
+        settle(!call.wants_reply(), reports<M>, answered ? std::int32_t{CUDA_SUCCESS} : answered.error());
+    if (answered && status != CUDA_SUCCESS) {
+      return std::unexpected(status);
+    }
+    return answered;
+  });
+}
+
+void LaneBackend::add_to(marshal::Dispatcher& dispatcher) {
+  dispatcher.offer<CudaApi>();
+  CudaApi::Messages::each([&]<class M>() { serve<M>(dispatcher); });
+}
+
+std::int32_t LaneBackend::settle(bool is_post, bool reporting, std::int32_t status) {
+  TwinState& twin = twin_state(serial_);
+  if (is_post) {
+    if (status != CUDA_SUCCESS && twin.late == CUDA_SUCCESS) {
+      twin.late = status;
+    }
+    return status;
+  }
+  if (reporting && status == CUDA_SUCCESS) {
+    return std::exchange(twin.late, CUDA_SUCCESS);
+  }
+  return status;
+}
+
+CUresult LaneBackend::enter(Id context) {
+  TwinState& twin = twin_state(serial_);
+  const std::uint64_t generation = generation_.load(std::memory_order_acquire);
+  if (twin.context == context && twin.generation == generation && context != 0) {
+    return CUDA_SUCCESS;
+  }
+  const auto found = contexts_.find(context);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  const CUresult code = driver_->cuCtxSetCurrent(found->handle);
+  if (code == CUDA_SUCCESS) {
+    twin.context = context;
+    twin.generation = generation;
+    twin.handle = found->handle;
+  }
+  return code;
+}
+
+Answer<LaneBackend::Entered> LaneBackend::enter(const Place& place) {
+  if (const CUresult code = enter(place.context); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  Entered entered{.context = twin_state(serial_).handle, .stream = nullptr, .keep = nullptr};
+  if (place.stream == legacy_stream) {
+    entered.stream = CU_STREAM_LEGACY;
+  } else if (place.stream == per_thread_stream) {
+    entered.stream = CU_STREAM_PER_THREAD;
+  } else {
+    entered.keep = streams_.find(place.stream);
+    if (entered.keep == nullptr || !entered.keep->context->alive.load(std::memory_order_acquire)) {
+      return refuse(CUDA_ERROR_INVALID_HANDLE);
+    }
+    entered.stream = entered.keep->handle;
+  }
+  return entered;
+}
+
+}  // namespace isthmus::cuda

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "isthmus/marshal/dispatcher.hpp"
+#include "src/gpu/cuda/driver.hpp"
+#include "src/gpu/cuda/host_functions.hpp"
+#include "src/gpu/cuda/messages.hpp"
+#include "src/gpu/cuda/objects.hpp"
+#include "src/gpu/cuda/ranges.hpp"
+#include "src/gpu/cuda/slab_registration.hpp"
+
+namespace isthmus::cuda {
+
+template <class T>
+using Answer = std::expected<T, std::int32_t>;
+
+/// A failure by the driver's code.
+[[nodiscard]] inline std::unexpected<std::int32_t> refuse(CUresult code) {
+  return std::unexpected(static_cast<std::int32_t>(code));
+}
+/// Success or failure by the driver's code.
+[[nodiscard]] inline Answer<Nothing> answer(CUresult code) {
+  return code == CUDA_SUCCESS ? Answer<Nothing>(Nothing{}) : Answer<Nothing>(refuse(code));
+}
+
+/// One lane's CUDA: a handler for each message of CudaApi. Calls may wait for the device in their handlers, because the
+/// client's thread waits, too. What a post does must not wait for anything that the client has yet to do.
+class LaneBackend {
+ public:
+  /// `driver` is null where the host has none: then there are no devices.
+  LaneBackend(const Driver* driver, std::span<std::byte> window);
+  LaneBackend(const LaneBackend&) = delete;
+  LaneBackend& operator=(const LaneBackend&) = delete;
+  LaneBackend(LaneBackend&&) = delete;
+  LaneBackend& operator=(LaneBackend&&) = delete;
+  /// What is on the device is left to the end of the process: freeing it could wait for a kernel without end.
+  ~LaneBackend();
+
+  void add_to(marshal::Dispatcher& dispatcher);
+
+  // devices.cpp
+  Answer<Hello::Reply> handle(const Hello::Request& request, marshal::Call& call);
+  Answer<DescribeDevice::Reply> handle(const DescribeDevice::Request& request, marshal::Call& call);
+  Answer<ContextInfo> handle(const RetainPrimary::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const ReleasePrimary::Request& request, marshal::Call& call);
+  Answer<ContextInfo> handle(const CreateContext::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const DestroyContext::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const SyncContext::Request& request, marshal::Call& call);
+  // queries.cpp
+  Answer<Query::Reply> handle(const Query::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const Configure::Request& request, marshal::Call& call);
+  // memory.cpp
+  Answer<Allocate::Reply> handle(const Allocate::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const Free::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const UseSlab::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const Quiesce::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const Fill::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CopyIn::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CopyOut::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CopySlab::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CopyDevice::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CopyBox::Request& request, marshal::Call& call);
+  // modules.cpp
+  Answer<LoadModule::Reply> handle(const LoadModule::Request& request, marshal::Call& call);
+  Answer<FunctionInfo> handle(const FindFunction::Request& request, marshal::Call& call);
+  Answer<FunctionInfo> handle(const KernelFunction::Request& request, marshal::Call& call);
+  Answer<FindGlobal::Reply> handle(const FindGlobal::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const LibraryModule::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const Launch::Request& request, marshal::Call& call);
+  // streams.cpp
+  Answer<Nothing> handle(const CreateStream::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const SyncStream::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const QueryStream::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const WaitEvent::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CreateEvent::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const RecordEvent::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const SyncEvent::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const QueryEvent::Request& request, marshal::Call& call);
+  Answer<ElapsedTime::Reply> handle(const ElapsedTime::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const Release::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const LaunchHost::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const HostDone::Request& request, marshal::Call& call);
+
+ private:
+  struct Entered {
+    CUcontext context = nullptr;
+    CUstream stream = nullptr;
+    std::shared_ptr<StreamObject> keep;  // the stream must not go meanwhile
+  };
+
+  /// Makes a context current in the calling thread.
+  [[nodiscard]] CUresult enter(Id context);
+  /// The same, and finds the stream.
+  [[nodiscard]] Answer<Entered> enter(const Place& place);
+  /// Makes a context known that the driver has made.
+  [[nodiscard]] Answer<ContextInfo> keep_context(Id id, CUcontext handle, CUdevice device, bool primary);
+  /// Forgets a context that is about to be destroyed, and makes it current for that.
+  std::shared_ptr<ContextObject> bury_context(Id id);
+  [[nodiscard]] std::optional<CUdevice> device(std::uint64_t number) const;
+
+  /// Whether the driver knows these bytes: an address that it does not know it takes for memory of this process.
+  [[nodiscard]] bool is_device_memory(std::uint64_t address, std::uint64_t size);
+  /// One copy in the slab's arenas after the other: `copy(piece, offset)`.
+  [[nodiscard]] CUresult in_arenas(std::span<std::byte> bytes, const Entered& place,
+                                   const std::function<CUresult(std::span<std::byte>, std::uint64_t)>& copy);
+
+  /// Takes up a function or kernel; its layout goes to the reply.
+  [[nodiscard]] Answer<FunctionInfo> keep_function(Id id, std::shared_ptr<FunctionObject> function, CUdevice device,
+                                                   marshal::Call& call);
+  [[nodiscard]] std::optional<CUdevice> device_of(Id context) const;
+
+  template <marshal::MessageKind M>
+  void serve(marshal::Dispatcher& dispatcher);
+  /// Keeps a post's failure, or tells it.
+  [[nodiscard]] std::int32_t settle(bool is_post, bool reports, std::int32_t status);
+
+  const Driver* driver_;
+  std::span<std::byte> window_;
+  std::uint64_t serial_;  // differs from that of every other backend of the process
+  std::optional<SlabRegistration> slab_;
+  std::shared_ptr<HostFunctions> host_functions_ = std::make_shared<HostFunctions>();
+
+  std::atomic<std::uint64_t> generation_{0};  // counts up when a context goes, so that threads look anew
+  gpu::ObjectTable<ContextObject> contexts_;
+  gpu::ObjectTable<StreamObject> streams_;
+  gpu::ObjectTable<EventObject> events_;
+  gpu::ObjectTable<ModuleObject> modules_;
+  gpu::ObjectTable<FunctionObject> functions_;
+  Ranges<CUcontext> memory_;  // device memory that was seen so far
+};
+
+}  // namespace isthmus::cuda

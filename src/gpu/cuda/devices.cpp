@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "src/gpu/cuda/backend.hpp"
+
+namespace isthmus::cuda {
+
+Answer<Hello::Reply> LaneBackend::handle(const Hello::Request& /*request*/, marshal::Call& /*call*/) {
+  return Hello::Reply{.driver_version = static_cast<std::uint32_t>(driver_->version()),
+                      .devices = static_cast<std::uint32_t>(driver_->devices()),
+                      .window = reinterpret_cast<std::uintptr_t>(window_.data())};
+}
+
+std::optional<CUdevice> LaneBackend::device(std::uint64_t number) const {
+  CUdevice found = 0;
+  if (number >= static_cast<std::uint64_t>(driver_->devices()) ||
+      driver_->cuDeviceGet(&found, static_cast<int>(number)) != CUDA_SUCCESS) {
+    return std::nullopt;
+  }
+  return found;
+}
+
+std::optional<CUdevice> LaneBackend::device_of(Id context) const {
+  const auto found = contexts_.find(context);
+  return found == nullptr ? std::nullopt : std::optional(found->device);
+}
+
+Answer<DescribeDevice::Reply> LaneBackend::handle(const DescribeDevice::Request& request, marshal::Call& /*call*/) {
+  const auto found = device(request.device);
+  if (!found) {
+    return refuse(CUDA_ERROR_INVALID_DEVICE);
+  }
+  DescribeDevice::Reply reply;
+  std::size_t memory = 0;
+  CUuuid uuid{};
+  if (const CUresult code = driver_->cuDeviceTotalMem(&memory, *found); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  reply.memory = memory;
+  if (driver_->cuDeviceGetUuid(&uuid, *found) == CUDA_SUCCESS) {
+    std::copy_n(static_cast<const char*>(uuid.bytes), sizeof uuid.bytes, reply.uuid.begin());
+  }
+  std::ignore = driver_->cuDeviceGetName(reply.name.data(), static_cast<int>(reply.name.size()) - 1, *found);
+  reply.attributes.fill(no_attribute);
+  for (std::size_t i = 1; i < reply.attributes.size(); ++i) {
+    int value = 0;
+    if (driver_->cuDeviceGetAttribute(&value, static_cast<CUdevice_attribute>(i), *found) == CUDA_SUCCESS) {
+      reply.attributes.at(i) = value;
+    }
+  }
+  return reply;
+}
+
+Answer<ContextInfo> LaneBackend::keep_context(Id id, CUcontext handle, CUdevice device, bool primary) {
+  auto object = std::make_shared<ContextObject>();
+  object->handle = handle;
+  object->device = device;
+  object->primary = primary;
+  if (!contexts_.add(id, std::move(object))) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
+  }
+  if (const CUresult code = enter(id); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  ContextInfo info;
+  unsigned long long number = 0;
+  std::ignore = driver_->cuCtxGetApiVersion(handle, &info.api_version);
+  std::ignore = driver_->cuCtxGetFlags(&info.flags);
+  std::ignore = driver_->cuCtxGetStreamPriorityRange(&info.least_priority, &info.greatest_priority);
+  std::ignore = driver_->cuCtxGetId(handle, &number);
+  info.number = number;
+  return info;
+}
+
+std::shared_ptr<ContextObject> LaneBackend::bury_context(Id id) {
+  if (enter(id) != CUDA_SUCCESS) {
+    return nullptr;
+  }
+  auto object = contexts_.take(id);
+  if (object == nullptr) {
+    return nullptr;
+  }
+  object->alive.store(false, std::memory_order_release);
+  generation_.fetch_add(1, std::memory_order_acq_rel);
+  slab_->forget(object->handle);
+  memory_.remove_if([&](const auto& range) { return range.value == object->handle; });
+  return object;
+}
+
+Answer<ContextInfo> LaneBackend::handle(const RetainPrimary::Request& request, marshal::Call& /*call*/) {
+  const auto found = device(request.device);
+  if (!found) {
+    return refuse(CUDA_ERROR_INVALID_DEVICE);
+  }
+  CUcontext handle = nullptr;
+  if (const CUresult code = driver_->cuDevicePrimaryCtxRetain(&handle, *found); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  auto kept = keep_context(request.id, handle, *found, true);
+  if (!kept) {
+    std::ignore = driver_->cuDevicePrimaryCtxRelease(*found);
+  }
+  return kept;
+}
+
+Answer<Nothing> LaneBackend::handle(const ReleasePrimary::Request& request, marshal::Call& /*call*/) {
+  const auto found = device(request.device);
+  const auto known = contexts_.find(request.id);
+  if (!found) {
+    return refuse(CUDA_ERROR_INVALID_DEVICE);
+  }
+  if (known != nullptr && (!known->primary || known->device != *found)) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
+  }
+  const auto object = bury_context(request.id);
+  if (request.reset != 0) {
+    // The retain that this lane holds goes with it.
+    const CUresult code = driver_->cuDevicePrimaryCtxReset(*found);
+    if (object != nullptr) {
+      std::ignore = driver_->cuDevicePrimaryCtxRelease(*found);
+    }
+    return answer(code);
+  }
+  return object == nullptr ? refuse(CUDA_ERROR_INVALID_CONTEXT) : answer(driver_->cuDevicePrimaryCtxRelease(*found));
+}
+
+Answer<ContextInfo> LaneBackend::handle(const CreateContext::Request& request, marshal::Call& /*call*/) {
+  const auto found = device(request.device);
+  if (!found) {
+    return refuse(CUDA_ERROR_INVALID_DEVICE);
+  }
+  CUcontext handle = nullptr;
+  if (const CUresult code = driver_->cuCtxCreate(&handle, nullptr, request.flags, *found); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  auto kept = keep_context(request.id, handle, *found, false);
+  if (!kept) {
+    std::ignore = driver_->cuCtxDestroy(handle);
+  }
+  return kept;
+}
+
+Answer<Nothing> LaneBackend::handle(const DestroyContext::Request& request, marshal::Call& /*call*/) {
+  const auto known = contexts_.find(request.id);
+  if (known == nullptr || known->primary) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
+  }
+  const auto object = bury_context(request.id);
+  return object == nullptr ? refuse(CUDA_ERROR_INVALID_CONTEXT) : answer(driver_->cuCtxDestroy(object->handle));
+}
+
+Answer<Nothing> LaneBackend::handle(const SyncContext::Request& request, marshal::Call& /*call*/) {
+  const CUresult code = enter(request.context);
+  return answer(code != CUDA_SUCCESS ? code : driver_->cuCtxSynchronize());
+}
+
+}  // namespace isthmus::cuda

@@ -1,0 +1,511 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "isthmus/marshal/api.hpp"
+#include "isthmus/reference.hpp"
+
+/// \file
+/// The CUDA API's messages, at the level of the driver's interface: what frontend (guest/cuda) and backend (this
+/// folder) say to each other.
+///
+/// Statuses are CUresult. Contexts, modules, streams and so on are named by numbers that the client chooses and never
+/// uses twice in a lane, so that making one needs no answer, and a stale name finds nothing. Device addresses are the
+/// driver's own. A post that fails is remembered for the thread that sent it, and told by the next of its messages that
+/// has `reports`.
+
+namespace isthmus::cuda {
+
+inline constexpr std::uint16_t api_id = 3;
+
+/// Names an object of the lane, or nothing (0).
+using Id = std::uint64_t;
+
+/// Names of streams that every context has, as in cuda.h: CU_STREAM_LEGACY and CU_STREAM_PER_THREAD.
+inline constexpr Id legacy_stream = 1;
+inline constexpr Id per_thread_stream = 2;
+
+template <std::uint16_t Opcode>
+struct Kind {
+  static constexpr std::uint16_t api = api_id;
+  static constexpr std::uint16_t opcode = Opcode;
+};
+/// As Kind, for what waits for the device: its status may be that of a post before it.
+template <std::uint16_t Opcode>
+struct ReportingKind : Kind<Opcode> {
+  static constexpr bool reports = true;
+};
+
+struct Nothing {};
+
+/// Where work is to be done: a stream of a context.
+struct Place {
+  Id context = 0;
+  Id stream = legacy_stream;
+};
+
+// ---- devices and contexts ------------------------------------------------------------------------------------------
+
+/// The first message. CUDA_ERROR_NO_DEVICE where the host has no driver.
+struct Hello : Kind<1> {
+  struct Request {};
+  struct Reply {
+    std::uint32_t driver_version = 0;  ///< as cuDriverGetVersion says it, 13000 for 13.0
+    std::uint32_t devices = 0;
+    std::uint64_t window = 0;  ///< address of the region in the worker, where the GPU sees pinned memory
+  };
+};
+
+inline constexpr std::size_t max_device_attributes = 192;
+inline constexpr std::int32_t no_attribute = INT32_MIN;
+
+struct DescribeDevice : Kind<2> {
+  struct Request {
+    std::uint32_t device = 0;
+    std::uint32_t reserved = 0;
+  };
+  struct Reply {
+    std::uint64_t memory = 0;  ///< bytes
+    std::array<std::uint8_t, 16> uuid{};
+    std::array<char, 256> name{};                                  ///< with a NUL
+    std::array<std::int32_t, max_device_attributes> attributes{};  ///< by CUdevice_attribute, or no_attribute
+  };
+};
+
+/// What never changes about a context.
+struct ContextInfo {
+  std::uint32_t api_version = 0;
+  std::uint32_t flags = 0;
+  std::int32_t least_priority = 0;
+  std::int32_t greatest_priority = 0;
+  std::uint64_t number = 0;  ///< cuCtxGetId
+};
+
+/// Makes the primary context usable under that name.
+struct RetainPrimary : Kind<3> {
+  struct Request {
+    Id id = 0;
+    std::uint32_t device = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = ContextInfo;
+};
+struct ReleasePrimary : Kind<4> {
+  struct Request {
+    Id id = 0;
+    std::uint32_t device = 0;
+    std::uint32_t reset = 0;  ///< 1: cuDevicePrimaryCtxReset
+  };
+  using Reply = Nothing;
+};
+struct CreateContext : Kind<5> {
+  struct Request {
+    Id id = 0;
+    std::uint32_t device = 0;
+    std::uint32_t flags = 0;
+  };
+  using Reply = ContextInfo;
+};
+struct DestroyContext : Kind<6> {
+  struct Request {
+    Id id = 0;
+  };
+  using Reply = Nothing;
+};
+struct SyncContext : ReportingKind<7> {
+  struct Request {
+    Id context = 0;
+  };
+  using Reply = Nothing;
+};
+
+enum class Subject : std::uint32_t {
+  memory_info,         ///< free and total bytes
+  limit,               ///< parameter: CUlimit
+  cache_config,        ///< CUfunc_cache of the context
+  function_attribute,  ///< object: function; parameter: CUfunction_attribute
+  kernel_attribute,    ///< object: kernel; parameter: CUfunction_attribute; detail 0: device
+  function_cache,      ///< object: function; only set
+  kernel_cache,        ///< object: kernel; detail 1: device; only set
+  occupancy,           ///< object: function; detail: block size, dynamic shared memory, flags -> blocks
+  block_size,          ///< object: function; detail: dynamic shared memory, largest block, flags -> grid, block
+  shared_memory,       ///< object: function; detail: blocks, block size -> bytes
+  stream_number,       ///< object: stream (cuStreamGetId)
+  primary_flags,       ///< detail 0: device; only set
+  peer_possible,       ///< detail: device, device -> 0 or 1
+  peer_attribute,      ///< parameter: CUdevice_P2PAttribute; detail: device, device
+  peer_access,         ///< object: the other context; set to 1 or 0
+  persisting_l2,       ///< only set: cuCtxResetPersistingL2Cache
+};
+struct Question {
+  Subject subject = Subject::memory_info;
+  std::uint32_t parameter = 0;
+  Id context = 0;
+  Id object = 0;
+  std::array<std::uint64_t, 3> detail{};
+};
+
+/// Asks for a value that the driver computes or changes.
+struct Query : Kind<8> {
+  struct Request {
+    Question question;
+  };
+  struct Reply {
+    std::array<std::uint64_t, 2> values{};
+  };
+};
+/// Sets one, to `value`.
+struct Configure : Kind<9> {
+  struct Request {
+    Question question;
+    std::uint64_t value = 0;
+  };
+  using Reply = Nothing;
+};
+
+// ---- memory --------------------------------------------------------------------------------------------------------
+
+struct Allocate : Kind<10> {
+  struct Request {
+    Id context = 0;
+    std::uint64_t size = 0;     ///< bytes; with `element`, of a row
+    std::uint64_t height = 0;   ///< rows
+    std::uint32_t element = 0;  ///< 0: cuMemAlloc; else the element's size for cuMemAllocPitch
+    std::uint32_t reserved = 0;
+  };
+  struct Reply {
+    std::uint64_t address = 0;
+    std::uint64_t pitch = 0;
+  };
+};
+struct Free : Kind<11> {
+  struct Request {
+    Id context = 0;
+    std::uint64_t address = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Lets the GPU reach slab memory that the client uses as pinned memory.
+struct UseSlab : Kind<12> {
+  struct Request {
+    Id context = 0;
+    Reference memory;
+  };
+  using Reply = Nothing;
+};
+/// Answered when no context works any more: pinned memory may be given back then.
+struct Quiesce : Kind<13> {
+  struct Request {};
+  using Reply = Nothing;
+};
+
+/// Sets memory, in rows.
+struct Fill : Kind<14> {
+  struct Request {
+    Place place;
+    std::uint64_t address = 0;
+    std::uint64_t pitch = 0;    ///< bytes; counts where height > 1
+    std::uint64_t width = 0;    ///< elements
+    std::uint64_t height = 0;   ///< rows
+    std::uint32_t element = 1;  ///< bytes: 1, 2 or 4
+    std::uint32_t value = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Trailing bytes: what is written. Posted: the driver takes such small copies at once.
+struct CopyIn : Kind<15> {
+  struct Request {
+    Place place;
+    std::uint64_t to = 0;
+  };
+  using Reply = Nothing;
+};
+/// Trailing bytes of the reply: what was read, once the stream had come so far.
+struct CopyOut : ReportingKind<16> {
+  struct Request {
+    Place place;
+    std::uint64_t from = 0;
+    std::uint64_t size = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// A copy between device and slab, by DMA.
+struct CopySlab : ReportingKind<17> {
+  struct Request {
+    Place place;
+    std::uint64_t device = 0;  ///< address
+    Reference slab;
+    std::uint32_t to_slab = 0;
+    std::uint32_t wait = 0;  ///< 1: answered when it is done; only in a call
+  };
+  using Reply = Nothing;
+};
+/// Between addresses that the GPU knows.
+struct CopyDevice : Kind<18> {
+  struct Request {
+    Place place;
+    std::uint64_t to = 0;
+    std::uint64_t from = 0;
+    std::uint64_t size = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// One side of a box: in the slab, where `slab` has a length, or at a device address. Bytes.
+struct BoxSide {
+  std::uint64_t address = 0;
+  Reference slab{};
+  std::uint64_t pitch = 0;
+  std::uint64_t height = 0;  ///< rows in a slice
+  std::uint64_t x = 0;
+  std::uint64_t y = 0;
+  std::uint64_t z = 0;
+};
+/// A copy in two or three dimensions.
+struct CopyBox : ReportingKind<19> {
+  struct Request {
+    Place place;
+    BoxSide from;
+    BoxSide to;
+    std::uint64_t width = 0;  ///< bytes
+    std::uint64_t height = 0;
+    std::uint64_t depth = 0;
+    std::uint64_t wait = 0;  ///< as CopySlab's
+  };
+  using Reply = Nothing;
+};
+
+// ---- code ----------------------------------------------------------------------------------------------------------
+
+/// An option of the compiler in the driver, with its value as in cuda.h (numbers only).
+struct JitOption {
+  std::uint32_t option = 0;
+  std::uint32_t value = 0;
+};
+
+/// Trailing bytes: `options` rows. Trailing bytes of the reply: the two logs.
+struct LoadModule : Kind<20> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;  ///< 0 for a library
+    Reference image{};
+    std::uint32_t library = 0;
+    std::uint32_t options = 0;
+    std::uint32_t info_log = 0;  ///< room for it, bytes
+    std::uint32_t error_log = 0;
+  };
+  struct Reply {
+    std::int32_t status = 0;  ///< of the loading: the logs come with a failure, too
+    std::uint32_t info_log = 0;
+    std::uint32_t error_log = 0;
+    float wall_time = 0;  ///< milliseconds
+  };
+};
+
+inline constexpr std::size_t max_function_attributes = 24;
+inline constexpr std::size_t max_parameters = 4080;        ///< of a kernel
+inline constexpr std::size_t max_parameter_bytes = 32764;  ///< CUDA C++ programming guide, "Function Parameters"
+
+/// Of a function or kernel. Trailing bytes of the reply that has it: `parameters` rows.
+struct FunctionInfo {
+  std::uint32_t parameters = 0;
+  std::uint32_t reserved = 0;
+  std::array<std::int32_t, max_function_attributes> attributes{};  ///< by CUfunction_attribute, or no_attribute
+};
+struct ParameterRow {
+  std::uint32_t offset = 0;
+  std::uint32_t size = 0;
+};
+
+/// Trailing bytes: the name. `owner` is a module, or a library, whose kernel it is then.
+struct FindFunction : Kind<21> {
+  struct Request {
+    Id owner = 0;
+    Id id = 0;
+    Id context = 0;  ///< a kernel's attributes are those on this context's device
+  };
+  using Reply = FunctionInfo;
+};
+struct KernelFunction : Kind<22> {
+  struct Request {
+    Id kernel = 0;
+    Id id = 0;
+    Id context = 0;
+  };
+  using Reply = FunctionInfo;
+};
+/// Trailing bytes: the name of a variable.
+struct FindGlobal : Kind<23> {
+  struct Request {
+    Id owner = 0;
+    Id context = 0;
+  };
+  struct Reply {
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+  };
+};
+/// The module of a library in a context.
+struct LibraryModule : Kind<24> {
+  struct Request {
+    Id library = 0;
+    Id id = 0;
+    Id context = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct LaunchAttributeRow {
+  std::uint32_t attribute = 0;  ///< CUlaunchAttributeID, one of those that hold no pointer
+  std::uint32_t reserved = 0;
+  std::array<std::uint8_t, 64> value{};
+};
+/// Trailing bytes: `attributes` rows, then the parameters as they lie in the kernel's parameter memory.
+struct Launch : Kind<25> {
+  struct Request {
+    Place place;
+    Id function = 0;  ///< or kernel
+    std::array<std::uint32_t, 3> grid{};
+    std::array<std::uint32_t, 3> block{};
+    std::uint32_t shared = 0;  ///< bytes
+    std::uint32_t attributes = 0;
+    std::uint32_t cooperative = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+// ---- streams and events --------------------------------------------------------------------------------------------
+
+struct CreateStream : Kind<26> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+    std::uint32_t flags = 0;
+    std::int32_t priority = 0;
+  };
+  using Reply = Nothing;
+};
+struct SyncStream : ReportingKind<27> {
+  struct Request {
+    Place place;
+  };
+  using Reply = Nothing;
+};
+struct QueryStream : ReportingKind<28> {
+  struct Request {
+    Place place;
+  };
+  using Reply = Nothing;
+};
+struct WaitEvent : Kind<29> {
+  struct Request {
+    Place place;
+    Id event = 0;
+    std::uint32_t flags = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+struct CreateEvent : Kind<30> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+    std::uint32_t flags = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+struct RecordEvent : Kind<31> {
+  struct Request {
+    Place place;
+    Id event = 0;
+    std::uint32_t flags = 0;
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+struct SyncEvent : ReportingKind<32> {
+  struct Request {
+    Id event = 0;
+  };
+  using Reply = Nothing;
+};
+struct QueryEvent : ReportingKind<33> {
+  struct Request {
+    Id event = 0;
+  };
+  using Reply = Nothing;
+};
+struct ElapsedTime : Kind<34> {
+  struct Request {
+    Id start = 0;
+    Id end = 0;
+  };
+  struct Reply {
+    float milliseconds = 0;
+    std::uint32_t reserved = 0;
+  };
+};
+
+enum class ObjectKind : std::uint32_t { module, stream, event, function };
+/// The client has let an object go.
+struct Release : Kind<35> {
+  struct Request {
+    ObjectKind kind = ObjectKind::module;
+    std::uint32_t reserved = 0;
+    Id id = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// A function of the client's, to be run by RunHost at its turn in the stream, which waits for HostDone.
+struct LaunchHost : Kind<36> {
+  struct Request {
+    Place place;
+    std::uint64_t token = 0;
+    std::uint32_t callback = 0;  ///< 1: also after an error (cuStreamAddCallback)
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+struct HostDone : Kind<37> {
+  struct Request {
+    std::uint64_t token = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Upcall: run the function that LaunchHost named. Token 0: nothing, the host only wants to know whether the lane is
+/// there.
+struct RunHost : Kind<101> {
+  struct Request {
+    std::uint64_t token = 0;
+    std::int32_t status = 0;  ///< of the stream
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+struct CudaApi {
+  static constexpr std::uint16_t id = api_id;
+  static constexpr std::string_view name = "cuda";
+  static constexpr std::uint16_t major = 0;
+  static constexpr std::uint16_t minor = 1;
+  static constexpr std::uint16_t oldest_minor = 1;
+  static constexpr std::uint64_t features = 0;
+  using Messages =
+      marshal::Messages<Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext,
+                        SyncContext, Query, Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut,
+                        CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
+                        LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
+                        RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, HostDone>;
+};
+
+}  // namespace isthmus::cuda

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <tuple>
+#include <utility>
+
+#include "src/gpu/cuda/backend.hpp"
+#include "src/gpu/cuda/image.hpp"
+
+namespace isthmus::cuda {
+namespace {
+
+constexpr std::size_t most_jit_options = 32;
+constexpr std::uint32_t longest_log = 16 * 1024;  // each: both fit one reply
+constexpr std::size_t most_launch_attributes = 16;
+constexpr std::size_t image_padding = 64;  // zeros behind the copy: a text ends there at the latest
+
+// Options whose values are numbers; the others are addresses.
+bool is_number_option(std::uint32_t option) noexcept {
+  switch (option) {
+    case CU_JIT_MAX_REGISTERS:
+    case CU_JIT_THREADS_PER_BLOCK:
+    case CU_JIT_OPTIMIZATION_LEVEL:
+    case CU_JIT_TARGET_FROM_CUCONTEXT:
+    case CU_JIT_TARGET:
+    case CU_JIT_FALLBACK_STRATEGY:
+    case CU_JIT_GENERATE_DEBUG_INFO:
+    case CU_JIT_LOG_VERBOSE:
+    case CU_JIT_GENERATE_LINE_INFO:
+    case CU_JIT_CACHE_MODE:
+    case CU_JIT_POSITION_INDEPENDENT_CODE:
+    case CU_JIT_MIN_CTA_PER_SM:
+    case CU_JIT_MAX_THREADS_PER_BLOCK:
+    case CU_JIT_OVERRIDE_DIRECTIVE_VALUES:
+    case CU_JIT_SPLIT_COMPILE:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Attributes whose values name nothing of the driver's.
+bool is_plain_attribute(std::uint32_t attribute) noexcept {
+  switch (attribute) {
+    case CU_LAUNCH_ATTRIBUTE_IGNORE:
+    case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
+    case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
+    case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
+    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
+    case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
+    case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Numbers travel as pointers in this interface.
+void* as_value(std::uint64_t number) noexcept {
+  return reinterpret_cast<void*>(number);  // NOLINT(performance-no-int-to-ptr)
+}
+
+// The options of a compilation, with the logs that the client has asked for.
+class JitOptions {
+ public:
+  JitOptions(const LoadModule::Request& request, std::span<const JitOption> rows)
+      : info_(std::min(request.info_log, longest_log)), error_(std::min(request.error_log, longest_log)) {
+    for (const JitOption& row : rows) {
+      add(static_cast<CUjit_option>(row.option), as_value(row.value));
+    }
+    if (!info_.empty()) {
+      add(CU_JIT_INFO_LOG_BUFFER, info_.data());
+      add(CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES, as_value(info_.size()));
+    }
+    if (!error_.empty()) {
+      add(CU_JIT_ERROR_LOG_BUFFER, error_.data());
+      add(CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, as_value(error_.size()));
+    }
+  }
+  [[nodiscard]] unsigned count() const noexcept { return static_cast<unsigned>(names_.size()); }
+  [[nodiscard]] CUjit_option* names() noexcept { return names_.data(); }
+  [[nodiscard]] void** values() noexcept { return values_.data(); }
+
+  // What the compiler said, one log behind the other.
+  [[nodiscard]] std::vector<std::byte> logs(LoadModule::Reply& reply) const {
+    const auto length = [](const std::vector<char>& log) { return strnlen(log.data(), log.size()); };
+    reply.info_log = info_.empty() ? 0 : static_cast<std::uint32_t>(length(info_));
+    reply.error_log = error_.empty() ? 0 : static_cast<std::uint32_t>(length(error_));
+    const auto info = std::as_bytes(std::span(info_)).first(reply.info_log);
+    const auto error = std::as_bytes(std::span(error_)).first(reply.error_log);
+    std::vector<std::byte> both(info.begin(), info.end());
+    both.insert(both.end(), error.begin(), error.end());
+    return both;
+  }
+
+ private:
+  void add(CUjit_option name, void* value) {
+    names_.push_back(name);
+    values_.push_back(value);
+  }
+  std::vector<char> info_;
+  std::vector<char> error_;
+  std::vector<CUjit_option> names_;
+  std::vector<void*> values_;
+};
+
+std::string name_in(std::span<const std::byte> trailing) {
+  std::string name(trailing.size(), '\0');
+  if (!trailing.empty()) {
+    std::memcpy(name.data(), trailing.data(), trailing.size());
+  }
+  return name;
+}
+
+}  // namespace
+
+Answer<LoadModule::Reply> LaneBackend::handle(const LoadModule::Request& request, marshal::Call& call) {
+  thread_local std::vector<std::byte> logs;  // valid until the reply is written, after this has returned
+  const auto image = call.resolve(request.image);
+  const auto trailing = call.trailing();
+  if (!image || request.options > most_jit_options || trailing.size() != request.options * sizeof(JitOption) ||
+      image->size() > max_image) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
+  std::vector<JitOption> rows(request.options);
+  if (!rows.empty()) {
+    std::memcpy(rows.data(), trailing.data(), trailing.size());
+  }
+  if (!std::ranges::all_of(rows, is_number_option, &JitOption::option)) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
+  // The driver parses a copy, which the client cannot change, and which says no more of its length than is there.
+  std::vector<std::byte> code(image->begin(), image->end());
+  code.resize(code.size() + image_padding);
+  if (const auto size = image_size(code.data(), image->size()); !size) {
+    return refuse(CUDA_ERROR_INVALID_IMAGE);
+  }
+  auto object = std::make_shared<ModuleObject>();
+  LoadModule::Reply reply;
+  JitOptions options(request, rows);
+  CUresult status = CUDA_SUCCESS;
+  if (request.library != 0) {
+    status = driver_->cuLibraryLoadData(&object->library, code.data(), options.names(), options.values(),
+                                        options.count(), nullptr, nullptr, 0);
+  } else {
+    if (status = enter(request.context); status == CUDA_SUCCESS) {
+      object->context = contexts_.find(request.context);
+      status =
+          driver_->cuModuleLoadDataEx(&object->module, code.data(), options.count(), options.names(), options.values());
+    }
+  }
+  reply.status = status;
+  logs = options.logs(reply);
+  call.reply_trailing(logs);
+  if (status == CUDA_SUCCESS && !modules_.add(request.id, std::move(object))) {
+    reply.status = CUDA_ERROR_INVALID_HANDLE;
+  }
+  return reply;
+}
+
+Answer<FunctionInfo> LaneBackend::keep_function(Id id, std::shared_ptr<FunctionObject> function, CUdevice device,
+                                                marshal::Call& call) {
+  thread_local std::vector<ParameterRow> rows;  // valid until the reply is written, after this has returned
+  FunctionObject& object = *function;
+  std::size_t offset = 0;
+  std::size_t size = 0;
+  for (std::size_t i = 0; i < max_parameters; ++i) {
+    const CUresult code = object.kernel != nullptr ? driver_->cuKernelGetParamInfo(object.kernel, i, &offset, &size)
+                                                   : driver_->cuFuncGetParamInfo(object.function, i, &offset, &size);
+    if (code == CUDA_ERROR_INVALID_VALUE) {
+      break;  // there are no more
+    }
+    if (code != CUDA_SUCCESS || offset > max_parameter_bytes || size > max_parameter_bytes - offset) {
+      return refuse(code != CUDA_SUCCESS ? code : CUDA_ERROR_INVALID_IMAGE);
+    }
+    object.parameters.push_back(
+        {.offset = static_cast<std::uint32_t>(offset), .size = static_cast<std::uint32_t>(size)});
+    object.parameter_bytes = std::max(object.parameter_bytes, static_cast<std::uint32_t>(offset + size));
+  }
+  FunctionInfo info{.parameters = static_cast<std::uint32_t>(object.parameters.size()), .attributes = {}};
+  info.attributes.fill(no_attribute);
+  for (std::size_t i = 0; i < std::min<std::size_t>(CU_FUNC_ATTRIBUTE_MAX, info.attributes.size()); ++i) {
+    const auto attribute = static_cast<CUfunction_attribute>(i);
+    int value = 0;
+    const CUresult code = object.kernel != nullptr
+                              ? driver_->cuKernelGetAttribute(&value, attribute, object.kernel, device)
+                              : driver_->cuFuncGetAttribute(&value, attribute, object.function);
+    if (code == CUDA_SUCCESS) {
+      info.attributes.at(i) = value;
+    }
+  }
+  rows = object.parameters;
+  if (!functions_.add(id, std::move(function))) {
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  call.reply_trailing(std::as_bytes(std::span(rows)));
+  return info;
+}
+
+Answer<FunctionInfo> LaneBackend::handle(const FindFunction::Request& request, marshal::Call& call) {
+  auto owner = modules_.find(request.owner);
+  if (owner == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  if (request.context != 0 || owner->library == nullptr) {
+    if (const CUresult code = enter(request.context); code != CUDA_SUCCESS) {
+      return refuse(code);
+    }
+  }
+  const auto on = request.context != 0 ? device_of(request.context) : device(0);
+  auto function = std::make_shared<FunctionObject>();
+  const std::string name = name_in(call.trailing());
+  const CUresult code = owner->library != nullptr
+                            ? driver_->cuLibraryGetKernel(&function->kernel, owner->library, name.c_str())
+                            : driver_->cuModuleGetFunction(&function->function, owner->module, name.c_str());
+  if (code != CUDA_SUCCESS || !on) {
+    return refuse(code != CUDA_SUCCESS ? code : CUDA_ERROR_INVALID_CONTEXT);
+  }
+  function->owner = std::move(owner);
+  return keep_function(request.id, std::move(function), *on, call);
+}
+
+Answer<FunctionInfo> LaneBackend::handle(const KernelFunction::Request& request, marshal::Call& call) {
+  const auto kernel = functions_.find(request.kernel);
+  if (kernel == nullptr || kernel->kernel == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  if (const CUresult code = enter(request.context); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  auto function = std::make_shared<FunctionObject>();
+  function->owner = kernel->owner;
+  if (const CUresult code = driver_->cuKernelGetFunction(&function->function, kernel->kernel); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  return keep_function(request.id, std::move(function), device_of(request.context).value_or(0), call);
+}
+
+Answer<FindGlobal::Reply> LaneBackend::handle(const FindGlobal::Request& request, marshal::Call& call) {
+  const auto owner = modules_.find(request.owner);
+  if (owner == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  if (const CUresult code = enter(request.context); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  const std::string name = name_in(call.trailing());
+  CUdeviceptr address = 0;
+  std::size_t size = 0;
+  const CUresult code = owner->library != nullptr
+                            ? driver_->cuLibraryGetGlobal(&address, &size, owner->library, name.c_str())
+                            : driver_->cuModuleGetGlobal(&address, &size, owner->module, name.c_str());
+  if (code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  const auto context = contexts_.find(request.context);
+  memory_.add(address, size, context != nullptr ? context->handle : nullptr);
+  return FindGlobal::Reply{.address = address, .size = size};
+}
+
+Answer<Nothing> LaneBackend::handle(const LibraryModule::Request& request, marshal::Call& /*call*/) {
+  const auto library = modules_.find(request.library);
+  if (library == nullptr || library->library == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  if (const CUresult code = enter(request.context); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  auto object = std::make_shared<ModuleObject>();
+  object->context = contexts_.find(request.context);
+  if (const CUresult code = driver_->cuLibraryGetModule(&object->module, library->library); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  return modules_.add(request.id, std::move(object)) ? Answer<Nothing>(Nothing{}) : refuse(CUDA_ERROR_INVALID_HANDLE);
+}
+
+Answer<Nothing> LaneBackend::handle(const Launch::Request& request, marshal::Call& call) {
+  const auto place = enter(request.place);
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  const auto function = functions_.find(request.function);
+  if (function == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  const auto trailing = call.trailing();
+  std::array<CUlaunchAttribute, most_launch_attributes> attributes{};
+  const std::size_t attribute_bytes = std::size_t{request.attributes} * sizeof(LaunchAttributeRow);
+  if (request.attributes >= most_launch_attributes || attribute_bytes > trailing.size()) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
+  for (std::size_t i = 0; i < request.attributes; ++i) {
+    LaunchAttributeRow row;
+    std::memcpy(&row, trailing.data() + i * sizeof row, sizeof row);
+    if (!is_plain_attribute(row.attribute)) {
+      return refuse(CUDA_ERROR_NOT_SUPPORTED);
+    }
+    attributes.at(i).id = static_cast<CUlaunchAttributeID>(row.attribute);
+    static_assert(sizeof row.value == sizeof attributes[0].value);
+    std::memcpy(&attributes.at(i).value, row.value.data(), sizeof row.value);
+  }
+  unsigned count = request.attributes;
+  if (request.cooperative != 0) {
+    attributes.at(count).id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+    attributes.at(count).value.cooperative = 1;
+    ++count;
+  }
+  const auto parameters = trailing.subspan(attribute_bytes);
+  if (parameters.size() != function->parameter_bytes) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
+  thread_local std::vector<void*> pointers;
+  pointers.clear();
+  for (const ParameterRow& row : function->parameters) {
+    // The driver only reads them.
+    pointers.push_back(const_cast<std::byte*>(parameters.data() + row.offset));  // NOLINT(*-const-cast)
+  }
+  CUlaunchConfig config{};
+  config.gridDimX = request.grid[0];
+  config.gridDimY = request.grid[1];
+  config.gridDimZ = request.grid[2];
+  config.blockDimX = request.block[0];
+  config.blockDimY = request.block[1];
+  config.blockDimZ = request.block[2];
+  config.sharedMemBytes = request.shared;
+  config.hStream = place->stream;
+  config.attrs = attributes.data();
+  config.numAttrs = count;
+  // A kernel may stand where a function is wanted: cuLaunchKernel in cuda.h.
+  CUfunction what = function->kernel != nullptr ? reinterpret_cast<CUfunction>(function->kernel) : function->function;
+  return answer(driver_->cuLaunchKernelEx(&config, what, pointers.data(), nullptr));
+}
+
+}  // namespace isthmus::cuda

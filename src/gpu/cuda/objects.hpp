@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "src/gpu/cuda/cu.hpp"
+#include "src/gpu/cuda/messages.hpp"
+#include "src/gpu/object_table.hpp"
+
+namespace isthmus::cuda {
+
+struct ContextObject {
+  CUcontext handle = nullptr;
+  CUdevice device = 0;
+  bool primary = false;
+  std::atomic<bool> alive{true};  ///< false once destroyed: the driver has let go of all that was in it
+};
+
+struct StreamObject {
+  std::shared_ptr<ContextObject> context;
+  CUstream handle = nullptr;
+};
+
+struct EventObject {
+  std::shared_ptr<ContextObject> context;
+  CUevent handle = nullptr;
+};
+
+/// A module, or a library.
+struct ModuleObject {
+  std::shared_ptr<ContextObject> context;  ///< of a module
+  CUmodule module = nullptr;
+  CUlibrary library = nullptr;  ///< if not null, it is one
+};
+
+struct FunctionObject {
+  std::shared_ptr<ModuleObject> owner;
+  CUfunction function = nullptr;
+  CUkernel kernel = nullptr;  ///< if not null, it is one
+  std::vector<ParameterRow> parameters;
+  std::uint32_t parameter_bytes = 0;
+};
+
+}  // namespace isthmus::cuda

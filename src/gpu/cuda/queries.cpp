@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
+#include "src/gpu/cuda/backend.hpp"
+
+namespace isthmus::cuda {
+namespace {
+
+CUfunction launchable(const FunctionObject& object) {
+  // The driver takes a kernel where a function is wanted: cuLaunchKernel in cuda.h.
+  return object.kernel != nullptr ? reinterpret_cast<CUfunction>(object.kernel) : object.function;
+}
+
+}  // namespace
+
+Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal::Call& /*call*/) {
+  const Question& asked = request.question;
+  Query::Reply reply;
+  CUresult code = CUDA_SUCCESS;
+  if (asked.context != 0) {
+    if (code = enter(asked.context); code != CUDA_SUCCESS) {
+      return refuse(code);
+    }
+  }
+  const auto function = functions_.find(asked.object);
+  const auto need_function = [&] { return function == nullptr ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS; };
+  std::size_t first = 0;
+  std::size_t second = 0;
+  int number = 0;
+  switch (asked.subject) {
+    case Subject::memory_info:
+      code = driver_->cuMemGetInfo(&first, &second);
+      break;
+    case Subject::limit:
+      code = driver_->cuCtxGetLimit(&first, static_cast<CUlimit>(asked.parameter));
+      break;
+    case Subject::cache_config: {
+      CUfunc_cache config{};
+      code = driver_->cuCtxGetCacheConfig(&config);
+      first = config;
+      break;
+    }
+    case Subject::function_attribute:
+      if (code = need_function(); code == CUDA_SUCCESS) {
+        code = driver_->cuFuncGetAttribute(&number, static_cast<CUfunction_attribute>(asked.parameter),
+                                           launchable(*function));
+      }
+      break;
+    case Subject::kernel_attribute: {
+      const auto on = device(asked.detail[0]);
+      if (code = need_function(); code == CUDA_SUCCESS) {
+        code = !on || function->kernel == nullptr
+                   ? CUDA_ERROR_INVALID_VALUE
+                   : driver_->cuKernelGetAttribute(&number, static_cast<CUfunction_attribute>(asked.parameter),
+                                                   function->kernel, *on);
+      }
+      break;
+    }
+    case Subject::occupancy:
+      if (code = need_function(); code == CUDA_SUCCESS) {
+        code = driver_->cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
+            &number, launchable(*function), static_cast<int>(asked.detail[0]), asked.detail[1],
+            static_cast<unsigned>(asked.detail[2]));
+      }
+      break;
+    case Subject::block_size:
+      if (code = need_function(); code == CUDA_SUCCESS) {
+        int block = 0;
+        code = driver_->cuOccupancyMaxPotentialBlockSizeWithFlags(&number, &block, launchable(*function), nullptr,
+                                                                  asked.detail[0], static_cast<int>(asked.detail[1]),
+                                                                  static_cast<unsigned>(asked.detail[2]));
+        second = static_cast<std::size_t>(block);
+      }
+      break;
+    case Subject::shared_memory:
+      if (code = need_function(); code == CUDA_SUCCESS) {
+        code = driver_->cuOccupancyAvailableDynamicSMemPerBlock(
+            &first, launchable(*function), static_cast<int>(asked.detail[0]), static_cast<int>(asked.detail[1]));
+      }
+      break;
+    case Subject::stream_number: {
+      unsigned long long found = 0;
+      if (const auto place = enter({.context = asked.context, .stream = asked.object}); !place) {
+        return std::unexpected(place.error());
+      } else {
+        code = driver_->cuStreamGetId(place->stream, &found);
+      }
+      first = found;
+      break;
+    }
+    case Subject::peer_possible:
+    case Subject::peer_attribute: {
+      const auto from = device(asked.detail[0]);
+      const auto to = device(asked.detail[1]);
+      if (!from || !to) {
+        return refuse(CUDA_ERROR_INVALID_DEVICE);
+      }
+      code = asked.subject == Subject::peer_possible
+                 ? driver_->cuDeviceCanAccessPeer(&number, *from, *to)
+                 : driver_->cuDeviceGetP2PAttribute(&number, static_cast<CUdevice_P2PAttribute>(asked.parameter), *from,
+                                                    *to);
+      break;
+    }
+    default:
+      code = CUDA_ERROR_INVALID_VALUE;
+  }
+  if (code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  reply.values = {first != 0 ? first : static_cast<std::uint64_t>(number), second};
+  return reply;
+}
+
+Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::Call& /*call*/) {
+  const Question& asked = request.question;
+  const auto number = static_cast<int>(request.value);
+  if (asked.context != 0) {
+    if (const CUresult code = enter(asked.context); code != CUDA_SUCCESS) {
+      return refuse(code);
+    }
+  }
+  const auto function = functions_.find(asked.object);
+  switch (asked.subject) {
+    case Subject::limit:
+      return answer(driver_->cuCtxSetLimit(static_cast<CUlimit>(asked.parameter), request.value));
+    case Subject::cache_config:
+      return answer(driver_->cuCtxSetCacheConfig(static_cast<CUfunc_cache>(number)));
+    case Subject::persisting_l2:
+      return answer(driver_->cuCtxResetPersistingL2Cache());
+    case Subject::function_attribute:
+    case Subject::function_cache:
+      if (function == nullptr) {
+        return refuse(CUDA_ERROR_INVALID_HANDLE);
+      }
+      return answer(asked.subject == Subject::function_cache
+                        ? driver_->cuFuncSetCacheConfig(launchable(*function), static_cast<CUfunc_cache>(number))
+                        : driver_->cuFuncSetAttribute(launchable(*function),
+                                                      static_cast<CUfunction_attribute>(asked.parameter), number));
+    case Subject::kernel_attribute:
+    case Subject::kernel_cache: {
+      const auto on = device(asked.detail[0]);
+      if (function == nullptr || function->kernel == nullptr) {
+        return refuse(CUDA_ERROR_INVALID_HANDLE);
+      }
+      if (!on) {
+        return refuse(CUDA_ERROR_INVALID_DEVICE);
+      }
+      return answer(asked.subject == Subject::kernel_cache
+                        ? driver_->cuKernelSetCacheConfig(function->kernel, static_cast<CUfunc_cache>(number), *on)
+                        : driver_->cuKernelSetAttribute(static_cast<CUfunction_attribute>(asked.parameter), number,
+                                                        function->kernel, *on));
+    }
+    case Subject::primary_flags: {
+      const auto on = device(asked.detail[0]);
+      return on ? answer(driver_->cuDevicePrimaryCtxSetFlags(*on, static_cast<unsigned>(request.value)))
+                : Answer<Nothing>(refuse(CUDA_ERROR_INVALID_DEVICE));
+    }
+    case Subject::peer_access: {
+      const auto peer = contexts_.find(asked.object);
+      if (peer == nullptr) {
+        return refuse(CUDA_ERROR_INVALID_CONTEXT);
+      }
+      return answer(request.value != 0 ? driver_->cuCtxEnablePeerAccess(peer->handle, 0)
+                                       : driver_->cuCtxDisablePeerAccess(peer->handle));
+    }
+    default:
+      return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
+}
+
+}  // namespace isthmus::cuda

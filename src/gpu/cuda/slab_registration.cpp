@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/gpu/cuda/slab_registration.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+namespace isthmus::cuda {
+
+void SlabRegistration::use(std::span<const std::byte> bytes, CUcontext current) {
+  if (bytes.empty() || window_.empty()) {
+    return;
+  }
+  const std::uint64_t first = offset_of(bytes.data()) / arena_size;
+  const std::uint64_t last = offset_of(bytes.data() + bytes.size() - 1) / arena_size;
+  const std::scoped_lock lock(mutex_);
+  for (std::uint64_t arena = first; arena <= last; ++arena) {
+    if (!arenas_.try_emplace(arena, current).second) {
+      continue;
+    }
+    const auto memory = window_.subspan(arena * arena_size);
+    // Refused, it is ordinary memory to the driver: slower, and nothing else.
+    std::ignore = driver_->cuMemHostRegister(memory.data(), std::min<std::uint64_t>(memory.size(), arena_size),
+                                             CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
+  }
+}
+
+std::size_t SlabRegistration::piece(const std::byte* at, std::size_t bytes) const noexcept {
+  return window_.empty() ? bytes : std::min<std::size_t>(bytes, arena_size - offset_of(at) % arena_size);
+}
+
+void SlabRegistration::forget(CUcontext context) {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(arenas_, [&](const auto& arena) {
+    if (arena.second != context) {
+      return false;
+    }
+    std::ignore = driver_->cuMemHostUnregister(window_.data() + arena.first * arena_size);
+    return true;
+  });
+}
+
+}  // namespace isthmus::cuda

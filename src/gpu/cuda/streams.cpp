@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+#include <utility>
+
+#include "src/gpu/cuda/backend.hpp"
+
+namespace isthmus::cuda {
+namespace {
+
+// An object of the client's whose context still lives, or null.
+template <class Object>
+std::shared_ptr<Object> living(const gpu::ObjectTable<Object>& table, Id id) {
+  auto found = table.find(id);
+  return found != nullptr && found->context->alive.load(std::memory_order_acquire) ? found : nullptr;
+}
+
+}  // namespace
+
+Answer<Nothing> LaneBackend::handle(const CreateStream::Request& request, marshal::Call& /*call*/) {
+  if (const CUresult code = enter(request.context); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  auto object = std::make_shared<StreamObject>();
+  object->context = contexts_.find(request.context);
+  if (object->context == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
+  }
+  if (const CUresult code = driver_->cuStreamCreateWithPriority(&object->handle, request.flags, request.priority);
+      code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  CUstream made = object->handle;
+  if (request.id <= per_thread_stream || !streams_.add(request.id, std::move(object))) {
+    std::ignore = driver_->cuStreamDestroy(made);
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  return Nothing{};
+}
+
+Answer<Nothing> LaneBackend::handle(const SyncStream::Request& request, marshal::Call& /*call*/) {
+  const auto place = enter(request.place);
+  return place ? answer(driver_->cuStreamSynchronize(place->stream)) : std::unexpected(place.error());
+}
+
+Answer<Nothing> LaneBackend::handle(const QueryStream::Request& request, marshal::Call& /*call*/) {
+  const auto place = enter(request.place);
+  return place ? answer(driver_->cuStreamQuery(place->stream)) : std::unexpected(place.error());
+}
+
+Answer<Nothing> LaneBackend::handle(const WaitEvent::Request& request, marshal::Call& /*call*/) {
+  const auto place = enter(request.place);
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  const auto event = living(events_, request.event);
+  return event == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE)
+                          : answer(driver_->cuStreamWaitEvent(place->stream, event->handle, request.flags));
+}
+
+Answer<Nothing> LaneBackend::handle(const CreateEvent::Request& request, marshal::Call& /*call*/) {
+  if (const CUresult code = enter(request.context); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  auto object = std::make_shared<EventObject>();
+  object->context = contexts_.find(request.context);
+  if (object->context == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
+  }
+  if (const CUresult code = driver_->cuEventCreate(&object->handle, request.flags); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  CUevent made = object->handle;
+  if (!events_.add(request.id, std::move(object))) {
+    std::ignore = driver_->cuEventDestroy(made);
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  return Nothing{};
+}
+
+Answer<Nothing> LaneBackend::handle(const RecordEvent::Request& request, marshal::Call& /*call*/) {
+  const auto place = enter(request.place);
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  const auto event = living(events_, request.event);
+  return event == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE)
+                          : answer(driver_->cuEventRecordWithFlags(event->handle, place->stream, request.flags));
+}
+
+Answer<Nothing> LaneBackend::handle(const SyncEvent::Request& request, marshal::Call& /*call*/) {
+  const auto event = living(events_, request.event);
+  return event == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE) : answer(driver_->cuEventSynchronize(event->handle));
+}
+
+Answer<Nothing> LaneBackend::handle(const QueryEvent::Request& request, marshal::Call& /*call*/) {
+  const auto event = living(events_, request.event);
+  return event == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE) : answer(driver_->cuEventQuery(event->handle));
+}
+
+Answer<ElapsedTime::Reply> LaneBackend::handle(const ElapsedTime::Request& request, marshal::Call& /*call*/) {
+  const auto start = living(events_, request.start);
+  const auto end = living(events_, request.end);
+  if (start == nullptr || end == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  ElapsedTime::Reply reply;
+  const CUresult code = driver_->cuEventElapsedTime(&reply.milliseconds, start->handle, end->handle);
+  return code == CUDA_SUCCESS ? Answer<ElapsedTime::Reply>(reply) : refuse(code);
+}
+
+Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Call& /*call*/) {
+  // What lived in a context that is gone went with it.
+  const auto let_go = [&](auto object, auto&& destroy) -> Answer<Nothing> {
+    if (object == nullptr) {
+      return refuse(CUDA_ERROR_INVALID_HANDLE);
+    }
+    const bool lives = object->context == nullptr || object->context->alive.load(std::memory_order_acquire);
+    return lives ? answer(destroy(*object)) : Answer<Nothing>(Nothing{});
+  };
+  switch (request.kind) {
+    case ObjectKind::stream:
+      return let_go(streams_.take(request.id),
+                    [&](const StreamObject& stream) { return driver_->cuStreamDestroy(stream.handle); });
+    case ObjectKind::event:
+      return let_go(events_.take(request.id),
+                    [&](const EventObject& event) { return driver_->cuEventDestroy(event.handle); });
+    case ObjectKind::module: {
+      const auto module = modules_.take(request.id);
+      if (module != nullptr) {
+        functions_.remove_if([&](const FunctionObject& function) { return function.owner == module; });
+      }
+      return let_go(module, [&](const ModuleObject& gone) {
+        return gone.library != nullptr ? driver_->cuLibraryUnload(gone.library) : driver_->cuModuleUnload(gone.module);
+      });
+    }
+    case ObjectKind::function:
+      return functions_.take(request.id) != nullptr ? Answer<Nothing>(Nothing{}) : refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  return refuse(CUDA_ERROR_INVALID_VALUE);
+}
+
+Answer<Nothing> LaneBackend::handle(const LaunchHost::Request& request, marshal::Call& call) {
+  const auto place = enter(request.place);
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  return answer(host_functions_->launch(*driver_, place->stream, request.token, request.callback != 0, call.upcalls()));
+}
+
+Answer<Nothing> LaneBackend::handle(const HostDone::Request& request, marshal::Call& /*call*/) {
+  return host_functions_->done(request.token) ? Answer<Nothing>(Nothing{}) : refuse(CUDA_ERROR_INVALID_VALUE);
+}
+
+}  // namespace isthmus::cuda

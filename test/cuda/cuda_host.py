@@ -1,0 +1,71 @@
+"""What the tests of the CUDA split driver have in common: where a build has its parts, and a daemon over the stand-in."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from isthmus_host import Daemon
+
+BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
+PROGRAMS = BUILD / "test/cuda/cuda_programs"
+STANDIN = BUILD / "test/cuda/standin/libcuda.so.1"
+MUTANT = BUILD / "test/cuda/libmutant.so"
+PLUGIN = BUILD / "src/gpu/cuda/isthmus-cuda.so"
+FRONTEND = BUILD / "guest/cuda/libcuda.so.1"
+RUNTIME = BUILD / "guest/cudart/libcudart.so.13"
+
+# What each program of cuda_programs prints, on every device.
+OUTPUT = {
+    "vector_add": "vector_add: 50000 sums right, 42bc0ee2e5232e0\n",
+    "matrix": "matrix: 96 x 96 product right, 9d8eff765a022cde\n",
+    "parameters": "parameters: 1222\n",
+    "errors": "errors: as documented\n",
+    "streams": "streams: 4 streams right, d5abee2d955f3983\n",
+    "threads": "threads: 6 of 6 right\n",
+    "callbacks": "callbacks: 11 calls, last value 1023\n",
+    "order": "order: 400 launches of 4 threads in order\n",
+    "memory": "memory: mapped, registered, pitched, managed, ordinary: right\n",
+    "symbols": "symbols: 2 calls, and across two files: right\n",
+    "graphs": "graphs: captured and built: right\n",
+}
+
+# Programs that the split driver refuses as yet: what they say, where they call what is not there.
+REFUSED = {
+    "graphs": r"cudaStreamBeginCapture\(.*\): operation not supported",
+}
+
+
+def missing(*files):
+    """Why a test that needs these cannot run; None where it can."""
+    for file in files:
+        if not file.exists():
+            return f"{file.relative_to(BUILD)}: not built" + ("; install nvcc" if file == PROGRAMS else "")
+    return None
+
+
+def folder_with(test, *files):
+    """A folder that workers of any user may read, with copies of these."""
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-cuda-"))
+    test.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    for file in files:
+        shutil.copy(file, folder / file.name)
+        (folder / file.name).chmod(0o755)
+    return folder
+
+
+def daemon_over_standin(test, *, vms=(), shms=(), **settings):
+    """isthmusd whose workers take the stand-in for the driver; `settings` go into the workers' environment."""
+    driver = folder_with(test, STANDIN) / STANDIN.name
+    environment = [f"ISTHMUS_CUDA_DRIVER={driver}", *(f"{name}={value}" for name, value in settings.items())]
+    common = {"plugins": ["cuda"], "environment": environment}
+    daemon = Daemon(BUILD, vms=[{**vm, **common} for vm in vms], shms=[{**shm, **common} for shm in shms],
+                    plugins=[PLUGIN])
+    test.addCleanup(daemon.clean)
+    return daemon.start()
+
+
+def run(program, environment, timeout=60):
+    return subprocess.run([PROGRAMS, program], env=environment, capture_output=True, text=True, timeout=timeout)

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test/cuda/standin/settings.hpp"
+
+#include <cstdlib>
+#include <string>
+
+#include "test/cuda/standin/failure.hpp"
+
+namespace isthmus::standin {
+namespace {
+
+unsigned long from_environment(const char* name, unsigned long otherwise, unsigned long most) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) {
+    return otherwise;
+  }
+  char* end = nullptr;
+  const unsigned long value = std::strtoul(text, &end, 10);
+  if (end == text || *end != '\0' || value > most) {
+    alarm(std::string(name) + "=" + text + ": give a number up to " + std::to_string(most));
+  }
+  return value;
+}
+
+Settings read() {
+  Settings found;
+  found.devices = static_cast<int>(from_environment("ISTHMUS_STANDIN_DEVICES", 1, 8));
+  found.memory = std::size_t{from_environment("ISTHMUS_STANDIN_MEMORY_MIB", 4096, 65536)} << 20U;
+  found.delay_us = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_DELAY_US", 0, 1'000'000));
+  found.trace = from_environment("ISTHMUS_STANDIN_TRACE", 0, 1) != 0;
+  return found;
+}
+
+}  // namespace
+
+const Settings& settings() {
+  static const Settings found = read();
+  return found;
+}
+
+}  // namespace isthmus::standin

@@ -1,0 +1,102 @@
+"""Unmodified CUDA programs, made by nvcc, over a stand-in for NVIDIA's driver: directly, and through daemon and worker."""
+
+import os
+import unittest
+
+from cuda_host import (FRONTEND, MUTANT, OUTPUT, PLUGIN, PROGRAMS, REFUSED, RUNTIME, STANDIN, daemon_over_standin,
+                       folder_with, missing, run)
+
+LOCAL = {"name": "local", "region_size": "64 MiB"}
+
+
+class Cuda(unittest.TestCase):
+    def needs(self, *files):
+        reason = missing(PROGRAMS, STANDIN, RUNTIME, *files)
+        if reason:
+            self.skipTest(reason)
+
+    def passes(self, program, environment, log=lambda: ""):
+        result = run(program, environment)
+        self.assertEqual((result.returncode, result.stdout), (0, OUTPUT[program]), f"{result.stderr}\n{log()}")
+
+
+class OverTheStandIn(Cuda):
+    """The runtime alone: it speaks to the stand-in as it would to NVIDIA's driver."""
+
+    def environment(self, **more):
+        self.needs()
+        return {**os.environ, "LD_LIBRARY_PATH": str(folder_with(self, STANDIN, RUNTIME)), **more}
+
+    def test_every_program_runs_without_isthmus(self):
+        environment = self.environment()
+        for program in OUTPUT:
+            with self.subTest(program):
+                self.passes(program, environment)
+
+    def test_order_holds_where_the_device_dawdles(self):
+        environment = self.environment(ISTHMUS_STANDIN_DELAY_US="300")
+        for program in ("streams", "threads", "callbacks", "order", "graphs"):
+            with self.subTest(program):
+                self.passes(program, environment)
+
+    def test_a_frontend_with_a_mistake_is_caught(self):
+        self.needs(MUTANT)
+        for mutant, program in (("lost_post", "streams"), ("lost_post", "order"), ("swapped_arguments", "streams"),
+                                ("lost_wait", "order"), ("short_copy", "vector_add"), ("swapped_sides", "vector_add"),
+                                ("lost_callback", "callbacks")):
+            with self.subTest(mutant=mutant, program=program):
+                environment = self.environment(ISTHMUS_STANDIN_DELAY_US="300", LD_PRELOAD=str(MUTANT), MUTANT=mutant)
+                result = run(program, environment)
+                self.assertNotEqual(result.returncode, 0, f"{program} says: {result.stdout}")
+
+
+class ThroughTheWorker(Cuda):
+    def host(self, **settings):
+        self.needs(FRONTEND, PLUGIN)
+        return daemon_over_standin(self, shms=[LOCAL], **settings)
+
+    def environment(self, daemon, **more):
+        return {**daemon.environment, "LD_LIBRARY_PATH": str(folder_with(self, FRONTEND, RUNTIME)),
+                "ISTHMUS_ENDPOINT": "shm:local", "ISTHMUS_LOG": "1", **more}
+
+    def all_pass(self, programs, daemon, **more):
+        environment = self.environment(daemon, **more)
+        for program in programs:
+            with self.subTest(program):
+                if program in REFUSED:
+                    result = run(program, environment)
+                    self.assertEqual((result.returncode, result.stdout), (1, ""), daemon.log)
+                    self.assertRegex(result.stderr, REFUSED[program])
+                else:
+                    self.passes(program, environment, lambda: daemon.log)
+        self.assertNotIn("protocol violation", daemon.log)
+
+    def test_every_program_runs_through_the_worker(self):
+        self.all_pass(OUTPUT, self.host())
+
+    def test_every_program_runs_in_step(self):
+        self.all_pass(OUTPUT, self.host(), ISTHMUS_SYNC="1")
+
+    def test_order_holds_through_the_worker(self):
+        daemon = self.host(ISTHMUS_STANDIN_DELAY_US="300")
+        self.all_pass(("streams", "threads", "callbacks", "order", "graphs"), daemon)
+
+    def test_a_mistake_is_caught_through_the_worker(self):
+        self.needs(MUTANT)
+        daemon = self.host(ISTHMUS_STANDIN_DELAY_US="300")
+        for mutant, program in (("lost_post", "order"), ("swapped_arguments", "streams"), ("lost_wait", "order")):
+            with self.subTest(mutant=mutant, program=program):
+                result = run(program, self.environment(daemon, LD_PRELOAD=str(MUTANT), MUTANT=mutant))
+                self.assertNotEqual(result.returncode, 0, f"{program} says: {result.stdout}")
+
+    def test_without_a_daemon_a_program_is_told_that_there_is_no_device(self):
+        self.needs(FRONTEND)
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(folder_with(self, FRONTEND, RUNTIME)),
+                       "ISTHMUS_ENDPOINT": "shm:nobody", "ISTHMUS_RUNTIME_DIR": "/nonexistent"}
+        result = run("vector_add", environment)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, "no CUDA-capable device|initialization error")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,35 @@
+"""Unmodified CUDA programs in a real VM; the device is the host's stand-in for a GPU."""
+
+import os
+import unittest
+from unittest import mock
+
+from cuda_host import FRONTEND, OUTPUT, PLUGIN, PROGRAMS, REFUSED, RUNTIME, STANDIN, daemon_over_standin, missing
+from isthmus_vm import Region, Vm
+
+LIBRARIES = "/isthmus"  # in the guest: nvcc's programs are copied with NVIDIA's runtime beside them
+
+
+class InVm(unittest.TestCase):
+    def test_every_program_runs(self):
+        reason = missing(PROGRAMS, STANDIN, RUNTIME, FRONTEND, PLUGIN)
+        if reason:
+            self.skipTest(reason)
+        daemon = daemon_over_standin(self, vms=[{"name": "alpha", "region_size": "64 MiB", "lanes": 4}])
+        vm = Vm(regions=[Region(daemon.vms[0]["path"], "64M")],
+                copy=[f"{PROGRAMS}:/bin/cuda_programs", f"{FRONTEND}:{LIBRARIES}/{FRONTEND.name}",
+                      f"{RUNTIME}:{LIBRARIES}/{RUNTIME.name}"])
+        self.addCleanup(vm.stop)
+        # What is copied brings the libraries that it finds here: ours, not a toolkit's.
+        with mock.patch.dict(os.environ, LD_LIBRARY_PATH=f"{FRONTEND.parent}:{RUNTIME.parent}"):
+            vm.start()
+        for program, output in OUTPUT.items():
+            if program in REFUSED:
+                continue  # what they say is tested where it costs less time
+            with self.subTest(program):
+                result = vm.run(f"LD_LIBRARY_PATH={LIBRARIES} ISTHMUS_LOG=1 cuda_programs {program}", timeout=60)
+                self.assertEqual((result.status, result.stdout), (0, output), f"{result.output}\n{daemon.log}")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
