@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -96,7 +95,9 @@ TEST_F(StandIn, RunsAKernel) {
   constexpr int count = 100;
   std::vector<float> a(count);
   std::vector<float> b(count, 1);
-  std::iota(a.begin(), a.end(), 0.0F);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    a[i] = static_cast<float>(i);
+  }
   const auto bytes = count * sizeof(float);
   const CUdeviceptr da = memory(bytes);
   const CUdeviceptr db = memory(bytes);
@@ -127,8 +128,8 @@ TEST_F(StandIn, TellsAKernelsLayout) {
 }
 
 TEST_F(StandIn, KeepsTheOrderOfAStreamAndOfEvents) {
-  const CUstream first = stream();
-  const CUstream second = stream();
+  CUstream first = stream();
+  CUstream second = stream();
   const CUdeviceptr cell = memory(4);
   CUevent event = nullptr;
   Gate gate;
@@ -148,7 +149,7 @@ TEST_F(StandIn, KeepsTheOrderOfAStreamAndOfEvents) {
 }
 
 TEST_F(StandIn, TheLegacyStreamWaitsForBlockingOnesAndTheyForIt) {
-  const CUstream blocking = stream(CU_STREAM_DEFAULT);
+  CUstream blocking = stream(CU_STREAM_DEFAULT);
   const CUdeviceptr cell = memory(4);
   Gate gate;
   ASSERT_EQ(cuMemsetD32(cell, 1, 1), CUDA_SUCCESS);
@@ -163,7 +164,7 @@ TEST_F(StandIn, TheLegacyStreamWaitsForBlockingOnesAndTheyForIt) {
 }
 
 TEST_F(StandIn, OrdinaryMemoryIsReadAtOnceAndPinnedMemoryLater) {
-  const CUstream in = stream();
+  CUstream in = stream();
   const CUdeviceptr cells = memory(8);
   int ordinary = 1;
   void* pinned = nullptr;
@@ -183,8 +184,8 @@ TEST_F(StandIn, OrdinaryMemoryIsReadAtOnceAndPinnedMemoryLater) {
 }
 
 TEST_F(StandIn, CapturesStreamsThatForkAndJoin) {
-  const CUstream first = stream();
-  const CUstream second = stream();
+  CUstream first = stream();
+  CUstream second = stream();
   const CUdeviceptr cells = memory(8);
   CUevent fork = nullptr;
   CUevent join = nullptr;
@@ -253,7 +254,7 @@ TEST_F(StandIn, MapsMemoryIntoReservedAddresses) {
 }
 
 TEST_F(StandIn, MemoryOfAPoolGoesInItsStreamsOrder) {
-  const CUstream in = stream();
+  CUstream in = stream();
   CUdeviceptr cell = 0;
   Gate gate;
   ASSERT_EQ(cuMemAllocAsync(&cell, 4, in), CUDA_SUCCESS);
@@ -297,7 +298,7 @@ TEST_F(StandIn, RefusesWrongPointersAndHandles) {
   ASSERT_EQ(cuMemFree(cell), CUDA_SUCCESS);
   EXPECT_EQ(cuMemFree(cell), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(cuMemcpyHtoD(cell, &host, 4), CUDA_ERROR_INVALID_VALUE);
-  const CUstream gone = stream();
+  CUstream gone = stream();
   ASSERT_EQ(cuStreamDestroy(gone), CUDA_SUCCESS);
   EXPECT_EQ(cuStreamSynchronize(gone), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(cuMemsetD8Async(memory(4), 1, 4, gone), CUDA_ERROR_INVALID_HANDLE);

@@ -300,7 +300,11 @@ bool MemoryMap::in_device_range(CUdeviceptr address) const {
     return true;
   }
   auto range = reserved_.upper_bound(address);
-  return range != reserved_.begin() && address - (--range)->first < range->second;
+  if (range == reserved_.begin()) {
+    return false;
+  }
+  --range;
+  return address - range->first < range->second;
 }
 
 std::size_t MemoryMap::used(CUdevice device) const {

@@ -35,8 +35,9 @@ struct Block {
   CUdevice device = 0;
   unsigned flags = 0;
   unsigned long long id = 0;
-  bool freed = false;                    ///< by cuMemFreeAsync, which has not come to it yet
-  std::shared_ptr<Physical> physical{};  ///< of `mapped`
+  bool freed = false;  ///< by cuMemFreeAsync, which has not come to it yet
+  // GCC warns of initializers that leave it out.
+  std::shared_ptr<Physical> physical{};  ///< of `mapped`  NOLINT(readability-redundant-member-init)
   bool writable = true;                  ///< `mapped`: cuMemSetAccess allowed it
 
   [[nodiscard]] bool on_device() const noexcept { return kind != Kind::pinned && kind != Kind::registered; }
