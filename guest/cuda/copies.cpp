@@ -64,8 +64,11 @@ class StagedCopy final : public ChunkPeer {
       : lane_(&lane), channel_(&channel), place_(place), device_(device), to_slab_(to_slab) {}
 
   Result<void> start(const CopyChunk& chunk) override {
-    const CopySlab::Request request{
-        .place = place_, .device = device_ + chunk.offset, .slab = chunk.reference, .to_slab = to_slab_ ? 1U : 0U};
+    const CopySlab::Request request{.place = place_,
+                                    .device = device_ + chunk.offset,
+                                    .slab = chunk.reference,
+                                    .to_slab = to_slab_ ? 1U : 0U,
+                                    .wait = 1};
     auto id = channel_->submit(
         {.api = CopySlab::api, .opcode = CopySlab::opcode, .fixed = marshal::bytes_of(request), .trailing = {}});
     if (!id) {
@@ -178,8 +181,7 @@ void* host_at(CUdeviceptr address) {
 
 }  // namespace
 
-CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes,
-                 When when) {
+CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes, When when) {
   if (bytes == 0) {
     return CUDA_SUCCESS;
   }
@@ -189,8 +191,9 @@ CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const voi
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (*slab) {
-    return here.lane().send<CopySlab>(when == When::later && known == Knowledge::inside,
-                                      {.place = place, .device = to, .slab = **slab});
+    return here.lane().send<CopySlab>(
+        when == When::later && known == Knowledge::inside,
+        {.place = place, .device = to, .slab = **slab, .wait = when == When::at_once ? 1U : 0U});
   }
   if (bytes <= most_inline) {
     return here.lane().send<CopyIn>(known == Knowledge::inside, {.place = place, .to = to},
@@ -211,15 +214,14 @@ CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr fr
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (*slab) {
-    return here.lane().send<CopySlab>(when == When::later && known == Knowledge::inside,
-                                      {.place = place, .device = from, .slab = **slab, .to_slab = 1});
+    return here.lane().send<CopySlab>(
+        when == When::later && known == Knowledge::inside,
+        {.place = place, .device = from, .slab = **slab, .to_slab = 1, .wait = when == When::at_once ? 1U : 0U});
   }
   if (bytes <= most_inline) {
     const auto read = here.lane().call<CopyOut>({.place = place, .from = from, .size = bytes}, {},
                                                 std::span(static_cast<std::byte*>(to), bytes));
-    return !read                     ? read.error()
-           : read->trailing == bytes ? CUDA_SUCCESS
-                                     : CUDA_ERROR_UNKNOWN;
+    return !read ? read.error() : read->trailing == bytes ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN;
   }
   return stage(here, place, from, bytes, true, [&](const BulkCopy& bulk, const auto& buffers, StagedCopy& peer) {
     return bulk.from_slab(std::span(static_cast<std::byte*>(to), bytes), buffers, peer);
@@ -251,8 +253,7 @@ CUresult copy_any(const Here& here, const Place& place, CUdeviceptr to, CUdevice
     return CUDA_SUCCESS;
   }
   if (from_host && to_host) {
-    return to == 0 || from == 0 ? CUDA_ERROR_INVALID_VALUE
-                                : copy_host(here, place, host_at(to), host_at(from), bytes);
+    return to == 0 || from == 0 ? CUDA_ERROR_INVALID_VALUE : copy_host(here, place, host_at(to), host_at(from), bytes);
   }
   if (from_host) {
     return copy_in(here, place, to, host_at(from), bytes, when);
@@ -387,28 +388,24 @@ CUresult staged_box(const Here& here, const Place& place, const GivenSide& host,
         }
       };
       if (into_device) {
-        each_row([&](std::byte* in_frame, const std::byte* outside) {
-          std::memcpy(in_frame, outside, extent.width);
-        });
+        each_row([&](std::byte* in_frame, const std::byte* outside) { std::memcpy(in_frame, outside, extent.width); });
       }
       BoxSide on_device = device;
       on_device.y += first;
       on_device.z += slice;
-      const BoxSide in_slab{
-          .slab = frame->reference(0, rows * extent.width), .pitch = extent.width, .height = rows};
+      const BoxSide in_slab{.slab = frame->reference(0, rows * extent.width), .pitch = extent.width, .height = rows};
       const CUresult code = here.lane().tell<CopyBox>({.place = place,
                                                        .from = into_device ? in_slab : on_device,
                                                        .to = into_device ? on_device : in_slab,
                                                        .width = extent.width,
                                                        .height = rows,
-                                                       .depth = 1});
+                                                       .depth = 1,
+                                                       .wait = 1});
       if (code != CUDA_SUCCESS) {
         return code;
       }
       if (!into_device) {
-        each_row([&](const std::byte* in_frame, std::byte* outside) {
-          std::memcpy(outside, in_frame, extent.width);
-        });
+        each_row([&](const std::byte* in_frame, std::byte* outside) { std::memcpy(outside, in_frame, extent.width); });
       }
     }
   }
@@ -463,13 +460,14 @@ CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box
   if (!*direct_to) {
     return staged_box(here, place, to, **direct_from, extent, false);
   }
-  const bool may_post = known && (when == When::later || (!from_host && !to_host));
-  return here.lane().send<CopyBox>(may_post, {.place = place,
-                                              .from = **direct_from,
-                                              .to = **direct_to,
-                                              .width = extent.width,
-                                              .height = extent.height,
-                                              .depth = extent.depth});
+  const bool waits = when == When::at_once && (from_host || to_host);
+  return here.lane().send<CopyBox>(known && !waits, {.place = place,
+                                                     .from = **direct_from,
+                                                     .to = **direct_to,
+                                                     .width = extent.width,
+                                                     .height = extent.height,
+                                                     .depth = extent.depth,
+                                                     .wait = waits ? 1U : 0U});
 }
 
 CUresult fill(const Here& here, const Place& place, CUdeviceptr to, std::size_t pitch, FillValue value,

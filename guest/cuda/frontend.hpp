@@ -74,9 +74,9 @@ struct MemoryInfo {
   MemoryKind kind = MemoryKind::device;
   Id context = 0;
   std::uint32_t device = 0;
-  std::uint32_t flags = 0;    ///< of cuMemHostAlloc
-  std::uint64_t number = 0;   ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
-  std::uint64_t offset = 0;   ///< pinned: in the region
+  std::uint32_t flags = 0;   ///< of cuMemHostAlloc
+  std::uint64_t number = 0;  ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
+  std::uint64_t offset = 0;  ///< pinned: in the region
 };
 using Memory = Ranges<MemoryInfo>;
 
@@ -111,8 +111,9 @@ class Frontend {
   ~Frontend() = default;
 
   [[nodiscard]] Device* device(int number) noexcept {
-    return number >= 0 && static_cast<std::size_t>(number) < devices.size() ? devices[static_cast<std::size_t>(number)].get()
-                                                                           : nullptr;
+    return number >= 0 && static_cast<std::size_t>(number) < devices.size()
+               ? devices[static_cast<std::size_t>(number)].get()
+               : nullptr;
   }
   /// The record of a context that can be used. Errors: CUDA_ERROR_INVALID_CONTEXT, CUDA_ERROR_CONTEXT_IS_DESTROYED.
   [[nodiscard]] Expected<const ContextRecord*> context(Id id) const;

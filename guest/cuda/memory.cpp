@@ -34,7 +34,7 @@ CUresult allocate_pinned(void** memory, std::size_t bytes, std::uint32_t flags) 
     auto frame = here.lane().allocate(std::max(bytes, least_pinned));
     if (!frame) {
       return frame.error().code == isthmus::Errc::exhausted ? CUDA_ERROR_OUT_OF_MEMORY
-                                                             : here.lane().lost(frame.error());
+                                                            : here.lane().lost(frame.error());
     }
     if (const CUresult code = here.cuda.use_slab(here.context, *frame); code != CUDA_SUCCESS) {
       return code;

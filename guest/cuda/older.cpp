@@ -76,14 +76,14 @@ namespace {
 // NOLINTBEGIN(bugprone-macro-parentheses): a name
 #define ISTHMUS_CUDA_OLDER(text, since, symbol) {text, since, [] { return reinterpret_cast<void*>(&symbol); }},
 constexpr EntryPoint entries[] = {
-    ISTHMUS_CUDA_OLDER("cuCtxCreate", 3020, cuCtxCreate_v2)                              //
-    ISTHMUS_CUDA_OLDER("cuCtxCreate", 11040, cuCtxCreate_v3)                             //
-    ISTHMUS_CUDA_OLDER("cuEventElapsedTime", 2000, cuEventElapsedTime)                   //
-    ISTHMUS_CUDA_OLDER("cuDeviceGetUuid", 9020, cuDeviceGetUuid)                         //
-    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxRelease", 7000, cuDevicePrimaryCtxRelease)     //
-    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxReset", 7000, cuDevicePrimaryCtxReset)         //
-    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxSetFlags", 7000, cuDevicePrimaryCtxSetFlags)   //
-    ISTHMUS_CUDA_OLDER("cuGetProcAddress", 11030, cuGetProcAddress)                      //
+    ISTHMUS_CUDA_OLDER("cuCtxCreate", 3020, cuCtxCreate_v2)                             //
+    ISTHMUS_CUDA_OLDER("cuCtxCreate", 11040, cuCtxCreate_v3)                            //
+    ISTHMUS_CUDA_OLDER("cuEventElapsedTime", 2000, cuEventElapsedTime)                  //
+    ISTHMUS_CUDA_OLDER("cuDeviceGetUuid", 9020, cuDeviceGetUuid)                        //
+    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxRelease", 7000, cuDevicePrimaryCtxRelease)    //
+    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxReset", 7000, cuDevicePrimaryCtxReset)        //
+    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxSetFlags", 7000, cuDevicePrimaryCtxSetFlags)  //
+    ISTHMUS_CUDA_OLDER("cuGetProcAddress", 11030, cuGetProcAddress)                     //
 };
 #undef ISTHMUS_CUDA_OLDER
 // NOLINTEND(bugprone-macro-parentheses)

@@ -17,7 +17,7 @@ constexpr EntryPoint plain_entries[] = {
 #define ISTHMUS_CUDA_ENTRY(name, since) {#name, since, [] { return reinterpret_cast<void*>(&name); }},
     ISTHMUS_CUDA_PLAIN_ENTRIES(ISTHMUS_CUDA_ENTRY)
 #undef ISTHMUS_CUDA_ENTRY
-    {"cuCtxGetDevice", 13000, [] { return reinterpret_cast<void*>(&cuCtxGetDevice_v2); }},
+        {"cuCtxGetDevice", 13000, [] { return reinterpret_cast<void*>(&cuCtxGetDevice_v2); }},
     {"cuCtxSynchronize", 13000, [] { return reinterpret_cast<void*>(&cuCtxSynchronize_v2); }},
 };
 #pragma GCC diagnostic pop
