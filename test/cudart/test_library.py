@@ -92,6 +92,19 @@ print(rt.cudaDeviceReset(), rt.cudaFree(second), rt.cudaFree(first))
         self.assertEqual(self.python(STANDIN, code, ISTHMUS_STANDIN_DEVICES="2"),
                          "0 2  0 1 0 1  0 0 0 0  1 101 1  0 0 101  0 1 0".split())
 
+    def test_a_child_of_a_process_that_used_the_device_is_told_so(self):
+        code = """
+import os
+number = ctypes.c_int(7)
+print(rt.cudaGetDeviceCount(ctypes.byref(number)), flush=True)
+if os.fork() == 0:
+    print(rt.cudaFree(None), rt.cudaDeviceSynchronize(), rt.cudaGetLastError(), flush=True)
+    os._exit(0)
+os.wait()
+print(rt.cudaFree(None))
+"""
+        self.assertEqual(self.python(STANDIN, code), "0 3 3 3 0".split())
+
     def test_says_so_where_the_driver_has_no_entry_points(self):
         code = """
 number = ctypes.c_int(7)
