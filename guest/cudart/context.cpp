@@ -129,16 +129,11 @@ cudaError_t choose_device(int device) {
   CUcontext primary = nullptr;
   const unsigned now = resets.load(std::memory_order_acquire);
   cudaError_t error = primary_context(device, primary);
-  if (error == cudaErrorInvalidDevice) {
-    return error;
-  }
   if (error == cudaSuccess) {
     error = driver(cuCtxSetCurrent, primary);
   }
-  binding.device = device;
   if (error == cudaSuccess) {
-    binding.bound = primary;
-    binding.seen_resets = now;
+    binding = {.device = device, .bound = primary, .seen_resets = now};
   }
   return error;
 }

@@ -25,7 +25,7 @@ cudaError_t primary_context(int device, CUcontext& context);
 /// The device of the current context; without one, the device that the thread chose.
 cudaError_t current_device(int& device);
 
-/// Makes `device` the thread's, and its primary context current.
+/// Makes `device` the thread's, and its primary context current. After an error everything is as it was.
 cudaError_t choose_device(int device);
 
 /// Destroys the primary context of the thread's device. Every thread that used it gets a fresh one at its next call.

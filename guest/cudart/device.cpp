@@ -83,6 +83,13 @@ cudaError_t cudaDeviceSetLimit(cudaLimit limit, std::size_t value) { return forw
 cudaError_t cudaDeviceGetLimit(std::size_t* value, cudaLimit limit) { return forward(cuCtxGetLimit, value, limit); }
 cudaError_t cudaDeviceGetCacheConfig(cudaFuncCache* config) { return forward(cuCtxGetCacheConfig, config); }
 cudaError_t cudaDeviceSetCacheConfig(cudaFuncCache config) { return forward(cuCtxSetCacheConfig, config); }
+// No GPU of today has banks of more than one width; the driver keeps the setting.
+cudaError_t cudaDeviceGetSharedMemConfig(cudaSharedMemConfig* config) {
+  return forward(cuCtxGetSharedMemConfig, config);
+}
+cudaError_t cudaDeviceSetSharedMemConfig(cudaSharedMemConfig config) {
+  return forward(cuCtxSetSharedMemConfig, config);
+}
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   return forward(cuCtxGetStreamPriorityRange, least, greatest);
 }

@@ -197,7 +197,7 @@ TEST_F(Cudart, copies_to_and_from_symbols_within_their_bounds) {
 
 TEST_F(Cudart, gives_the_program_the_address_of_a_managed_variable) {
   Program& with = program();
-  ASSERT_EQ(__cudaInitModule(with.handle), 1);
+  ASSERT_EQ(__cudaInitModule(with.managed_handle), 1);
   ASSERT_NE(with.counter, nullptr);
   *with.counter = 3;
   EXPECT_EQ(launch(&with.scale_and_add, nullptr, with.counter, 10, 1, 1), cudaSuccess);
