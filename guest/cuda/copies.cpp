@@ -28,10 +28,10 @@ std::uint64_t address_at(const void* at) { return reinterpret_cast<std::uintptr_
 // host's).
 Expected<std::optional<Reference>> pinned_reference(const Frontend& cuda, const void* at, std::uint64_t bytes) {
   const auto range = cuda.memory.find(address_at(at));
-  if (at == nullptr || (range && range->value.kind != MemoryKind::pinned)) {
+  if (at == nullptr || (range && lies_on_device(range->value.kind))) {
     return std::unexpected(CUDA_ERROR_INVALID_VALUE);
   }
-  if (!range || !range->holds(address_at(at), bytes)) {
+  if (!range || !lies_in_slab(range->value.kind) || !range->holds(address_at(at), bytes)) {
     return std::nullopt;
   }
   return Reference::make(0, range->value.offset + (address_at(at) - range->base), bytes);
@@ -179,12 +179,32 @@ void* host_at(CUdeviceptr address) {
   return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): unified addressing
 }
 
-}  // namespace
-
-CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes, When when) {
-  if (bytes == 0) {
-    return CUDA_SUCCESS;
+// Registered memory is slab memory but for its first and last page: such a copy is made in up to three pieces.
+template <class F>
+CUresult in_pieces(const Frontend& cuda, const void* host, std::size_t bytes, F copy) {
+  for (std::size_t done = 0; done < bytes;) {
+    const std::uint64_t at = address_at(host) + done;
+    const auto range = cuda.memory.find(at);
+    const bool is_part =
+        range && (range->value.kind == MemoryKind::registered || range->value.kind == MemoryKind::ordinary);
+    const std::size_t size =
+        is_part ? std::min<std::uint64_t>(bytes - done, range->base + range->size - at) : bytes - done;
+    if (const CUresult code = copy(done, size); code != CUDA_SUCCESS) {
+      return code;
+    }
+    done += size;
   }
+  return CUDA_SUCCESS;
+}
+
+// Whether what is called device memory is the slab's, as managed memory is: then the copy is one of this process.
+bool is_in_slab(const Frontend& cuda, CUdeviceptr at) {
+  const auto range = cuda.memory.find(at);
+  return range && lies_in_slab(range->value.kind);
+}
+
+CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes,
+                       When when) {
   const Knowledge known = device_knowledge(here.cuda, to, bytes);
   const auto slab = pinned_reference(here.cuda, from, bytes);
   if (!slab || known == Knowledge::outside) {
@@ -204,10 +224,8 @@ CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const voi
   });
 }
 
-CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes, When when) {
-  if (bytes == 0) {
-    return CUDA_SUCCESS;
-  }
+CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes,
+                        When when) {
   const Knowledge known = device_knowledge(here.cuda, from, bytes);
   const auto slab = pinned_reference(here.cuda, to, bytes);
   if (!slab || known == Knowledge::outside) {
@@ -228,6 +246,36 @@ CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr fr
   });
 }
 
+}  // namespace
+
+CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes, When when) {
+  if (from != nullptr && is_in_slab(here.cuda, to)) {
+    return device_knowledge(here.cuda, to, bytes) == Knowledge::inside
+               ? copy_host(here, place, host_at(to), from, bytes)
+               : CUDA_ERROR_INVALID_VALUE;
+  }
+  if (device_knowledge(here.cuda, to, bytes) == Knowledge::outside) {
+    return bytes == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  }
+  return in_pieces(here.cuda, from, bytes, [&](std::size_t offset, std::size_t size) {
+    return copy_piece_in(here, place, to + offset, static_cast<const std::byte*>(from) + offset, size, when);
+  });
+}
+
+CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes, When when) {
+  if (to != nullptr && is_in_slab(here.cuda, from)) {
+    return device_knowledge(here.cuda, from, bytes) == Knowledge::inside
+               ? copy_host(here, place, to, host_at(from), bytes)
+               : CUDA_ERROR_INVALID_VALUE;
+  }
+  if (device_knowledge(here.cuda, from, bytes) == Knowledge::outside) {
+    return bytes == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  }
+  return in_pieces(here.cuda, to, bytes, [&](std::size_t offset, std::size_t size) {
+    return copy_piece_out(here, place, static_cast<std::byte*>(to) + offset, from + offset, size, when);
+  });
+}
+
 CUresult copy_device(const Here& here, const Place& place, CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
   if (bytes == 0) {
     return CUDA_SUCCESS;
@@ -245,7 +293,7 @@ CUresult copy_any(const Here& here, const Place& place, CUdeviceptr to, CUdevice
                   When when) {
   const auto on_host = [&](CUdeviceptr at) {
     const auto range = here.cuda.memory.find(at);
-    return !range || range->value.kind == MemoryKind::pinned;
+    return !range || !lies_on_device(range->value.kind);
   };
   const bool from_host = on_host(from);
   const bool to_host = on_host(to);
@@ -335,7 +383,7 @@ CUresult complete(const Frontend& cuda, GivenSide& side, const Extent& extent) {
   }
   if (side.type == CU_MEMORYTYPE_UNIFIED) {
     const auto range = cuda.memory.find(side.address);
-    side.type = range && range->value.kind != MemoryKind::pinned ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
+    side.type = range && lies_on_device(range->value.kind) ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
   }
   if (side.type != CU_MEMORYTYPE_DEVICE && side.type != CU_MEMORYTYPE_HOST) {
     return CUDA_ERROR_INVALID_VALUE;

@@ -216,6 +216,29 @@ CUresult CUDAAPI cuMemsetD2D32Async(CUdeviceptr to, std::size_t pitch, unsigned 
   return fill_rows(stream, to, pitch, {.element = 4, .value = value}, width, height);
 }
 
+// ---- managed memory, which stays where it is ------------------------------------------------------------------------
+
+CUresult CUDAAPI cuMemPrefetchAsync(CUdeviceptr address, std::size_t bytes, CUmemLocation location, unsigned int flags,
+                                    CUstream stream) {
+  return on(stream, [&](const Here& here, const Place&) -> CUresult {
+    const auto range = here.cuda.memory.find(address);
+    if (location.type == CU_MEM_LOCATION_TYPE_DEVICE && here.cuda.device(location.id) == nullptr) {
+      return CUDA_ERROR_INVALID_DEVICE;
+    }
+    return flags == 0 && range && range->value.kind == MemoryKind::managed && range->holds(address, bytes)
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult CUDAAPI cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, std::size_t /*bytes*/,
+                                        unsigned int /*flags*/) {
+  return on(stream, [&](const Here& here, const Place&) {
+    const auto range = here.cuda.memory.find(address);
+    return range && range->value.kind == MemoryKind::managed ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
 // ---- launches ------------------------------------------------------------------------------------------------------
 
 CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <span>
 
@@ -225,6 +227,71 @@ TEST_F(Memory, that_is_pinned_is_seen_by_kernels_where_the_program_sees_it) {
   ASSERT_EQ(launch(kernel("write_to"), nullptr, there, 77), CUDA_SUCCESS);
   ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
   EXPECT_EQ(*here, 77);
+}
+
+TEST_F(Memory, that_is_registered_is_the_programs_and_the_gpus) {
+  constexpr std::size_t count = 100'000;
+  std::vector<int> values = numbers(count);
+  const CUdeviceptr there = memory(count * 4);
+  ASSERT_EQ(cuMemHostRegister(values.data(), count * 4, CU_MEMHOSTREGISTER_DEVICEMAP), CUDA_SUCCESS);
+  EXPECT_EQ(values, numbers(count)) << "it is what it was";
+  EXPECT_EQ(cuMemHostRegister(&values[500], 4, 0), CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
+  const CUstream in = stream();
+  dawdle(in, 20);
+  ASSERT_EQ(cuMemcpyHtoDAsync(there, &values[3000], 40'000, in), CUDA_SUCCESS);
+  EXPECT_EQ(cuStreamQuery(in), CUDA_ERROR_NOT_READY);
+  values[3001] = -1;  // before the copy reads it
+  ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+  EXPECT_EQ(read<int>(there, 3), (std::vector<int>{3000, -1, 3002}));
+  ASSERT_EQ(cuMemsetD32(there, 8, count), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoH(values.data(), there, count * 4), CUDA_SUCCESS);  // first and last page are not the slab's
+  EXPECT_EQ(values, std::vector<int>(count, 8));
+  CUdeviceptr seen = 0;
+  ASSERT_EQ(cuMemHostGetDevicePointer(&seen, &values[5000], 0), CUDA_SUCCESS);
+  ASSERT_EQ(launch(kernel("write_to"), nullptr, seen, 66), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(values[5000], 66);
+  ASSERT_EQ(cuMemHostUnregister(values.data()), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemHostUnregister(values.data()), CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
+  EXPECT_EQ(values[5000], 66);
+  EXPECT_EQ(std::ranges::count(values, 8), std::ptrdiff_t{count} - 1);
+}
+
+TEST_F(Memory, of_a_file_is_not_registered) {
+  const std::size_t bytes = 1 << 16;
+  void* const shared = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  EXPECT_EQ(cuMemHostRegister(shared, bytes, 0), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(cuMemHostRegister(nullptr, 64, 0), CUDA_ERROR_INVALID_VALUE);
+  munmap(shared, bytes);
+}
+
+TEST_F(Memory, that_is_managed_has_one_address) {
+  CUdeviceptr both = 0;
+  ASSERT_EQ(cuMemAllocManaged(&both, 4096, CU_MEM_ATTACH_GLOBAL), CUDA_SUCCESS);
+  int* const here = reinterpret_cast<int*>(both);  // NOLINT(performance-no-int-to-ptr): that is what it is for
+  here[0] = 5;
+  const CUdeviceptr there = memory(4096);
+  ASSERT_EQ(cuMemcpyDtoD(there, both, 4), CUDA_SUCCESS);
+  EXPECT_EQ(read<int>(there, 1)[0], 5);
+  ASSERT_EQ(launch(kernel("scale_and_add"), nullptr, both, 10, 3, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(here[0], 53);
+  const int value = 9;
+  ASSERT_EQ(cuMemcpyHtoD(both + 4, &value, 4), CUDA_SUCCESS);
+  EXPECT_EQ(here[1], 9);
+  ASSERT_EQ(cuMemsetD32(both + 8, 7, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(here[2], 7);
+  CUmemLocation location{};
+  location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  EXPECT_EQ(cuMemPrefetchAsync(both, 4096, location, 0, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemPrefetchAsync(there, 4096, location, 0, nullptr), CUDA_ERROR_INVALID_VALUE);
+  unsigned managed = 0;
+  EXPECT_EQ(cuPointerGetAttribute(&managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, both), CUDA_SUCCESS);
+  EXPECT_EQ(managed, 1U);
+  EXPECT_EQ(cuMemFree(both), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree(both), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(Memory, that_is_not_there_is_an_error_at_once) {
