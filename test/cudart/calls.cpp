@@ -259,6 +259,9 @@ TEST_F(Cudart, finds_the_drivers_entry_points_by_name) {
   EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuNoSuchThing", &found, 13000, cudaEnableDefault, &status), cudaSuccess);
   EXPECT_EQ(status, cudaDriverEntryPointSymbolNotFound);
   EXPECT_EQ(found, nullptr);
+  found = &status;
+  EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuNoSuchThing", &found, 13000, cudaEnableDefault, nullptr), cudaSuccess);
+  EXPECT_EQ(found, nullptr);
 }
 
 TEST_F(Cudart, gives_every_thread_a_fresh_context_after_a_reset) {
