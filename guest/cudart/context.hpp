@@ -29,7 +29,12 @@ cudaError_t current_device(int& device);
 cudaError_t choose_device(int device);
 
 /// Destroys the primary context of the thread's device. Every thread that used it gets a fresh one at its next call.
+/// Nothing happens where the program made a context of its own current.
 cudaError_t reset_device();
+
+/// The flags of the current context; without one, those that the primary context of the thread's device has or will
+/// have.
+cudaError_t device_flags(unsigned& flags);
 
 /// How many times a device was reset in this process.
 unsigned count_of_resets();

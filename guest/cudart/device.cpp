@@ -37,24 +37,15 @@ cudaError_t cudaSetDeviceFlags(unsigned flags) {
     return report(cudaErrorInvalidValue);
   }
   int device = 0;
-  const cudaError_t error = current_device(device);
-  return report(error == cudaSuccess ? driver(cuDevicePrimaryCtxSetFlags, device, flags) : error);
+  cudaError_t error = current_device(device);
+  if (error == cudaSuccess) {
+    error = driver(cuDevicePrimaryCtxSetFlags, device, flags);
+  }
+  return report(error == cudaSuccess ? ready() : error);
 }
 
 cudaError_t cudaGetDeviceFlags(unsigned* flags) {
-  if (flags == nullptr) {
-    return report(cudaErrorInvalidValue);
-  }
-  int device = 0;
-  cudaError_t error = current_device(device);
-  int is_active = 0;
-  if (error == cudaSuccess) {
-    error = driver(cuDevicePrimaryCtxGetState, device, flags, &is_active);
-  }
-  if (error == cudaSuccess) {
-    *flags |= cudaDeviceMapHost;  // always on where addresses are unified
-  }
-  return report(error);
+  return report(flags != nullptr ? device_flags(*flags) : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaDeviceReset() { return report(reset_device()); }

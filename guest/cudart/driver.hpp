@@ -13,7 +13,7 @@
 #define ISTHMUS_CUDART_DRIVER_CALLS(X) \
   X(cuArray3DCreate) X(cuArray3DGetDescriptor) X(cuArrayDestroy) X(cuArrayGetMemoryRequirements) X(cuArrayGetPlane)   \
   X(cuArrayGetSparseProperties) X(cuCtxDisablePeerAccess) X(cuCtxEnablePeerAccess) X(cuCtxGetCacheConfig)             \
-  X(cuCtxGetCurrent) X(cuCtxGetDevice) X(cuCtxGetLimit) X(cuCtxGetSharedMemConfig) X(cuCtxGetStreamPriorityRange)     \
+  X(cuCtxGetCurrent) X(cuCtxGetDevice) X(cuCtxGetFlags) X(cuCtxGetLimit) X(cuCtxGetSharedMemConfig) X(cuCtxGetStreamPriorityRange)     \
   X(cuCtxResetPersistingL2Cache) X(cuCtxSetCacheConfig) X(cuCtxSetCurrent) X(cuCtxSetLimit)                           \
   X(cuCtxSetSharedMemConfig) X(cuCtxSynchronize) X(cuDestroyExternalMemory) X(cuDestroyExternalSemaphore)             \
   X(cuDeviceCanAccessPeer) X(cuDeviceGetAttribute) X(cuDeviceGetByPCIBusId) X(cuDeviceGetCount)                       \

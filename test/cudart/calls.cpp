@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors, devices, launches, modules, symbols.
+#include <cuda.h>
+
 #include <array>
 #include <cstring>
 #include <string>
@@ -259,6 +261,9 @@ TEST_F(Cudart, finds_the_drivers_entry_points_by_name) {
   EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuNoSuchThing", &found, 13000, cudaEnableDefault, &status), cudaSuccess);
   EXPECT_EQ(status, cudaDriverEntryPointSymbolNotFound);
   EXPECT_EQ(found, nullptr);
+  found = &status;
+  EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuNoSuchThing", &found, 13000, cudaEnableDefault, nullptr), cudaSuccess);
+  EXPECT_EQ(found, nullptr);
 }
 
 TEST_F(Cudart, gives_every_thread_a_fresh_context_after_a_reset) {
@@ -282,6 +287,31 @@ TEST_F(Cudart, gives_every_thread_a_fresh_context_after_a_reset) {
   EXPECT_EQ(launch(&with.write_to, nullptr, memory, 2), cudaSuccess);
   EXPECT_EQ(fetch(memory, 1).front(), 2);
   EXPECT_EQ(cudaFree(memory), cudaSuccess);
+}
+
+TEST_F(Cudart, uses_a_context_that_the_program_made_current_and_leaves_it_alone) {
+  CUcontext own = nullptr;
+  CUcontext found = nullptr;
+  ASSERT_EQ(cudaFree(nullptr), cudaSuccess);
+  auto* in_primary = device_memory<int>(1);
+  ASSERT_EQ(cuCtxCreate(&own, nullptr, CU_CTX_SCHED_BLOCKING_SYNC, 0), CUDA_SUCCESS);
+  auto* in_own = device_memory<int>(1);
+  EXPECT_EQ(launch(&program().write_to, nullptr, in_own, 3), cudaSuccess);
+  EXPECT_EQ(fetch(in_own, 1).front(), 3);
+  unsigned flags = 0;
+  EXPECT_EQ(cudaGetDeviceFlags(&flags), cudaSuccess);
+  EXPECT_NE(flags & cudaDeviceScheduleBlockingSync, 0U);
+  EXPECT_EQ(cudaDeviceReset(), cudaSuccess);
+  EXPECT_EQ(cuCtxGetCurrent(&found), CUDA_SUCCESS);
+  EXPECT_EQ(found, own);
+  EXPECT_EQ(fetch(in_own, 1).front(), 3) << "a reset is for primary contexts";
+  EXPECT_EQ(cuCtxDestroy(own), CUDA_SUCCESS);
+  EXPECT_EQ(cudaFree(in_primary), cudaSuccess) << "which was not reset either";
+  EXPECT_EQ(cudaSetDeviceFlags(cudaDeviceScheduleSpin | cudaDeviceMapHost), cudaSuccess);
+  EXPECT_EQ(cudaGetDeviceFlags(&flags), cudaSuccess);
+  EXPECT_EQ(flags & cudaDeviceScheduleMask, unsigned{cudaDeviceScheduleSpin});
+  EXPECT_EQ(cudaSetDeviceFlags(cudaDeviceScheduleAuto), cudaSuccess);
+  expect_error(cudaSetDeviceFlags(0x1000), cudaErrorInvalidValue);
 }
 
 TEST_F(Cudart, keeps_a_device_fault_until_the_device_is_reset) {
