@@ -85,7 +85,7 @@ class ThroughTheWorker(Cuda):
         daemon = self.host(ISTHMUS_STANDIN_CALL_DELAY_US="200", ISTHMUS_STANDIN_DELAY_US="100")
         for threads in (2, 8):
             with self.subTest(threads=threads):
-                # CUDA_PROGRAMS_ROUNDS in the environment asks for more: a million take about half an hour.
+                # Many more by hand: CUDA_PROGRAMS_ROUNDS=1000000.
                 rounds = os.environ.get("CUDA_PROGRAMS_ROUNDS", "400")
                 result = run("order", self.environment(daemon, CUDA_PROGRAMS_THREADS=str(threads),
                                                        CUDA_PROGRAMS_ROUNDS=rounds), timeout=100 + int(rounds))
