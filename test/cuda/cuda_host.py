@@ -40,6 +40,10 @@ OUTPUT = {
 REFUSED = {
     "graphs": r"cudaStreamBeginCapture\(.*\): operation not supported",
 }
+# The same for those that are refused in a VM alone.
+REFUSED_IN_VM = {
+    "registered": r"cudaHostRegister\(.*\): operation not supported",
+}
 
 
 def missing(*files):
