@@ -129,10 +129,17 @@ CUresult CUDAAPI cuDeviceGetByPCIBusId(CUdevice* number, const char* text) {
     unsigned domain = 0;
     unsigned bus = 0;
     unsigned slot = 0;
-    if (number == nullptr || text == nullptr ||
-        // NOLINTNEXTLINE(cert-err34-c): the count tells whether all three were there
-        (std::sscanf(text, "%x:%x:%x", &domain, &bus, &slot) != 3 &&
-         (domain = 0, std::sscanf(text, "%x:%x", &bus, &slot) != 2))) {
+    if (number == nullptr || text == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    // NOLINTBEGIN(cert-err34-c): the counts tell whether all were there
+    bool is_whole = std::sscanf(text, "%x:%x:%x", &domain, &bus, &slot) == 3;
+    if (!is_whole) {
+      domain = 0;
+      is_whole = std::sscanf(text, "%x:%x", &bus, &slot) == 2;
+    }
+    // NOLINTEND(cert-err34-c)
+    if (!is_whole) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     for (std::size_t i = 0; i < cuda.devices.size(); ++i) {

@@ -55,7 +55,7 @@ struct FunctionRecord {
   bool kernel = false;
   std::string name;
   FunctionInfo info{};
-  std::vector<ParameterRow> parameters{};
+  std::vector<ParameterRow> parameters;
   std::uint32_t parameter_bytes = 0;
 
   /// An attribute's value, or nothing where the driver did not tell.
@@ -98,7 +98,7 @@ struct RegisteredMemory {
   std::uint64_t size = 0;
   std::uint64_t inner = 0;  ///< address of the whole pages in it that lie in the frame, if it has a size
   std::uint32_t flags = 0;
-  Frame frame{};
+  Frame frame;
 };
 
 /// A device, and its primary context.

@@ -215,6 +215,7 @@ CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute a
   const bool on_host = !lies_on_device(kind);
   const bool in_slab = lies_in_slab(kind);
   const auto write = [&](const auto& value) -> CUresult {
+    // NOLINTNEXTLINE(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression): handles, too
     std::memcpy(to, &value, sizeof value);
     return CUDA_SUCCESS;
   };

@@ -115,7 +115,8 @@ const std::byte* unwrap(const void* image) {
     return static_cast<const std::byte*>(image);
   }
   std::memcpy(&wrapper, image, sizeof wrapper);
-  return static_cast<const std::byte*>(static_cast<const void*>(wrapper.data));
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): an image is bytes
+  return reinterpret_cast<const std::byte*>(wrapper.data);
 }
 
 // Loads a module into a context, or a library where that is 0.
@@ -220,11 +221,12 @@ Expected<Id> make_function(Frontend& cuda, FunctionRecord record, F ask) {
 
 Expected<Id> find_function(Frontend& cuda, Id owner, Id context, bool kernel, const char* name) {
   const std::size_t length = strnlen(name, longest_name);
-  return make_function(cuda, {.owner = owner, .context = kernel ? 0 : context, .kernel = kernel, .name = name},
-                       [&](Id id, std::span<std::byte> rows) {
-                         return cuda.lane->call<FindFunction>({.owner = owner, .id = id, .context = context},
-                                                              std::as_bytes(std::span(name, length)), rows);
-                       });
+  return make_function(
+      cuda, {.owner = owner, .context = kernel ? 0 : context, .kernel = kernel, .name = name, .parameters = {}},
+      [&](Id id, std::span<std::byte> rows) {
+        return cuda.lane->call<FindFunction>({.owner = owner, .id = id, .context = context},
+                                             std::as_bytes(std::span(name, length)), rows);
+      });
 }
 
 CUresult find_global(const Here& here, Id owner, const char* name, CUdeviceptr* address, std::size_t* bytes) {
@@ -438,7 +440,8 @@ CUresult CUDAAPI cuKernelGetFunction(CUfunction* function, CUkernel kernel) {
       return function == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_HANDLE;
     }
     const auto id = make_function(
-        here.cuda, {.owner = record->owner, .context = here.context, .kernel = false, .name = record->name},
+        here.cuda,
+        {.owner = record->owner, .context = here.context, .kernel = false, .name = record->name, .parameters = {}},
         [&](Id name, std::span<std::byte> rows) {
           return here.lane().call<KernelFunction>({.kernel = name_of(kernel), .id = name, .context = here.context}, {},
                                                   rows);

@@ -25,6 +25,7 @@ constexpr auto newest_proc_address = &cuGetProcAddress;
 #undef cuDevicePrimaryCtxSetFlags
 #undef cuGetProcAddress
 
+// NOLINTBEGIN(readability-identifier-naming): the interface's names
 #pragma GCC visibility push(default)
 extern "C" {
 
@@ -69,6 +70,7 @@ CUresult CUDAAPI cuGetProcAddress(const char* symbol, void** function, int versi
 
 }  // extern "C"
 #pragma GCC visibility pop
+// NOLINTEND(readability-identifier-naming)
 
 namespace isthmus::cuda {
 namespace {

@@ -245,9 +245,10 @@ CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned int grid_x, unsign
                                 unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared,
                                 CUstream stream, void** parameters, void** extra) {
   return on(stream, [&](const Here& here, const Place& place) {
-    return launch(here, place, function,
-                  {.grid = {grid_x, grid_y, grid_z}, .block = {block_x, block_y, block_z}, .shared = shared},
-                  parameters, extra);
+    return launch(
+        here, place, function,
+        {.grid = {grid_x, grid_y, grid_z}, .block = {block_x, block_y, block_z}, .shared = shared, .attributes = {}},
+        parameters, extra);
   });
 }
 
@@ -256,10 +257,13 @@ CUresult CUDAAPI cuLaunchCooperativeKernel(CUfunction function, unsigned int gri
                                            unsigned int block_z, unsigned int shared, CUstream stream,
                                            void** parameters) {
   return on(stream, [&](const Here& here, const Place& place) {
-    return launch(
-        here, place, function,
-        {.grid = {grid_x, grid_y, grid_z}, .block = {block_x, block_y, block_z}, .shared = shared, .cooperative = true},
-        parameters, nullptr);
+    return launch(here, place, function,
+                  {.grid = {grid_x, grid_y, grid_z},
+                   .block = {block_x, block_y, block_z},
+                   .shared = shared,
+                   .cooperative = true,
+                   .attributes = {}},
+                  parameters, nullptr);
   });
 }
 
@@ -357,6 +361,7 @@ CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* sta
 
 namespace {
 constexpr EntryPoint stream_entries[] = {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name
 #define ISTHMUS_CUDA_ENTRY(name, since) {#name, since, [] { return reinterpret_cast<void*>(&name); }},
     ISTHMUS_CUDA_STREAM_ENTRIES(ISTHMUS_CUDA_ENTRY)
 #undef ISTHMUS_CUDA_ENTRY

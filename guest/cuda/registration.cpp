@@ -110,7 +110,7 @@ CUresult CUDAAPI cuMemHostRegister(void* memory, std::size_t bytes, unsigned int
     }
     const std::uint64_t inner = (begin + page - 1) / page * page;
     const std::uint64_t inner_end = end / page * page;
-    RegisteredMemory registered{.size = bytes, .inner = inner, .flags = flags};
+    RegisteredMemory registered{.size = bytes, .inner = inner, .flags = flags, .frame = {}};
     if (inner < inner_end) {
       if (!is_private_memory(inner, inner_end)) {
         return CUDA_ERROR_NOT_SUPPORTED;

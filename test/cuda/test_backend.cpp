@@ -27,7 +27,8 @@ namespace {
 
 TEST(CudaImage, has_the_size_that_its_outer_header_says) {
   const auto size = [](const auto& bytes) {
-    return image_size(static_cast<const std::byte*>(static_cast<const void*>(std::data(bytes))), std::size(bytes));
+    const auto whole = std::as_bytes(std::span(bytes));
+    return image_size(whole.data(), whole.size());
   };
   std::array<char, 64> fatbin{};
   constexpr std::array<std::uint32_t, 4> header{0xba55'ed50, 0x0010'0001, 40, 0};

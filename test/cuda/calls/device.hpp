@@ -7,7 +7,6 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
-#include <numeric>
 #include <vector>
 
 namespace isthmus::test {
@@ -79,7 +78,9 @@ class Cuda : public testing::Test {
   }
   static std::vector<int> numbers(std::size_t count, int first = 0) {
     std::vector<int> values(count);
-    std::iota(values.begin(), values.end(), first);
+    for (int& value : values) {
+      value = first++;
+    }
     return values;
   }
 

@@ -44,7 +44,7 @@ class WorkersDeath : public Cuda {
 TEST_F(WorkersDeath, is_an_error_of_every_call_and_nothing_worse) {
   const CUdeviceptr there = memory(64);
   int* const here = pinned<int>(16);
-  const CUstream in = stream();
+  CUstream in = stream();
   const char* workers = std::getenv("ISTHMUS_TEST_WORKERS");
   ASSERT_NE(workers, nullptr) << "to be run by test_cuda_calls.py";
   std::ifstream children(workers);
@@ -67,7 +67,7 @@ TEST_F(WorkersDeath, is_an_error_of_every_call_and_nothing_worse) {
 class Victim : public Cuda {};
 
 TEST_F(Victim, waits_for_a_kernel_that_takes_long) {
-  const CUstream in = stream();
+  CUstream in = stream();
   dawdle(in, 3'600'000);
   std::printf("running\n");
   std::fflush(stdout);
@@ -75,7 +75,7 @@ TEST_F(Victim, waits_for_a_kernel_that_takes_long) {
 }
 
 TEST_F(Victim, is_in_the_middle_of_a_host_function) {
-  const CUstream in = stream();
+  CUstream in = stream();
   ASSERT_EQ(cuLaunchHostFunc(
                 in,
                 [](void*) {

@@ -39,7 +39,7 @@ TEST_F(Memory, that_is_pinned_is_copied_when_its_turn_comes) {
   constexpr std::size_t count = 1000;
   int* const here = pinned<int>(count);
   const CUdeviceptr there = memory(count * 4);
-  const CUstream in = stream();
+  CUstream in = stream();
   std::ranges::fill(std::span(here, count), 1);
   dawdle(in, 30);
   ASSERT_EQ(cuMemcpyHtoDAsync(there, here, count * 4, in), CUDA_SUCCESS);
@@ -77,7 +77,7 @@ TEST_F(Memory, that_is_pinned_may_cross_the_borders_of_registrations) {
 TEST_F(Memory, that_is_ordinary_is_read_before_an_asynchronous_copy_returns) {
   std::vector<int> values(50'000, 1);
   const CUdeviceptr there = memory(values.size() * 4);
-  const CUstream in = stream();
+  CUstream in = stream();
   ASSERT_EQ(cuMemcpyHtoDAsync(there, values.data(), values.size() * 4, in), CUDA_SUCCESS);
   std::ranges::fill(values, 2);
   ASSERT_EQ(cuMemcpyDtoHAsync(values.data(), there, values.size() * 4, in), CUDA_SUCCESS);
@@ -152,7 +152,9 @@ TEST_F(Memory, is_copied_in_boxes_from_and_to_ordinary_and_pinned_memory) {
 TEST_F(Memory, is_copied_in_three_dimensions) {
   constexpr std::size_t side = 6;
   std::vector<unsigned char> cube(side * side * side);
-  std::iota(cube.begin(), cube.end(), 0);
+  for (std::size_t i = 0; i < cube.size(); ++i) {
+    cube[i] = static_cast<unsigned char>(i);
+  }
   const CUdeviceptr there = memory(cube.size());
   CUDA_MEMCPY3D box{};
   box.srcMemoryType = CU_MEMORYTYPE_HOST;
@@ -236,7 +238,7 @@ TEST_F(Memory, that_is_registered_is_the_programs_and_the_gpus) {
   ASSERT_EQ(cuMemHostRegister(values.data(), count * 4, CU_MEMHOSTREGISTER_DEVICEMAP), CUDA_SUCCESS);
   EXPECT_EQ(values, numbers(count)) << "it is what it was";
   EXPECT_EQ(cuMemHostRegister(&values[500], 4, 0), CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
-  const CUstream in = stream();
+  CUstream in = stream();
   dawdle(in, 20);
   ASSERT_EQ(cuMemcpyHtoDAsync(there, &values[3000], 40'000, in), CUDA_SUCCESS);
   EXPECT_EQ(cuStreamQuery(in), CUDA_ERROR_NOT_READY);

@@ -38,7 +38,7 @@ TEST_F(Contexts, take_their_streams_and_memory_with_them) {
   CUcontext other = nullptr;
   ASSERT_EQ(cuCtxCreate(&other, nullptr, 0, 0), CUDA_SUCCESS);
   const CUdeviceptr there = memory(64);
-  const CUstream in = stream();
+  CUstream in = stream();
   CUevent event = nullptr;
   ASSERT_EQ(cuEventCreate(&event, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuCtxDestroy(other), CUDA_SUCCESS);
@@ -113,7 +113,7 @@ TEST_F(Devices, have_functions_found_by_name) {
 class Work : public Cuda {};
 
 TEST_F(Work, of_a_stream_is_posted_while_it_is_busy) {
-  const CUstream busy = stream();
+  CUstream busy = stream();
   const CUdeviceptr cell = memory(4);
   int* const here = pinned<int>(1);
   CUevent begun = nullptr;
@@ -122,7 +122,7 @@ TEST_F(Work, of_a_stream_is_posted_while_it_is_busy) {
   ASSERT_EQ(cuEventCreate(&begun, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuEventRecord(begun, busy), CUDA_SUCCESS);
   dawdle(busy, 100);
-  const CUstream second = stream();
+  CUstream second = stream();
   ASSERT_EQ(cuMemsetD32Async(cell, 1, 1, busy), CUDA_SUCCESS);
   for (int i = 2; i < 5; ++i) {
     ASSERT_EQ(launch(kernel("scale_and_add"), busy, cell, 10, i, 1), CUDA_SUCCESS);
@@ -243,7 +243,7 @@ void CUDA_CB take_number(void* data) {
 
 TEST_F(Work, runs_the_programs_functions_in_its_order) {
   std::atomic<int> order{0};
-  const CUstream in = stream();
+  CUstream in = stream();
   const CUdeviceptr cell = memory(4);
   int* const here = pinned<int>(1);
   Note first{&order, -1, CUDA_SUCCESS};
@@ -271,7 +271,7 @@ TEST_F(Work, runs_the_programs_functions_in_its_order) {
 
 TEST_F(Work, of_the_threads_own_stream_waits_for_nobody_else) {
   const CUdeviceptr cell = memory(4);
-  const CUstream busy = stream();
+  CUstream busy = stream();
   dawdle(busy, 50);
   ASSERT_EQ(launch(kernel("write_to"), CU_STREAM_PER_THREAD, cell, 5), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(CU_STREAM_PER_THREAD), CUDA_SUCCESS);
@@ -297,10 +297,10 @@ TEST_F(BadInput, handles_that_are_none) {
       EXPECT_EQ(cuCtxSetCurrent(static_cast<CUcontext>(bad)), CUDA_ERROR_INVALID_CONTEXT);
     }
   }
-  const CUstream once = stream();
+  CUstream once = stream();
   EXPECT_EQ(cuStreamDestroy(once), CUDA_SUCCESS);
   EXPECT_EQ(cuStreamDestroy(once), CUDA_ERROR_INVALID_HANDLE);
-  const CUstream again = stream();
+  CUstream again = stream();
   EXPECT_NE(again, once) << "a handle is not used again";
 }
 
