@@ -77,13 +77,12 @@ Expected<std::unique_ptr<Connection>> Connection::open() {
 }
 
 Result<void> Connection::start() {
-  upcalls_.on<RunHost>(
-      [this](const RunHost::Request& request, marshal::Call&) -> std::expected<Nothing, std::int32_t> {
-        if (request.token != 0) {
-          run_function(request.token, static_cast<CUresult>(request.status));
-        }
-        return Nothing{};
-      });
+  upcalls_.on<RunHost>([this](const RunHost::Request& request, marshal::Call&) -> std::expected<Nothing, std::int32_t> {
+    if (request.token != 0) {
+      run_function(request.token, static_cast<CUresult>(request.status));
+    }
+    return Nothing{};
+  });
   if (auto served = lane_.serve_upcalls(upcalls_); !served) {
     return served;
   }

@@ -56,8 +56,8 @@ CUresult activate_primary(Frontend& cuda, Device& device, std::uint32_t number) 
 
 CUresult ask_context(const Here& here, Subject subject, std::uint32_t parameter, std::uint64_t& first,
                      std::uint64_t& second) {
-  const auto asked = here.lane().call<Query>(
-      {.question = {.subject = subject, .parameter = parameter, .context = here.context}});
+  const auto asked =
+      here.lane().call<Query>({.question = {.subject = subject, .parameter = parameter, .context = here.context}});
   if (!asked) {
     return asked.error();
   }

@@ -28,10 +28,10 @@ std::uint64_t address_at(const void* at) { return reinterpret_cast<std::uintptr_
 // host's).
 Expected<std::optional<Reference>> pinned_reference(const Frontend& cuda, const void* at, std::uint64_t bytes) {
   const auto range = cuda.memory.find(address_at(at));
-  if (at == nullptr || (range && range->value.kind != MemoryKind::pinned)) {
+  if (at == nullptr || (range && lies_on_device(range->value.kind))) {
     return std::unexpected(CUDA_ERROR_INVALID_VALUE);
   }
-  if (!range || !range->holds(address_at(at), bytes)) {
+  if (!range || !lies_in_slab(range->value.kind) || !range->holds(address_at(at), bytes)) {
     return std::nullopt;
   }
   return Reference::make(0, range->value.offset + (address_at(at) - range->base), bytes);
@@ -64,8 +64,11 @@ class StagedCopy final : public ChunkPeer {
       : lane_(&lane), channel_(&channel), place_(place), device_(device), to_slab_(to_slab) {}
 
   Result<void> start(const CopyChunk& chunk) override {
-    const CopySlab::Request request{
-        .place = place_, .device = device_ + chunk.offset, .slab = chunk.reference, .to_slab = to_slab_ ? 1U : 0U};
+    const CopySlab::Request request{.place = place_,
+                                    .device = device_ + chunk.offset,
+                                    .slab = chunk.reference,
+                                    .to_slab = to_slab_ ? 1U : 0U,
+                                    .wait = 1};
     auto id = channel_->submit(
         {.api = CopySlab::api, .opcode = CopySlab::opcode, .fixed = marshal::bytes_of(request), .trailing = {}});
     if (!id) {
@@ -176,21 +179,41 @@ void* host_at(CUdeviceptr address) {
   return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): unified addressing
 }
 
-}  // namespace
-
-CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes,
-                 When when) {
-  if (bytes == 0) {
-    return CUDA_SUCCESS;
+// Registered memory is slab memory but for its first and last page: such a copy is made in up to three pieces.
+template <class F>
+CUresult in_pieces(const Frontend& cuda, const void* host, std::size_t bytes, F copy) {
+  for (std::size_t done = 0; done < bytes;) {
+    const std::uint64_t at = address_at(host) + done;
+    const auto range = cuda.memory.find(at);
+    const bool is_part =
+        range && (range->value.kind == MemoryKind::registered || range->value.kind == MemoryKind::ordinary);
+    const std::size_t size =
+        is_part ? std::min<std::uint64_t>(bytes - done, range->base + range->size - at) : bytes - done;
+    if (const CUresult code = copy(done, size); code != CUDA_SUCCESS) {
+      return code;
+    }
+    done += size;
   }
+  return CUDA_SUCCESS;
+}
+
+// Whether what is called device memory is the slab's, as managed memory is: then the copy is one of this process.
+bool is_in_slab(const Frontend& cuda, CUdeviceptr at) {
+  const auto range = cuda.memory.find(at);
+  return range && lies_in_slab(range->value.kind);
+}
+
+CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes,
+                       When when) {
   const Knowledge known = device_knowledge(here.cuda, to, bytes);
   const auto slab = pinned_reference(here.cuda, from, bytes);
   if (!slab || known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (*slab) {
-    return here.lane().send<CopySlab>(when == When::later && known == Knowledge::inside,
-                                      {.place = place, .device = to, .slab = **slab});
+    return here.lane().send<CopySlab>(
+        when == When::later && known == Knowledge::inside,
+        {.place = place, .device = to, .slab = **slab, .wait = when == When::at_once ? 1U : 0U});
   }
   if (bytes <= most_inline) {
     return here.lane().send<CopyIn>(known == Knowledge::inside, {.place = place, .to = to},
@@ -201,28 +224,55 @@ CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const voi
   });
 }
 
-CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes, When when) {
-  if (bytes == 0) {
-    return CUDA_SUCCESS;
-  }
+CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes,
+                        When when) {
   const Knowledge known = device_knowledge(here.cuda, from, bytes);
   const auto slab = pinned_reference(here.cuda, to, bytes);
   if (!slab || known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (*slab) {
-    return here.lane().send<CopySlab>(when == When::later && known == Knowledge::inside,
-                                      {.place = place, .device = from, .slab = **slab, .to_slab = 1});
+    return here.lane().send<CopySlab>(
+        when == When::later && known == Knowledge::inside,
+        {.place = place, .device = from, .slab = **slab, .to_slab = 1, .wait = when == When::at_once ? 1U : 0U});
   }
   if (bytes <= most_inline) {
     const auto read = here.lane().call<CopyOut>({.place = place, .from = from, .size = bytes}, {},
                                                 std::span(static_cast<std::byte*>(to), bytes));
-    return !read                     ? read.error()
-           : read->trailing == bytes ? CUDA_SUCCESS
-                                     : CUDA_ERROR_UNKNOWN;
+    return !read ? read.error() : read->trailing == bytes ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN;
   }
   return stage(here, place, from, bytes, true, [&](const BulkCopy& bulk, const auto& buffers, StagedCopy& peer) {
     return bulk.from_slab(std::span(static_cast<std::byte*>(to), bytes), buffers, peer);
+  });
+}
+
+}  // namespace
+
+CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes, When when) {
+  if (from != nullptr && is_in_slab(here.cuda, to)) {
+    return device_knowledge(here.cuda, to, bytes) == Knowledge::inside
+               ? copy_host(here, place, host_at(to), from, bytes)
+               : CUDA_ERROR_INVALID_VALUE;
+  }
+  if (device_knowledge(here.cuda, to, bytes) == Knowledge::outside) {
+    return bytes == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  }
+  return in_pieces(here.cuda, from, bytes, [&](std::size_t offset, std::size_t size) {
+    return copy_piece_in(here, place, to + offset, static_cast<const std::byte*>(from) + offset, size, when);
+  });
+}
+
+CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes, When when) {
+  if (to != nullptr && is_in_slab(here.cuda, from)) {
+    return device_knowledge(here.cuda, from, bytes) == Knowledge::inside
+               ? copy_host(here, place, to, host_at(from), bytes)
+               : CUDA_ERROR_INVALID_VALUE;
+  }
+  if (device_knowledge(here.cuda, from, bytes) == Knowledge::outside) {
+    return bytes == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  }
+  return in_pieces(here.cuda, to, bytes, [&](std::size_t offset, std::size_t size) {
+    return copy_piece_out(here, place, static_cast<std::byte*>(to) + offset, from + offset, size, when);
   });
 }
 
@@ -243,7 +293,7 @@ CUresult copy_any(const Here& here, const Place& place, CUdeviceptr to, CUdevice
                   When when) {
   const auto on_host = [&](CUdeviceptr at) {
     const auto range = here.cuda.memory.find(at);
-    return !range || range->value.kind == MemoryKind::pinned;
+    return !range || !lies_on_device(range->value.kind);
   };
   const bool from_host = on_host(from);
   const bool to_host = on_host(to);
@@ -251,8 +301,7 @@ CUresult copy_any(const Here& here, const Place& place, CUdeviceptr to, CUdevice
     return CUDA_SUCCESS;
   }
   if (from_host && to_host) {
-    return to == 0 || from == 0 ? CUDA_ERROR_INVALID_VALUE
-                                : copy_host(here, place, host_at(to), host_at(from), bytes);
+    return to == 0 || from == 0 ? CUDA_ERROR_INVALID_VALUE : copy_host(here, place, host_at(to), host_at(from), bytes);
   }
   if (from_host) {
     return copy_in(here, place, to, host_at(from), bytes, when);
@@ -334,7 +383,7 @@ CUresult complete(const Frontend& cuda, GivenSide& side, const Extent& extent) {
   }
   if (side.type == CU_MEMORYTYPE_UNIFIED) {
     const auto range = cuda.memory.find(side.address);
-    side.type = range && range->value.kind != MemoryKind::pinned ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
+    side.type = range && lies_on_device(range->value.kind) ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
   }
   if (side.type != CU_MEMORYTYPE_DEVICE && side.type != CU_MEMORYTYPE_HOST) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -387,28 +436,24 @@ CUresult staged_box(const Here& here, const Place& place, const GivenSide& host,
         }
       };
       if (into_device) {
-        each_row([&](std::byte* in_frame, const std::byte* outside) {
-          std::memcpy(in_frame, outside, extent.width);
-        });
+        each_row([&](std::byte* in_frame, const std::byte* outside) { std::memcpy(in_frame, outside, extent.width); });
       }
       BoxSide on_device = device;
       on_device.y += first;
       on_device.z += slice;
-      const BoxSide in_slab{
-          .slab = frame->reference(0, rows * extent.width), .pitch = extent.width, .height = rows};
+      const BoxSide in_slab{.slab = frame->reference(0, rows * extent.width), .pitch = extent.width, .height = rows};
       const CUresult code = here.lane().tell<CopyBox>({.place = place,
                                                        .from = into_device ? in_slab : on_device,
                                                        .to = into_device ? on_device : in_slab,
                                                        .width = extent.width,
                                                        .height = rows,
-                                                       .depth = 1});
+                                                       .depth = 1,
+                                                       .wait = 1});
       if (code != CUDA_SUCCESS) {
         return code;
       }
       if (!into_device) {
-        each_row([&](const std::byte* in_frame, std::byte* outside) {
-          std::memcpy(outside, in_frame, extent.width);
-        });
+        each_row([&](const std::byte* in_frame, std::byte* outside) { std::memcpy(outside, in_frame, extent.width); });
       }
     }
   }
@@ -463,13 +508,14 @@ CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box
   if (!*direct_to) {
     return staged_box(here, place, to, **direct_from, extent, false);
   }
-  const bool may_post = known && (when == When::later || (!from_host && !to_host));
-  return here.lane().send<CopyBox>(may_post, {.place = place,
-                                              .from = **direct_from,
-                                              .to = **direct_to,
-                                              .width = extent.width,
-                                              .height = extent.height,
-                                              .depth = extent.depth});
+  const bool waits = when == When::at_once && (from_host || to_host);
+  return here.lane().send<CopyBox>(known && !waits, {.place = place,
+                                                     .from = **direct_from,
+                                                     .to = **direct_to,
+                                                     .width = extent.width,
+                                                     .height = extent.height,
+                                                     .depth = extent.depth,
+                                                     .wait = waits ? 1U : 0U});
 }
 
 CUresult fill(const Here& here, const Place& place, CUdeviceptr to, std::size_t pitch, FillValue value,

@@ -70,8 +70,7 @@ CUresult CUDAAPI cuDeviceGetUuid(CUuuid* uuid, CUdevice number) {
 }
 
 CUresult CUDAAPI cuDeviceTotalMem(std::size_t* bytes, CUdevice number) {
-  return with_device(number,
-                     [&](const Frontend&, const Device& device) { return give(bytes, device.about.memory); });
+  return with_device(number, [&](const Frontend&, const Device& device) { return give(bytes, device.about.memory); });
 }
 
 CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice number) {
@@ -84,9 +83,8 @@ CUresult CUDAAPI cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, 
 CUresult CUDAAPI cuDeviceComputeCapability(int* major, int* minor, CUdevice number) {
   return with_device(number, [&](const Frontend&, const Device& device) -> CUresult {
     const CUresult code = give(major, number_or_zero(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR));
-    return code != CUDA_SUCCESS
-               ? code
-               : give(minor, number_or_zero(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
+    return code != CUDA_SUCCESS ? code
+                                : give(minor, number_or_zero(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
   });
 }
 
@@ -96,20 +94,19 @@ CUresult CUDAAPI cuDeviceGetProperties(CUdevprop* properties, CUdevice number) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     const auto value = [&](CUdevice_attribute which) { return number_or_zero(device, which); };
-    *properties = {.maxThreadsPerBlock = value(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK),
-                   .maxThreadsDim = {value(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X),
-                                     value(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y),
-                                     value(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z)},
-                   .maxGridSize = {value(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X),
-                                   value(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y),
-                                   value(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z)},
-                   .sharedMemPerBlock = value(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK),
-                   .totalConstantMemory = value(CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY),
-                   .SIMDWidth = value(CU_DEVICE_ATTRIBUTE_WARP_SIZE),
-                   .memPitch = value(CU_DEVICE_ATTRIBUTE_MAX_PITCH),
-                   .regsPerBlock = value(CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK),
-                   .clockRate = value(CU_DEVICE_ATTRIBUTE_CLOCK_RATE),
-                   .textureAlign = value(CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT)};
+    *properties = {
+        .maxThreadsPerBlock = value(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK),
+        .maxThreadsDim = {value(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X), value(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y),
+                          value(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z)},
+        .maxGridSize = {value(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X), value(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y),
+                        value(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z)},
+        .sharedMemPerBlock = value(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK),
+        .totalConstantMemory = value(CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY),
+        .SIMDWidth = value(CU_DEVICE_ATTRIBUTE_WARP_SIZE),
+        .memPitch = value(CU_DEVICE_ATTRIBUTE_MAX_PITCH),
+        .regsPerBlock = value(CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK),
+        .clockRate = value(CU_DEVICE_ATTRIBUTE_CLOCK_RATE),
+        .textureAlign = value(CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT)};
     return CUDA_SUCCESS;
   });
 }
@@ -132,10 +129,17 @@ CUresult CUDAAPI cuDeviceGetByPCIBusId(CUdevice* number, const char* text) {
     unsigned domain = 0;
     unsigned bus = 0;
     unsigned slot = 0;
-    if (number == nullptr || text == nullptr ||
-        // NOLINTNEXTLINE(cert-err34-c): the count tells whether all three were there
-        (std::sscanf(text, "%x:%x:%x", &domain, &bus, &slot) != 3 &&
-         (domain = 0, std::sscanf(text, "%x:%x", &bus, &slot) != 2))) {
+    if (number == nullptr || text == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    // NOLINTBEGIN(cert-err34-c): the counts tell whether all were there
+    bool is_whole = std::sscanf(text, "%x:%x:%x", &domain, &bus, &slot) == 3;
+    if (!is_whole) {
+      domain = 0;
+      is_whole = std::sscanf(text, "%x:%x", &bus, &slot) == 2;
+    }
+    // NOLINTEND(cert-err34-c)
+    if (!is_whole) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     for (std::size_t i = 0; i < cuda.devices.size(); ++i) {

@@ -136,6 +136,4 @@ CUresult error_text(CUresult code, const char** to, const char* ErrorText::* whi
 
 CUresult CUDAAPI cuGetErrorName(CUresult code, const char** name) { return error_text(code, name, &ErrorText::name); }
 
-CUresult CUDAAPI cuGetErrorString(CUresult code, const char** text) {
-  return error_text(code, text, &ErrorText::text);
-}
+CUresult CUDAAPI cuGetErrorString(CUresult code, const char** text) { return error_text(code, text, &ErrorText::text); }

@@ -22,14 +22,14 @@ struct Adapted {
 };
 // What this library does not do, whatever the device can (docs/cuda.md lists it, too).
 constexpr Adapted adapted_attributes[] = {
-    {CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY, 0},
-    {CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, 0},
+    {CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY, 1},
+    {CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, 1},
     {CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST, 0},
     {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS, 0},
     {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES, 0},
     {CU_DEVICE_ATTRIBUTE_HOST_NATIVE_ATOMIC_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM, 0},
-    {CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED, 0},
+    {CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED, 1},
     {CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_MEM_OPS_V1, 0},
     {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS_V1, 0},
@@ -130,7 +130,7 @@ void Frontend::forget_context(Id id) {
   modules.remove_if(is_of_it);
   functions.remove_if(is_of_it);
   memory.remove_if(
-      [&](const Memory::Range& range) { return range.value.kind != MemoryKind::pinned && range.value.context == id; });
+      [&](const Memory::Range& range) { return lies_on_device(range.value.kind) && range.value.context == id; });
   const std::scoped_lock lock(arenas_mutex_);
   arenas_.clear();
 }

@@ -55,7 +55,7 @@ struct FunctionRecord {
   bool kernel = false;
   std::string name;
   FunctionInfo info{};
-  std::vector<ParameterRow> parameters{};
+  std::vector<ParameterRow> parameters;
   std::uint32_t parameter_bytes = 0;
 
   /// An attribute's value, or nothing where the driver did not tell.
@@ -67,18 +67,39 @@ struct FunctionRecord {
   }
 };
 
-enum class MemoryKind : std::uint8_t { device, pinned, variable };
+enum class MemoryKind : std::uint8_t {
+  device,
+  variable,    ///< of a module
+  pinned,      ///< slab memory: cuMemHostAlloc
+  managed,     ///< slab memory: cuMemAllocManaged
+  registered,  ///< whole pages of the program's memory that lie in the slab: cuMemHostRegister
+  ordinary,    ///< what is left of registered memory on the first and last page
+};
+[[nodiscard]] constexpr bool lies_in_slab(MemoryKind kind) noexcept {
+  return kind == MemoryKind::pinned || kind == MemoryKind::managed || kind == MemoryKind::registered;
+}
+[[nodiscard]] constexpr bool lies_on_device(MemoryKind kind) noexcept {
+  return kind == MemoryKind::device || kind == MemoryKind::variable;
+}
 
 /// What is known of memory that the GPU reaches.
 struct MemoryInfo {
   MemoryKind kind = MemoryKind::device;
   Id context = 0;
   std::uint32_t device = 0;
-  std::uint32_t flags = 0;    ///< of cuMemHostAlloc
-  std::uint64_t number = 0;   ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
-  std::uint64_t offset = 0;   ///< pinned: in the region
+  std::uint32_t flags = 0;   ///< of cuMemHostAlloc
+  std::uint64_t number = 0;  ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
+  std::uint64_t offset = 0;  ///< of slab memory: in the region
 };
 using Memory = Ranges<MemoryInfo>;
+
+/// Memory of the program's own that it has registered.
+struct RegisteredMemory {
+  std::uint64_t size = 0;
+  std::uint64_t inner = 0;  ///< address of the whole pages in it that lie in the frame, if it has a size
+  std::uint32_t flags = 0;
+  Frame frame;
+};
 
 /// A device, and its primary context.
 struct Device {
@@ -111,8 +132,9 @@ class Frontend {
   ~Frontend() = default;
 
   [[nodiscard]] Device* device(int number) noexcept {
-    return number >= 0 && static_cast<std::size_t>(number) < devices.size() ? devices[static_cast<std::size_t>(number)].get()
-                                                                           : nullptr;
+    return number >= 0 && static_cast<std::size_t>(number) < devices.size()
+               ? devices[static_cast<std::size_t>(number)].get()
+               : nullptr;
   }
   /// The record of a context that can be used. Errors: CUDA_ERROR_INVALID_CONTEXT, CUDA_ERROR_CONTEXT_IS_DESTROYED.
   [[nodiscard]] Expected<const ContextRecord*> context(Id id) const;
@@ -133,7 +155,8 @@ class Frontend {
   Memory memory;
   std::atomic<std::uint64_t> last_buffer{0};
   std::mutex pinned_mutex;
-  std::unordered_map<std::uint64_t, Frame> pinned;  ///< by address
+  std::unordered_map<std::uint64_t, Frame> pinned;                 ///< also managed; by address
+  std::unordered_map<std::uint64_t, RegisteredMemory> registered;  ///< by address
 
   /// Answers that do not change: {function, block size, dynamic shared memory, flags} -> blocks.
   std::mutex occupancy_mutex;

@@ -11,7 +11,7 @@ struct LaunchShape {
   std::array<std::uint32_t, 3> block{};
   std::uint32_t shared = 0;  ///< bytes of dynamic shared memory
   bool cooperative = false;
-  std::span<const CUlaunchAttribute> attributes{};
+  std::span<const CUlaunchAttribute> attributes;
 };
 
 /// Checks what the driver checks at once, and posts the launch. Launches whose check is the driver's affair (clusters,

@@ -26,8 +26,7 @@ bool is_harmless(CUlaunchAttributeID attribute) noexcept {
 
 CUresult check_shape(const Device& device, const FunctionRecord& function, const LaunchShape& shape) {
   const auto limit = [&](int first_attribute, std::size_t dimension) -> std::uint64_t {
-    const auto found =
-        device.attribute(static_cast<CUdevice_attribute>(first_attribute + static_cast<int>(dimension)));
+    const auto found = device.attribute(static_cast<CUdevice_attribute>(first_attribute + static_cast<int>(dimension)));
     return found ? static_cast<std::uint64_t>(std::max(*found, 0)) : UINT64_MAX;
   };
   std::uint64_t threads = 1;

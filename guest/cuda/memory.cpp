@@ -24,24 +24,30 @@ MemoryInfo info_of(const Here& here, MemoryKind kind, std::uint32_t flags = 0) {
           .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1};
 }
 
-CUresult allocate_pinned(void** memory, std::size_t bytes, std::uint32_t flags) {
+// Whether the GPU sees slab memory at the addresses at which this process has it.
+bool is_seen_alike(const Frontend& cuda, std::uint64_t address, std::uint64_t offset) {
+  return cuda.lane->host().window + offset == address;
+}
+
+CUresult allocate_in_slab(void** memory, std::size_t bytes, MemoryKind kind, std::uint32_t flags) {
   return entry_here([&](const Here& here) -> CUresult {
-    constexpr std::uint32_t known =
-        CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
-    if (memory == nullptr || bytes == 0 || (flags & ~known) != 0) {
+    if (memory == nullptr || bytes == 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     auto frame = here.lane().allocate(std::max(bytes, least_pinned));
     if (!frame) {
       return frame.error().code == isthmus::Errc::exhausted ? CUDA_ERROR_OUT_OF_MEMORY
-                                                             : here.lane().lost(frame.error());
+                                                            : here.lane().lost(frame.error());
     }
     if (const CUresult code = here.cuda.use_slab(here.context, *frame); code != CUDA_SUCCESS) {
       return code;
     }
     const auto address = reinterpret_cast<std::uintptr_t>(frame->data());
-    MemoryInfo info = info_of(here, MemoryKind::pinned, flags);
+    MemoryInfo info = info_of(here, kind, flags);
     info.offset = frame->reference().offset();
+    if (kind == MemoryKind::managed && !is_seen_alike(here.cuda, address, info.offset)) {
+      return CUDA_ERROR_NOT_SUPPORTED;
+    }
     *memory = frame->data();
     {
       const std::scoped_lock lock(here.cuda.pinned_mutex);
@@ -52,14 +58,41 @@ CUresult allocate_pinned(void** memory, std::size_t bytes, std::uint32_t flags) 
   });
 }
 
-std::optional<Memory::Range> pinned_at(const Frontend& cuda, const void* at) {
-  auto range = cuda.memory.find(reinterpret_cast<std::uintptr_t>(at));
-  return range && range->value.kind == MemoryKind::pinned ? range : std::nullopt;
+CUresult allocate_pinned(void** memory, std::size_t bytes, std::uint32_t flags) {
+  constexpr std::uint32_t known = CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
+  return (flags & ~known) != 0 ? CUDA_ERROR_INVALID_VALUE : allocate_in_slab(memory, bytes, MemoryKind::pinned, flags);
 }
 
-// Whether the GPU sees slab memory at the addresses at which this process has it.
-bool sees_pinned(const Frontend& cuda, const Memory::Range& range) {
-  return cuda.lane->host().window + range.value.offset == range.base;
+// Gives slab memory of that kind back, once nothing on the device uses it any more.
+CUresult free_in_slab(Frontend& cuda, std::uint64_t address, MemoryKind kind) {
+  const auto range = cuda.memory.find(address);
+  if (!range || range->base != address || range->value.kind != kind) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  isthmus::Frame frame;
+  {
+    const std::scoped_lock lock(cuda.pinned_mutex);
+    const auto found = cuda.pinned.find(address);
+    if (found == cuda.pinned.end()) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    frame = std::move(found->second);
+    cuda.pinned.erase(found);
+  }
+  cuda.memory.remove(address);
+  // What the device has failed with does not keep the memory.
+  const auto quiet = cuda.lane->call_anyway<Quiesce>({});
+  return quiet ? CUDA_SUCCESS : quiet.error();
+}
+
+std::optional<Memory::Range> slab_at(const Frontend& cuda, const void* at) {
+  auto range = cuda.memory.find(reinterpret_cast<std::uintptr_t>(at));
+  return range && lies_in_slab(range->value.kind) ? range : std::nullopt;
+}
+
+// Where the GPU sees slab memory.
+CUdeviceptr seen_at(const Frontend& cuda, const Memory::Range& range, std::uint64_t address) {
+  return cuda.lane->host().window + range.value.offset + (address - range.base);
 }
 
 }  // namespace
@@ -103,6 +136,9 @@ CUresult CUDAAPI cuMemAllocPitch(CUdeviceptr* address, std::size_t* pitch, std::
 CUresult CUDAAPI cuMemFree(CUdeviceptr address) {
   return entry_here([&](const Here& here) -> CUresult {
     const auto range = here.cuda.memory.find(address);
+    if (range && range->value.kind == MemoryKind::managed) {
+      return free_in_slab(here.cuda, address, MemoryKind::managed);
+    }
     if (!range || range->base != address || range->value.kind != MemoryKind::device) {
       return CUDA_ERROR_INVALID_VALUE;
     }
@@ -141,39 +177,31 @@ CUresult CUDAAPI cuMemAllocHost(void** memory, std::size_t bytes) {
 }
 
 CUresult CUDAAPI cuMemFreeHost(void* memory) {
-  return entry([&](Frontend& cuda) -> CUresult {
-    const auto address = reinterpret_cast<std::uintptr_t>(memory);
-    isthmus::Frame frame;
-    {
-      const std::scoped_lock lock(cuda.pinned_mutex);
-      const auto found = cuda.pinned.find(address);
-      if (found == cuda.pinned.end()) {
-        return CUDA_ERROR_INVALID_VALUE;
-      }
-      frame = std::move(found->second);
-      cuda.pinned.erase(found);
-    }
-    cuda.memory.remove(address);
-    // Copies and kernels that still use it end first. What the device has failed with does not keep the memory.
-    const auto quiet = cuda.lane->call_anyway<Quiesce>({});
-    return quiet ? CUDA_SUCCESS : quiet.error();
-  });
+  return entry(
+      [&](Frontend& cuda) { return free_in_slab(cuda, reinterpret_cast<std::uintptr_t>(memory), MemoryKind::pinned); });
 }
 
 CUresult CUDAAPI cuMemHostGetDevicePointer(CUdeviceptr* address, void* memory, unsigned int flags) {
   return entry_here([&](const Here& here) -> CUresult {
-    const auto range = pinned_at(here.cuda, memory);
-    if (address == nullptr || flags != 0 || !range) {
+    const auto range = slab_at(here.cuda, memory);
+    if (address == nullptr || flags != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    return sees_pinned(here.cuda, *range) ? give(address, reinterpret_cast<std::uintptr_t>(memory))
-                                          : CUDA_ERROR_NOT_SUPPORTED;
+    const auto at = reinterpret_cast<std::uintptr_t>(memory);
+    if (!range) {
+      const auto part = here.cuda.memory.find(at);
+      return part && part->value.kind == MemoryKind::ordinary ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
+    }
+    // Pinned memory is promised at its own address, registered memory at any.
+    return range->value.kind == MemoryKind::registered || is_seen_alike(here.cuda, range->base, range->value.offset)
+               ? give(address, seen_at(here.cuda, *range, at))
+               : CUDA_ERROR_NOT_SUPPORTED;
   });
 }
 
 CUresult CUDAAPI cuMemHostGetFlags(unsigned int* flags, void* memory) {
   return entry([&](const Frontend& cuda) -> CUresult {
-    const auto range = pinned_at(cuda, memory);
+    const auto range = slab_at(cuda, memory);
     return range ? give(flags, range->value.flags) : CUDA_ERROR_INVALID_VALUE;
   });
 }
@@ -183,8 +211,11 @@ namespace {
 // One attribute of memory that is known, or CUDA_ERROR_NOT_SUPPORTED.
 CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute attribute, const Memory::Range& range,
                            CUdeviceptr address) {
-  const bool pinned = range.value.kind == MemoryKind::pinned;
+  const MemoryKind kind = range.value.kind;
+  const bool on_host = !lies_on_device(kind);
+  const bool in_slab = lies_in_slab(kind);
   const auto write = [&](const auto& value) -> CUresult {
+    // NOLINTNEXTLINE(bugprone-multi-level-implicit-pointer-conversion, bugprone-sizeof-expression): handles, too
     std::memcpy(to, &value, sizeof value);
     return CUDA_SUCCESS;
   };
@@ -192,18 +223,19 @@ CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute a
     case CU_POINTER_ATTRIBUTE_CONTEXT:
       return write(handle_of<CUcontext>(range.value.context));
     case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
-      return write(pinned ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE);
+      return write(on_host && kind != MemoryKind::managed ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE);
     case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
-      return pinned && !sees_pinned(cuda, range) ? CUDA_ERROR_INVALID_VALUE : write(address);
+      return !on_host ? write(address) : in_slab ? write(seen_at(cuda, range, address)) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-      return pinned ? write(address) : CUDA_ERROR_INVALID_VALUE;
+      return on_host ? write(address) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
       return write(static_cast<unsigned char>(0));
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+      return write(static_cast<unsigned char>(kind == MemoryKind::managed ? 1 : 0));
     case CU_POINTER_ATTRIBUTE_MAPPED:
-      return write(static_cast<unsigned char>(!pinned || sees_pinned(cuda, range) ? 1 : 0));
+      return write(static_cast<unsigned char>(!on_host || in_slab ? 1 : 0));
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
       return write(static_cast<unsigned long long>(range.value.number));
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
@@ -280,5 +312,28 @@ CUresult CUDAAPI cuPointerGetAttributes(unsigned int count, CUpointer_attribute*
       }
     }
     return CUDA_SUCCESS;
+  });
+}
+
+// ---- managed memory: slab memory that the GPU sees at the same address ----------------------------------------------
+
+CUresult CUDAAPI cuMemAllocManaged(CUdeviceptr* address, std::size_t bytes, unsigned int flags) {
+  if (address == nullptr || (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  void* memory = nullptr;
+  const CUresult code = allocate_in_slab(&memory, bytes, MemoryKind::managed, flags);
+  return code == CUDA_SUCCESS ? give(address, reinterpret_cast<std::uintptr_t>(memory)) : code;
+}
+
+// It stays where it is: what would move it, or tell where it is best, has nothing to do but to check.
+CUresult CUDAAPI cuMemAdvise(CUdeviceptr address, std::size_t bytes, CUmem_advise /*advice*/, CUmemLocation location) {
+  return entry([&](Frontend& cuda) -> CUresult {
+    const auto range = cuda.memory.find(address);
+    if (location.type == CU_MEM_LOCATION_TYPE_DEVICE && cuda.device(location.id) == nullptr) {
+      return CUDA_ERROR_INVALID_DEVICE;
+    }
+    return range && range->value.kind == MemoryKind::managed && range->holds(address, bytes) ? CUDA_SUCCESS
+                                                                                             : CUDA_ERROR_INVALID_VALUE;
   });
 }

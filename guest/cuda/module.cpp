@@ -2,10 +2,10 @@
 
 // Modules, libraries, functions and kernels.
 
+#include <fatbinary_section.h>
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <fatbinary_section.h>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -115,7 +115,8 @@ const std::byte* unwrap(const void* image) {
     return static_cast<const std::byte*>(image);
   }
   std::memcpy(&wrapper, image, sizeof wrapper);
-  return static_cast<const std::byte*>(static_cast<const void*>(wrapper.data));
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): an image is bytes
+  return reinterpret_cast<const std::byte*>(wrapper.data);
 }
 
 // Loads a module into a context, or a library where that is 0.
@@ -131,7 +132,7 @@ Expected<Id> load_image(Frontend& cuda, Id context, const void* image, const Jit
   auto frame = cuda.lane->allocate(*size);
   if (!frame) {
     return std::unexpected(frame.error().code == isthmus::Errc::exhausted ? CUDA_ERROR_OUT_OF_MEMORY
-                                                                           : cuda.lane->lost(frame.error()));
+                                                                          : cuda.lane->lost(frame.error()));
   }
   std::memcpy(frame->data(), code, *size);
   const auto id = cuda.modules.reserve();
@@ -220,11 +221,12 @@ Expected<Id> make_function(Frontend& cuda, FunctionRecord record, F ask) {
 
 Expected<Id> find_function(Frontend& cuda, Id owner, Id context, bool kernel, const char* name) {
   const std::size_t length = strnlen(name, longest_name);
-  return make_function(cuda, {.owner = owner, .context = kernel ? 0 : context, .kernel = kernel, .name = name},
-                       [&](Id id, std::span<std::byte> rows) {
-                         return cuda.lane->call<FindFunction>({.owner = owner, .id = id, .context = context},
-                                                              std::as_bytes(std::span(name, length)), rows);
-                       });
+  return make_function(
+      cuda, {.owner = owner, .context = kernel ? 0 : context, .kernel = kernel, .name = name, .parameters = {}},
+      [&](Id id, std::span<std::byte> rows) {
+        return cuda.lane->call<FindFunction>({.owner = owner, .id = id, .context = context},
+                                             std::as_bytes(std::span(name, length)), rows);
+      });
 }
 
 CUresult find_global(const Here& here, Id owner, const char* name, CUdeviceptr* address, std::size_t* bytes) {
@@ -236,12 +238,11 @@ CUresult find_global(const Here& here, Id owner, const char* name, CUdeviceptr* 
   if (!found) {
     return found.error();
   }
-  here.cuda.memory.add(
-      found->reply.address, found->reply.size,
-      {.kind = MemoryKind::variable,
-       .context = here.context,
-       .device = here.record.device,
-       .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1});
+  here.cuda.memory.add(found->reply.address, found->reply.size,
+                       {.kind = MemoryKind::variable,
+                        .context = here.context,
+                        .device = here.record.device,
+                        .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1});
   if (address != nullptr) {
     *address = found->reply.address;
   }
@@ -369,8 +370,8 @@ CUresult CUDAAPI cuModuleGetGlobal(CUdeviceptr* address, std::size_t* bytes, CUm
 // ---- libraries and kernels -----------------------------------------------------------------------------------------
 
 CUresult CUDAAPI cuLibraryLoadData(CUlibrary* library, const void* code, CUjit_option* options, void** values,
-                                   unsigned int count, CUlibraryOption* /*library_options*/,
-                                   void** /*library_values*/, unsigned int /*library_count*/) {
+                                   unsigned int count, CUlibraryOption* /*library_options*/, void** /*library_values*/,
+                                   unsigned int /*library_count*/) {
   // The library's options say how long the caller keeps the image, and who links: neither matters behind a copy.
   return entry([&](Frontend& cuda) -> CUresult {
     const auto jit = JitRequest::of(count, options, values);
@@ -439,7 +440,8 @@ CUresult CUDAAPI cuKernelGetFunction(CUfunction* function, CUkernel kernel) {
       return function == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_HANDLE;
     }
     const auto id = make_function(
-        here.cuda, {.owner = record->owner, .context = here.context, .kernel = false, .name = record->name},
+        here.cuda,
+        {.owner = record->owner, .context = here.context, .kernel = false, .name = record->name, .parameters = {}},
         [&](Id name, std::span<std::byte> rows) {
           return here.lane().call<KernelFunction>({.kernel = name_of(kernel), .id = name, .context = here.context}, {},
                                                   rows);
@@ -495,9 +497,8 @@ CUresult CUDAAPI cuKernelSetCacheConfig(CUkernel kernel, CUfunc_cache config, CU
 namespace {
 
 CUresult name_of_function(const char** name, const void* handle) {
-  return with_function(handle, [&](const Frontend&, const FunctionRecord& record) {
-    return give(name, record.name.c_str());
-  });
+  return with_function(handle,
+                       [&](const Frontend&, const FunctionRecord& record) { return give(name, record.name.c_str()); });
 }
 
 CUresult parameter_of(const void* handle, std::size_t index, std::size_t* offset, std::size_t* size) {
@@ -544,10 +545,9 @@ CUresult CUDAAPI cuFuncGetAttribute(int* value, CUfunction_attribute attribute, 
 
 CUresult CUDAAPI cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
   return with_function(function, [&](Frontend& cuda, FunctionRecord& record) -> CUresult {
-    return is_settable(attribute)
-               ? configure_function(cuda, name_of(function), record, Subject::function_attribute,
-                                    static_cast<std::uint32_t>(attribute), value, 0)
-               : CUDA_ERROR_INVALID_VALUE;
+    return is_settable(attribute) ? configure_function(cuda, name_of(function), record, Subject::function_attribute,
+                                                       static_cast<std::uint32_t>(attribute), value, 0)
+                                  : CUDA_ERROR_INVALID_VALUE;
   });
 }
 
@@ -579,10 +579,11 @@ Expected<int> occupancy_of(const Here& here, CUfunction function, int block, std
       return known->second;
     }
   }
-  const auto asked = here.lane().call<Query>({.question = {.subject = Subject::occupancy,
-                                                           .context = here.context,
-                                                           .object = name_of(function),
-                                                           .detail = {static_cast<std::uint64_t>(block), shared, flags}}});
+  const auto asked =
+      here.lane().call<Query>({.question = {.subject = Subject::occupancy,
+                                            .context = here.context,
+                                            .object = name_of(function),
+                                            .detail = {static_cast<std::uint64_t>(block), shared, flags}}});
   if (!asked) {
     return std::unexpected(asked.error());
   }
@@ -643,8 +644,8 @@ CUresult CUDAAPI cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunc
 }
 
 CUresult CUDAAPI cuOccupancyMaxPotentialBlockSizeWithFlags(int* grid, int* block, CUfunction function,
-                                                           CUoccupancyB2DSize shared_for, std::size_t shared,
-                                                           int limit, unsigned int flags) {
+                                                           CUoccupancyB2DSize shared_for, std::size_t shared, int limit,
+                                                           unsigned int flags) {
   return entry_here([&](const Here& here) -> CUresult {
     if (grid == nullptr || block == nullptr || limit < 0) {
       return CUDA_ERROR_INVALID_VALUE;

@@ -25,6 +25,7 @@ constexpr auto newest_proc_address = &cuGetProcAddress;
 #undef cuDevicePrimaryCtxSetFlags
 #undef cuGetProcAddress
 
+// NOLINTBEGIN(readability-identifier-naming): the interface's names
 #pragma GCC visibility push(default)
 extern "C" {
 
@@ -69,6 +70,7 @@ CUresult CUDAAPI cuGetProcAddress(const char* symbol, void** function, int versi
 
 }  // extern "C"
 #pragma GCC visibility pop
+// NOLINTEND(readability-identifier-naming)
 
 namespace isthmus::cuda {
 namespace {
@@ -76,14 +78,14 @@ namespace {
 // NOLINTBEGIN(bugprone-macro-parentheses): a name
 #define ISTHMUS_CUDA_OLDER(text, since, symbol) {text, since, [] { return reinterpret_cast<void*>(&symbol); }},
 constexpr EntryPoint entries[] = {
-    ISTHMUS_CUDA_OLDER("cuCtxCreate", 3020, cuCtxCreate_v2)                              //
-    ISTHMUS_CUDA_OLDER("cuCtxCreate", 11040, cuCtxCreate_v3)                             //
-    ISTHMUS_CUDA_OLDER("cuEventElapsedTime", 2000, cuEventElapsedTime)                   //
-    ISTHMUS_CUDA_OLDER("cuDeviceGetUuid", 9020, cuDeviceGetUuid)                         //
-    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxRelease", 7000, cuDevicePrimaryCtxRelease)     //
-    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxReset", 7000, cuDevicePrimaryCtxReset)         //
-    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxSetFlags", 7000, cuDevicePrimaryCtxSetFlags)   //
-    ISTHMUS_CUDA_OLDER("cuGetProcAddress", 11030, cuGetProcAddress)                      //
+    ISTHMUS_CUDA_OLDER("cuCtxCreate", 3020, cuCtxCreate_v2)                             //
+    ISTHMUS_CUDA_OLDER("cuCtxCreate", 11040, cuCtxCreate_v3)                            //
+    ISTHMUS_CUDA_OLDER("cuEventElapsedTime", 2000, cuEventElapsedTime)                  //
+    ISTHMUS_CUDA_OLDER("cuDeviceGetUuid", 9020, cuDeviceGetUuid)                        //
+    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxRelease", 7000, cuDevicePrimaryCtxRelease)    //
+    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxReset", 7000, cuDevicePrimaryCtxReset)        //
+    ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxSetFlags", 7000, cuDevicePrimaryCtxSetFlags)  //
+    ISTHMUS_CUDA_OLDER("cuGetProcAddress", 11030, cuGetProcAddress)                     //
 };
 #undef ISTHMUS_CUDA_OLDER
 // NOLINTEND(bugprone-macro-parentheses)

@@ -32,9 +32,8 @@ CUresult on_default(F function) {
 
 CUresult fill_rows(CUstream stream, CUdeviceptr to, std::size_t pitch, FillValue value, std::size_t width,
                    std::size_t height) {
-  return on(stream, [&](const Here& here, const Place& place) {
-    return fill(here, place, to, pitch, value, width, height);
-  });
+  return on(stream,
+            [&](const Here& here, const Place& place) { return fill(here, place, to, pitch, value, width, height); });
 }
 
 CUresult copy_boxes(CUstream stream, const CUDA_MEMCPY3D* box, When when) {
@@ -66,8 +65,8 @@ CUresult copy_peer(CUstream stream, CUdeviceptr to, CUcontext to_context, CUdevi
 CUresult launch_host(CUstream stream, std::function<void(CUresult)> function, bool callback) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     const std::uint64_t token = here.lane().expect_function(std::move(function));
-    const CUresult code = here.lane().post<LaunchHost>(
-        {.place = place, .token = token, .callback = callback ? 1U : 0U});
+    const CUresult code =
+        here.lane().post<LaunchHost>({.place = place, .token = token, .callback = callback ? 1U : 0U});
     if (code != CUDA_SUCCESS) {
       here.lane().forget_function(token);
     }
@@ -100,39 +99,33 @@ CUresult record_event(CUevent event, CUstream stream, unsigned flags) {
 // ---- copies --------------------------------------------------------------------------------------------------------
 
 CUresult CUDAAPI cuMemcpy(CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
-  return on_default([&](const Here& here, const Place& place) {
-    return copy_any(here, place, to, from, bytes, When::at_once);
-  });
+  return on_default(
+      [&](const Here& here, const Place& place) { return copy_any(here, place, to, from, bytes, When::at_once); });
 }
 
 CUresult CUDAAPI cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-  return on(stream, [&](const Here& here, const Place& place) {
-    return copy_any(here, place, to, from, bytes, When::later);
-  });
+  return on(stream,
+            [&](const Here& here, const Place& place) { return copy_any(here, place, to, from, bytes, When::later); });
 }
 
 CUresult CUDAAPI cuMemcpyHtoD(CUdeviceptr to, const void* from, std::size_t bytes) {
-  return on_default([&](const Here& here, const Place& place) {
-    return copy_in(here, place, to, from, bytes, When::at_once);
-  });
+  return on_default(
+      [&](const Here& here, const Place& place) { return copy_in(here, place, to, from, bytes, When::at_once); });
 }
 
 CUresult CUDAAPI cuMemcpyHtoDAsync(CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream) {
-  return on(stream, [&](const Here& here, const Place& place) {
-    return copy_in(here, place, to, from, bytes, When::later);
-  });
+  return on(stream,
+            [&](const Here& here, const Place& place) { return copy_in(here, place, to, from, bytes, When::later); });
 }
 
 CUresult CUDAAPI cuMemcpyDtoH(void* to, CUdeviceptr from, std::size_t bytes) {
-  return on_default([&](const Here& here, const Place& place) {
-    return copy_out(here, place, to, from, bytes, When::at_once);
-  });
+  return on_default(
+      [&](const Here& here, const Place& place) { return copy_out(here, place, to, from, bytes, When::at_once); });
 }
 
 CUresult CUDAAPI cuMemcpyDtoHAsync(void* to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-  return on(stream, [&](const Here& here, const Place& place) {
-    return copy_out(here, place, to, from, bytes, When::later);
-  });
+  return on(stream,
+            [&](const Here& here, const Place& place) { return copy_out(here, place, to, from, bytes, When::later); });
 }
 
 CUresult CUDAAPI cuMemcpyDtoD(CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
@@ -223,15 +216,39 @@ CUresult CUDAAPI cuMemsetD2D32Async(CUdeviceptr to, std::size_t pitch, unsigned 
   return fill_rows(stream, to, pitch, {.element = 4, .value = value}, width, height);
 }
 
+// ---- managed memory, which stays where it is ------------------------------------------------------------------------
+
+CUresult CUDAAPI cuMemPrefetchAsync(CUdeviceptr address, std::size_t bytes, CUmemLocation location, unsigned int flags,
+                                    CUstream stream) {
+  return on(stream, [&](const Here& here, const Place&) -> CUresult {
+    const auto range = here.cuda.memory.find(address);
+    if (location.type == CU_MEM_LOCATION_TYPE_DEVICE && here.cuda.device(location.id) == nullptr) {
+      return CUDA_ERROR_INVALID_DEVICE;
+    }
+    return flags == 0 && range && range->value.kind == MemoryKind::managed && range->holds(address, bytes)
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult CUDAAPI cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, std::size_t /*bytes*/,
+                                        unsigned int /*flags*/) {
+  return on(stream, [&](const Here& here, const Place&) {
+    const auto range = here.cuda.memory.find(address);
+    return range && range->value.kind == MemoryKind::managed ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
 // ---- launches ------------------------------------------------------------------------------------------------------
 
 CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
                                 unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared,
                                 CUstream stream, void** parameters, void** extra) {
   return on(stream, [&](const Here& here, const Place& place) {
-    return launch(here, place, function,
-                  {.grid = {grid_x, grid_y, grid_z}, .block = {block_x, block_y, block_z}, .shared = shared},
-                  parameters, extra);
+    return launch(
+        here, place, function,
+        {.grid = {grid_x, grid_y, grid_z}, .block = {block_x, block_y, block_z}, .shared = shared, .attributes = {}},
+        parameters, extra);
   });
 }
 
@@ -244,13 +261,13 @@ CUresult CUDAAPI cuLaunchCooperativeKernel(CUfunction function, unsigned int gri
                   {.grid = {grid_x, grid_y, grid_z},
                    .block = {block_x, block_y, block_z},
                    .shared = shared,
-                   .cooperative = true},
+                   .cooperative = true,
+                   .attributes = {}},
                   parameters, nullptr);
   });
 }
 
-CUresult CUDAAPI cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** parameters,
-                                  void** extra) {
+CUresult CUDAAPI cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** parameters, void** extra) {
   if (config == nullptr || (config->attrs == nullptr && config->numAttrs != 0)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -275,14 +292,14 @@ CUresult CUDAAPI cuStreamAddCallback(CUstream stream, CUstreamCallback callback,
   if (callback == nullptr || flags != 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  return launch_host(
-      stream, [stream, callback, data](CUresult status) { callback(stream, status, data); }, true);
+  return launch_host(stream, [stream, callback, data](CUresult status) { callback(stream, status, data); }, true);
 }
 
 // ---- streams and events --------------------------------------------------------------------------------------------
 
 CUresult CUDAAPI cuStreamSynchronize(CUstream stream) {
-  return on(stream, [](const Here& here, const Place& place) { return here.lane().tell<SyncStream>({.place = place}); });
+  return on(stream,
+            [](const Here& here, const Place& place) { return here.lane().tell<SyncStream>({.place = place}); });
 }
 
 CUresult CUDAAPI cuStreamQuery(CUstream stream) {
@@ -307,8 +324,7 @@ CUresult CUDAAPI cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned
 }
 
 CUresult CUDAAPI cuStreamGetFlags(CUstream stream, unsigned int* flags) {
-  return on(stream,
-            [&](const Here& here, const Place& place) { return give(flags, record_of(here, place).flags); });
+  return on(stream, [&](const Here& here, const Place& place) { return give(flags, record_of(here, place).flags); });
 }
 
 CUresult CUDAAPI cuStreamGetPriority(CUstream stream, int* priority) {
@@ -317,7 +333,8 @@ CUresult CUDAAPI cuStreamGetPriority(CUstream stream, int* priority) {
 }
 
 CUresult CUDAAPI cuStreamGetCtx(CUstream stream, CUcontext* context) {
-  return on(stream, [&](const Here&, const Place& place) { return give(context, handle_of<CUcontext>(place.context)); });
+  return on(stream,
+            [&](const Here&, const Place& place) { return give(context, handle_of<CUcontext>(place.context)); });
 }
 
 CUresult CUDAAPI cuStreamGetDevice(CUstream stream, CUdevice* device) {
@@ -344,6 +361,7 @@ CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* sta
 
 namespace {
 constexpr EntryPoint stream_entries[] = {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name
 #define ISTHMUS_CUDA_ENTRY(name, since) {#name, since, [] { return reinterpret_cast<void*>(&name); }},
     ISTHMUS_CUDA_STREAM_ENTRIES(ISTHMUS_CUDA_ENTRY)
 #undef ISTHMUS_CUDA_ENTRY

@@ -14,10 +14,11 @@ namespace {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 constexpr EntryPoint plain_entries[] = {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name
 #define ISTHMUS_CUDA_ENTRY(name, since) {#name, since, [] { return reinterpret_cast<void*>(&name); }},
     ISTHMUS_CUDA_PLAIN_ENTRIES(ISTHMUS_CUDA_ENTRY)
 #undef ISTHMUS_CUDA_ENTRY
-    {"cuCtxGetDevice", 13000, [] { return reinterpret_cast<void*>(&cuCtxGetDevice_v2); }},
+        {"cuCtxGetDevice", 13000, [] { return reinterpret_cast<void*>(&cuCtxGetDevice_v2); }},
     {"cuCtxSynchronize", 13000, [] { return reinterpret_cast<void*>(&cuCtxSynchronize_v2); }},
 };
 #pragma GCC diagnostic pop
@@ -64,5 +65,7 @@ CUresult CUDAAPI cuGetProcAddress(const char* symbol, void** function, int versi
 }
 
 // By this the backend knows that it found our library, and not the driver.
+// NOLINTBEGIN(readability-identifier-naming): as the interface's names are
 extern "C" __attribute__((visibility("default"))) int cuIsthmusFrontend();
 extern "C" int cuIsthmusFrontend() { return 1; }
+// NOLINTEND(readability-identifier-naming)

@@ -94,15 +94,13 @@ CUresult CUDAAPI cuEventDestroy(CUevent event) {
 }
 
 CUresult CUDAAPI cuEventQuery(CUevent event) {
-  return with_event(event, [](Frontend& cuda, const EventRecord&, Id id) {
-    return cuda.lane->tell<QueryEvent>({.event = id});
-  });
+  return with_event(
+      event, [](Frontend& cuda, const EventRecord&, Id id) { return cuda.lane->tell<QueryEvent>({.event = id}); });
 }
 
 CUresult CUDAAPI cuEventSynchronize(CUevent event) {
-  return with_event(event, [](Frontend& cuda, const EventRecord&, Id id) {
-    return cuda.lane->tell<SyncEvent>({.event = id});
-  });
+  return with_event(
+      event, [](Frontend& cuda, const EventRecord&, Id id) { return cuda.lane->tell<SyncEvent>({.event = id}); });
 }
 
 CUresult CUDAAPI cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {

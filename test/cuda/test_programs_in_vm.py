@@ -1,8 +1,10 @@
 """Unmodified CUDA programs in a real VM; the device is the host's stand-in for a GPU."""
 
+import os
 import unittest
+from unittest import mock
 
-from cuda_host import BUILD, FRONTEND, OUTPUT, PLUGIN, PROGRAMS, RUNTIME, STANDIN, daemon_over_standin, missing
+from cuda_host import FRONTEND, OUTPUT, PLUGIN, PROGRAMS, REFUSED, RUNTIME, STANDIN, daemon_over_standin, missing
 from isthmus_vm import Region, Vm
 
 LIBRARIES = "/isthmus"  # in the guest: nvcc's programs are copied with NVIDIA's runtime beside them
@@ -18,8 +20,12 @@ class InVm(unittest.TestCase):
                 copy=[f"{PROGRAMS}:/bin/cuda_programs", f"{FRONTEND}:{LIBRARIES}/{FRONTEND.name}",
                       f"{RUNTIME}:{LIBRARIES}/{RUNTIME.name}"])
         self.addCleanup(vm.stop)
-        vm.start()
+        # What is copied brings the libraries that it finds here: ours, not a toolkit's.
+        with mock.patch.dict(os.environ, LD_LIBRARY_PATH=f"{FRONTEND.parent}:{RUNTIME.parent}"):
+            vm.start()
         for program, output in OUTPUT.items():
+            if program in REFUSED:
+                continue  # what they say is tested where it costs less time
             with self.subTest(program):
                 result = vm.run(f"LD_LIBRARY_PATH={LIBRARIES} ISTHMUS_LOG=1 cuda_programs {program}", timeout=60)
                 self.assertEqual((result.status, result.stdout), (0, output), f"{result.output}\n{daemon.log}")

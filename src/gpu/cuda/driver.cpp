@@ -49,9 +49,9 @@ Result<Driver> Driver::load() {
   }
   Driver driver;
 #define ISTHMUS_CUDA_TEXT(name) #name
-#define ISTHMUS_CUDA_LOOK_UP(name)                                           \
-  if (!look_up_function(library, ISTHMUS_CUDA_TEXT(name), driver.name)) {    \
-    ++driver.missing_;                                                       \
+#define ISTHMUS_CUDA_LOOK_UP(name)                                        \
+  if (!look_up_function(library, ISTHMUS_CUDA_TEXT(name), driver.name)) { \
+    ++driver.missing_;                                                    \
   }
   ISTHMUS_CUDA_FUNCTIONS(ISTHMUS_CUDA_LOOK_UP)
 #undef ISTHMUS_CUDA_LOOK_UP

@@ -42,8 +42,8 @@ CUresult HostFunctions::launch(const Driver& driver, CUstream stream, std::uint6
       return CUDA_ERROR_INVALID_VALUE;
     }
   }
-  auto ticket = std::make_unique<Ticket>(
-      Ticket{.functions = shared_from_this(), .upcalls = std::move(upcalls), .token = token});
+  auto ticket =
+      std::make_unique<Ticket>(Ticket{.functions = shared_from_this(), .upcalls = std::move(upcalls), .token = token});
   const CUresult code = callback ? driver.cuStreamAddCallback(stream, on_callback, ticket.get(), 0)
                                  : driver.cuLaunchHostFunc(stream, on_turn, ticket.get());
   if (code == CUDA_SUCCESS) {

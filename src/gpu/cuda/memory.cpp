@@ -17,12 +17,11 @@ std::optional<std::uint64_t> extent_of_side(const BoxSide& side, const CopyBox::
   std::uint64_t rows = 0;
   std::uint64_t bytes = 0;
   std::uint64_t row_end = 0;
-  const bool overflows = __builtin_mul_overflow(side.z + box.depth - 1, side.height, &rows) ||
-                         __builtin_add_overflow(rows, side.y, &rows) ||
-                         __builtin_add_overflow(rows, box.height - 1, &rows) ||
-                         __builtin_mul_overflow(rows, side.pitch, &bytes) ||
-                         __builtin_add_overflow(side.x, box.width, &row_end) ||
-                         __builtin_add_overflow(bytes, row_end, &bytes);
+  const bool overflows =
+      __builtin_mul_overflow(side.z + box.depth - 1, side.height, &rows) ||
+      __builtin_add_overflow(rows, side.y, &rows) || __builtin_add_overflow(rows, box.height - 1, &rows) ||
+      __builtin_mul_overflow(rows, side.pitch, &bytes) || __builtin_add_overflow(side.x, box.width, &row_end) ||
+      __builtin_add_overflow(bytes, row_end, &bytes);
   constexpr std::uint64_t most = std::uint64_t{1} << 48;  // no device has more; keeps sums of such numbers small
   if (side.x > most || side.y > most || side.z > most || overflows || row_end > side.pitch ||
       (box.depth > 1 && side.height < side.y + box.height)) {
@@ -41,7 +40,8 @@ bool LaneBackend::is_device_memory(std::uint64_t address, std::uint64_t size) {
     std::size_t bytes = 0;
     CUcontext context = nullptr;
     if (driver_->cuPointerGetAttribute(&base, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, address) != CUDA_SUCCESS ||
-        driver_->cuPointerGetAttribute(&bytes, CU_POINTER_ATTRIBUTE_RANGE_SIZE, address) != CUDA_SUCCESS || bytes == 0) {
+        driver_->cuPointerGetAttribute(&bytes, CU_POINTER_ATTRIBUTE_RANGE_SIZE, address) != CUDA_SUCCESS ||
+        bytes == 0) {
       return false;
     }
     std::ignore = driver_->cuPointerGetAttribute(static_cast<void*>(&context), CU_POINTER_ATTRIBUTE_CONTEXT, address);
@@ -70,10 +70,9 @@ Answer<Allocate::Reply> LaneBackend::handle(const Allocate::Request& request, ma
   }
   CUdeviceptr address = 0;
   std::size_t pitch = 0;
-  const CUresult code =
-      request.element == 0
-          ? driver_->cuMemAlloc(&address, request.size)
-          : driver_->cuMemAllocPitch(&address, &pitch, request.size, request.height, request.element);
+  const CUresult code = request.element == 0
+                            ? driver_->cuMemAlloc(&address, request.size)
+                            : driver_->cuMemAllocPitch(&address, &pitch, request.size, request.height, request.element);
   if (code != CUDA_SUCCESS) {
     return refuse(code);
   }
@@ -133,8 +132,7 @@ Answer<Nothing> LaneBackend::handle(const Fill::Request& request, marshal::Call&
     return Nothing{};
   }
   if ((request.element != 1 && request.element != 2 && request.element != 4) ||
-      __builtin_mul_overflow(request.width, request.element, &row) ||
-      (request.height > 1 && request.pitch < row) ||
+      __builtin_mul_overflow(request.width, request.element, &row) || (request.height > 1 && request.pitch < row) ||
       __builtin_mul_overflow(request.height - 1, request.pitch, &size) || __builtin_add_overflow(size, row, &size) ||
       !is_device_memory(request.address, size)) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
@@ -200,7 +198,7 @@ Answer<Nothing> LaneBackend::handle(const CopySlab::Request& request, marshal::C
                ? driver_->cuMemcpyDtoHAsync(piece.data(), request.device + offset, piece.size(), place->stream)
                : driver_->cuMemcpyHtoDAsync(request.device + offset, piece.data(), piece.size(), place->stream);
   });
-  if (code == CUDA_SUCCESS && call.wants_reply()) {
+  if (code == CUDA_SUCCESS && request.wait != 0 && call.wants_reply()) {
     code = driver_->cuStreamSynchronize(place->stream);
   }
   return answer(code);
@@ -294,7 +292,7 @@ Answer<Nothing> LaneBackend::handle(const CopyBox::Request& request, marshal::Ca
       code = run(slice, row, 1);
     }
   }
-  if (code == CUDA_SUCCESS && call.wants_reply()) {
+  if (code == CUDA_SUCCESS && request.wait != 0 && call.wants_reply()) {
     code = driver_->cuStreamSynchronize(place->stream);
   }
   return answer(code);

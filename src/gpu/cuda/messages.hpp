@@ -70,7 +70,7 @@ struct DescribeDevice : Kind<2> {
   struct Reply {
     std::uint64_t memory = 0;  ///< bytes
     std::array<std::uint8_t, 16> uuid{};
-    std::array<char, 256> name{};  ///< with a NUL
+    std::array<char, 256> name{};                                  ///< with a NUL
     std::array<std::int32_t, max_device_attributes> attributes{};  ///< by CUdevice_attribute, or no_attribute
   };
 };
@@ -171,8 +171,8 @@ struct Configure : Kind<9> {
 struct Allocate : Kind<10> {
   struct Request {
     Id context = 0;
-    std::uint64_t size = 0;    ///< bytes; with `element`, of a row
-    std::uint64_t height = 0;  ///< rows
+    std::uint64_t size = 0;     ///< bytes; with `element`, of a row
+    std::uint64_t height = 0;   ///< rows
     std::uint32_t element = 0;  ///< 0: cuMemAlloc; else the element's size for cuMemAllocPitch
     std::uint32_t reserved = 0;
   };
@@ -208,9 +208,9 @@ struct Fill : Kind<14> {
   struct Request {
     Place place;
     std::uint64_t address = 0;
-    std::uint64_t pitch = 0;   ///< bytes; counts where height > 1
-    std::uint64_t width = 0;   ///< elements
-    std::uint64_t height = 0;  ///< rows
+    std::uint64_t pitch = 0;    ///< bytes; counts where height > 1
+    std::uint64_t width = 0;    ///< elements
+    std::uint64_t height = 0;   ///< rows
     std::uint32_t element = 1;  ///< bytes: 1, 2 or 4
     std::uint32_t value = 0;
   };
@@ -235,14 +235,14 @@ struct CopyOut : ReportingKind<16> {
   using Reply = Nothing;
 };
 
-/// A copy between device and slab, by DMA. A call waits for its end; a post does not.
+/// A copy between device and slab, by DMA.
 struct CopySlab : ReportingKind<17> {
   struct Request {
     Place place;
     std::uint64_t device = 0;  ///< address
     Reference slab;
     std::uint32_t to_slab = 0;
-    std::uint32_t reserved = 0;
+    std::uint32_t wait = 0;  ///< 1: answered when it is done; only in a call
   };
   using Reply = Nothing;
 };
@@ -267,7 +267,7 @@ struct BoxSide {
   std::uint64_t y = 0;
   std::uint64_t z = 0;
 };
-/// A copy in two or three dimensions. A call waits for its end; a post does not.
+/// A copy in two or three dimensions.
 struct CopyBox : ReportingKind<19> {
   struct Request {
     Place place;
@@ -276,6 +276,7 @@ struct CopyBox : ReportingKind<19> {
     std::uint64_t width = 0;  ///< bytes
     std::uint64_t height = 0;
     std::uint64_t depth = 0;
+    std::uint64_t wait = 0;  ///< as CopySlab's
   };
   using Reply = Nothing;
 };
@@ -293,10 +294,10 @@ struct LoadModule : Kind<20> {
   struct Request {
     Id id = 0;
     Id context = 0;  ///< 0 for a library
-    Reference image;
+    Reference image{};
     std::uint32_t library = 0;
     std::uint32_t options = 0;
-    std::uint32_t info_log = 0;   ///< room for it, bytes
+    std::uint32_t info_log = 0;  ///< room for it, bytes
     std::uint32_t error_log = 0;
   };
   struct Reply {
@@ -308,7 +309,7 @@ struct LoadModule : Kind<20> {
 };
 
 inline constexpr std::size_t max_function_attributes = 24;
-inline constexpr std::size_t max_parameters = 4080;  ///< of a kernel
+inline constexpr std::size_t max_parameters = 4080;        ///< of a kernel
 inline constexpr std::size_t max_parameter_bytes = 32764;  ///< CUDA C++ programming guide, "Function Parameters"
 
 /// Of a function or kernel. Trailing bytes of the reply that has it: `parameters` rows.
@@ -501,10 +502,10 @@ struct CudaApi {
   static constexpr std::uint64_t features = 0;
   using Messages =
       marshal::Messages<Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext,
-                        SyncContext, Query, Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut, CopySlab,
-                        CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal, LibraryModule, Launch,
-                        CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent, RecordEvent, SyncEvent,
-                        QueryEvent, ElapsedTime, Release, LaunchHost, HostDone>;
+                        SyncContext, Query, Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut,
+                        CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
+                        LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
+                        RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, HostDone>;
 };
 
 }  // namespace isthmus::cuda

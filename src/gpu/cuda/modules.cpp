@@ -150,8 +150,8 @@ Answer<LoadModule::Reply> LaneBackend::handle(const LoadModule::Request& request
   } else {
     if (status = enter(request.context); status == CUDA_SUCCESS) {
       object->context = contexts_.find(request.context);
-      status = driver_->cuModuleLoadDataEx(&object->module, code.data(), options.count(), options.names(),
-                                           options.values());
+      status =
+          driver_->cuModuleLoadDataEx(&object->module, code.data(), options.count(), options.names(), options.values());
     }
   }
   reply.status = status;
@@ -170,9 +170,8 @@ Answer<FunctionInfo> LaneBackend::keep_function(Id id, std::shared_ptr<FunctionO
   std::size_t offset = 0;
   std::size_t size = 0;
   for (std::size_t i = 0; i < max_parameters; ++i) {
-    const CUresult code = object.kernel != nullptr
-                              ? driver_->cuKernelGetParamInfo(object.kernel, i, &offset, &size)
-                              : driver_->cuFuncGetParamInfo(object.function, i, &offset, &size);
+    const CUresult code = object.kernel != nullptr ? driver_->cuKernelGetParamInfo(object.kernel, i, &offset, &size)
+                                                   : driver_->cuFuncGetParamInfo(object.function, i, &offset, &size);
     if (code == CUDA_ERROR_INVALID_VALUE) {
       break;  // there are no more
     }
@@ -333,8 +332,7 @@ Answer<Nothing> LaneBackend::handle(const Launch::Request& request, marshal::Cal
   config.attrs = attributes.data();
   config.numAttrs = count;
   // A kernel may stand where a function is wanted: cuLaunchKernel in cuda.h.
-  CUfunction what =
-      function->kernel != nullptr ? reinterpret_cast<CUfunction>(function->kernel) : function->function;
+  CUfunction what = function->kernel != nullptr ? reinterpret_cast<CUfunction>(function->kernel) : function->function;
   return answer(driver_->cuLaunchKernelEx(&config, what, pointers.data(), nullptr));
 }
 

@@ -66,17 +66,16 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
     case Subject::block_size:
       if (code = need_function(); code == CUDA_SUCCESS) {
         int block = 0;
-        code = driver_->cuOccupancyMaxPotentialBlockSizeWithFlags(
-            &number, &block, launchable(*function), nullptr, asked.detail[0], static_cast<int>(asked.detail[1]),
-            static_cast<unsigned>(asked.detail[2]));
+        code = driver_->cuOccupancyMaxPotentialBlockSizeWithFlags(&number, &block, launchable(*function), nullptr,
+                                                                  asked.detail[0], static_cast<int>(asked.detail[1]),
+                                                                  static_cast<unsigned>(asked.detail[2]));
         second = static_cast<std::size_t>(block);
       }
       break;
     case Subject::shared_memory:
       if (code = need_function(); code == CUDA_SUCCESS) {
-        code = driver_->cuOccupancyAvailableDynamicSMemPerBlock(&first, launchable(*function),
-                                                                static_cast<int>(asked.detail[0]),
-                                                                static_cast<int>(asked.detail[1]));
+        code = driver_->cuOccupancyAvailableDynamicSMemPerBlock(
+            &first, launchable(*function), static_cast<int>(asked.detail[0]), static_cast<int>(asked.detail[1]));
       }
       break;
     case Subject::stream_number: {

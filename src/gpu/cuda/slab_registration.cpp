@@ -7,7 +7,7 @@
 namespace isthmus::cuda {
 
 void SlabRegistration::use(std::span<const std::byte> bytes, CUcontext current) {
-  if (bytes.empty()) {
+  if (bytes.empty() || window_.empty()) {
     return;
   }
   const std::uint64_t first = offset_of(bytes.data()) / arena_size;
@@ -25,7 +25,7 @@ void SlabRegistration::use(std::span<const std::byte> bytes, CUcontext current) 
 }
 
 std::size_t SlabRegistration::piece(const std::byte* at, std::size_t bytes) const noexcept {
-  return std::min<std::size_t>(bytes, arena_size - offset_of(at) % arena_size);
+  return window_.empty() ? bytes : std::min<std::size_t>(bytes, arena_size - offset_of(at) % arena_size);
 }
 
 void SlabRegistration::forget(CUcontext context) {

@@ -18,6 +18,7 @@ class SlabRegistration {
   /// Bytes that are registered at a time. A copy must not cross the border of two registrations: the driver refuses it.
   static constexpr std::uint64_t arena_size = std::uint64_t{64} << 20;
 
+  /// Without a window nothing is registered.
   SlabRegistration(const Driver& driver, std::span<std::byte> window) noexcept : driver_(&driver), window_(window) {}
 
   /// Registers the arenas in which the bytes lie, as far as they are not. What cannot be registered is used as ordinary

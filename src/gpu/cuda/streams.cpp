@@ -144,8 +144,7 @@ Answer<Nothing> LaneBackend::handle(const LaunchHost::Request& request, marshal:
   if (!place) {
     return std::unexpected(place.error());
   }
-  return answer(
-      host_functions_->launch(*driver_, place->stream, request.token, request.callback != 0, call.upcalls()));
+  return answer(host_functions_->launch(*driver_, place->stream, request.token, request.callback != 0, call.upcalls()));
 }
 
 Answer<Nothing> LaneBackend::handle(const HostDone::Request& request, marshal::Call& /*call*/) {

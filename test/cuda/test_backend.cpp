@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The backend against a client that follows no rules, over the stand-in. It is in a process of its own, as in a worker:
+// a crash ends the lane, and the test.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string_view>
+#include <vector>
+
+#include "isthmus/local_lane.hpp"
+#include "isthmus/marshal/open.hpp"
+#include "src/gpu/cuda/cuda_service.hpp"
+#include "src/gpu/cuda/image.hpp"
+#include "src/gpu/cuda/messages.hpp"
+#include "src/gpu/cuda/ranges.hpp"
+#include "test/cuda/calls/device.hpp"
+
+namespace isthmus::cuda {
+namespace {
+
+TEST(CudaImage, has_the_size_that_its_outer_header_says) {
+  const auto size = [](const auto& bytes) {
+    const auto whole = std::as_bytes(std::span(bytes));
+    return image_size(whole.data(), whole.size());
+  };
+  std::array<char, 64> fatbin{};
+  constexpr std::array<std::uint32_t, 4> header{0xba55'ed50, 0x0010'0001, 40, 0};
+  std::memcpy(fatbin.data(), header.data(), sizeof header);
+  EXPECT_EQ(size(fatbin), 56U);
+  fatbin[8] = 49;  // one byte more than is there
+  EXPECT_FALSE(size(fatbin));
+  fatbin[15] = static_cast<char>(0xff);
+  EXPECT_FALSE(size(fatbin));
+  EXPECT_EQ(size(std::string_view(".version 8.0\0garbage", 20)), 13U);
+  EXPECT_FALSE(size(std::string_view("no end")));
+  EXPECT_FALSE(size(std::string_view("\0", 1)));
+  EXPECT_FALSE(size(std::string_view("\177ELF\2\1\1")));
+  std::mt19937 random(7);
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<std::uint8_t> bytes(random() % 300);
+    for (auto& byte : bytes) {
+      byte = static_cast<std::uint8_t>(random());
+    }
+    if (bytes.size() > 4 && round % 2 == 0) {
+      std::memcpy(bytes.data(), "\177ELF\2", 5);
+    }
+    if (const auto found = size(bytes)) {
+      EXPECT_LE(*found, bytes.size());
+    }
+  }
+}
+
+TEST(CudaRanges, are_found_by_any_address_in_them_and_replaced_by_those_that_overlap) {
+  Ranges<int> ranges;
+  ranges.add(100, 50, 1);
+  ranges.add(200, 50, 2);
+  EXPECT_FALSE(ranges.find(99));
+  EXPECT_EQ(ranges.find(149)->value, 1);
+  EXPECT_FALSE(ranges.find(150));
+  EXPECT_TRUE(ranges.find(100)->holds(120, 30));
+  EXPECT_FALSE(ranges.find(100)->holds(120, 31));
+  EXPECT_FALSE(ranges.find(100)->holds(120, UINT64_MAX));
+  ranges.add(140, 70, 3);
+  EXPECT_FALSE(ranges.find(100));
+  EXPECT_EQ(ranges.find(209)->value, 3);
+  EXPECT_FALSE(ranges.find(249));
+  EXPECT_FALSE(ranges.remove(141));
+  EXPECT_TRUE(ranges.remove(140));
+  ranges.add(UINT64_MAX - 1, 5, 4);
+  EXPECT_FALSE(ranges.find(UINT64_MAX));
+}
+
+class HostileCudaClient : public testing::Test {
+ protected:
+  static constexpr Id context = 10;
+  static constexpr std::uint64_t bytes = 4096;
+
+  void SetUp() override {
+    ASSERT_EQ(setenv("ISTHMUS_CUDA_DRIVER", ISTHMUS_TEST_STANDIN, 1), 0);
+    auto made = LocalLane::in_child([]() -> std::unique_ptr<Service> {
+      struct Lane final : Service {
+        Lane() { backend->add_to(dispatcher); }
+        void handle(Request& request) override { dispatcher.handle(request); }
+        std::unique_ptr<plugin::Backend> backend = make_cuda_backend({});
+        marshal::Dispatcher dispatcher;
+      };
+      return std::make_unique<Lane>();
+    });
+    ASSERT_TRUE(made) << made.error().message;
+    lane_ = std::make_unique<LocalLane>(std::move(*made));
+    auto channel = lane_->lane().channel();
+    ASSERT_TRUE(channel);
+    channel_ = *channel;
+    const auto opened = marshal::open<CudaApi>(*channel_);
+    ASSERT_TRUE(opened) << opened.error().message;
+    const auto hello = client().call<Hello>({});
+    ASSERT_TRUE(hello);
+    ASSERT_EQ(hello->status, CUDA_SUCCESS);
+    ASSERT_GE(hello->reply.devices, 1U);
+    ASSERT_EQ(status<RetainPrimary>({.id = context}), CUDA_SUCCESS);
+    const auto memory = client().call<Allocate>({.context = context, .size = bytes});
+    ASSERT_TRUE(memory);
+    address_ = memory->reply.address;
+    auto frame = lane_->lane().allocate(bytes);
+    ASSERT_TRUE(frame);
+    frame_ = std::move(*frame);
+    auto image = lane_->lane().allocate(std::strlen(test::kernels) + 1);
+    ASSERT_TRUE(image);
+    std::memcpy(image->data(), test::kernels, image->size());
+    const auto loaded = client().call<LoadModule>({.id = 20, .context = context, .image = image->reference()});
+    ASSERT_TRUE(loaded);
+    ASSERT_EQ(loaded->reply.status, CUDA_SUCCESS);
+    constexpr std::string_view name = "write_to";
+    ASSERT_EQ(status<FindFunction>({.owner = 20, .id = 30, .context = context}, std::as_bytes(std::span(name))),
+              CUDA_SUCCESS);
+  }
+  void TearDown() override {
+    if (lane_ != nullptr) {
+      EXPECT_TRUE(lane_->lane().check()) << "the worker did not survive";
+      EXPECT_EQ(status<SyncContext>({.context = context}), CUDA_SUCCESS);
+    }
+  }
+
+  marshal::Client client() { return marshal::Client(*channel_); }
+  template <marshal::MessageKind M>
+  std::int32_t status(const typename M::Request& request, std::span<const std::byte> trailing = {}) {
+    std::vector<std::byte> rest(abi::max_body);
+    const auto outcome = client().call<M>(request, trailing, rest);
+    EXPECT_TRUE(outcome) << outcome.error().message;
+    return outcome ? outcome->status : INT32_MIN;
+  }
+  [[nodiscard]] std::uint64_t address() const { return address_; }
+  [[nodiscard]] const Frame& frame() const { return frame_; }
+  [[nodiscard]] Place place() const { return {.context = context, .stream = legacy_stream}; }
+
+ private:
+  std::unique_ptr<LocalLane> lane_;
+  Channel* channel_ = nullptr;
+  std::uint64_t address_ = 0;
+  Frame frame_;
+};
+
+TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
+  constexpr Id none = 77;
+  EXPECT_EQ(status<DescribeDevice>({.device = UINT32_MAX}), CUDA_ERROR_INVALID_DEVICE);
+  EXPECT_EQ(status<RetainPrimary>({.id = 11, .device = 99}), CUDA_ERROR_INVALID_DEVICE);
+  EXPECT_EQ(status<RetainPrimary>({.id = context}), CUDA_ERROR_INVALID_CONTEXT) << "a name twice";
+  EXPECT_EQ(status<RetainPrimary>({.id = 0}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(status<ReleasePrimary>({.id = none}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(status<DestroyContext>({.id = context}), CUDA_ERROR_INVALID_CONTEXT) << "a primary one";
+  EXPECT_EQ(status<DestroyContext>({.id = none}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(status<SyncContext>({.context = none}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(status<Allocate>({.context = none, .size = 64}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(status<SyncStream>({.place = {.context = context, .stream = none}}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<RecordEvent>({.place = place(), .event = none}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<WaitEvent>({.place = place(), .event = none}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<QueryEvent>({.event = none}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<ElapsedTime>({.start = none, .end = none}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<FindFunction>({.owner = none, .id = 1, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<FindGlobal>({.owner = none, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<KernelFunction>({.kernel = 30, .id = 1, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<LibraryModule>({.library = 20, .id = 1, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<Launch>({.place = place(), .function = none}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<HostDone>({.token = none}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<LaunchHost>({.place = place(), .token = 1}), CUDA_ERROR_INVALID_VALUE) << "it serves no upcalls";
+  for (std::uint32_t kind = 0; kind < 6; ++kind) {
+    EXPECT_NE(status<Release>({.kind = static_cast<ObjectKind>(kind), .id = none}), CUDA_SUCCESS);
+  }
+  EXPECT_EQ(status<CreateStream>({.id = 40, .context = context}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateStream>({.id = 40, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<CreateStream>({.id = legacy_stream, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<CreateEvent>({.id = 0, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+}
+
+TEST_F(HostileCudaClient, points_outside_of_the_region_and_of_device_memory) {
+  const Reference wild = Reference::make(0, std::uint64_t{1} << 40, 4096);
+  const Reference other_window = Reference::make(3, 0, 64);
+  for (const Reference& reference : {wild, other_window}) {
+    EXPECT_EQ(status<CopySlab>({.place = place(), .device = address(), .slab = reference}), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<UseSlab>({.context = context, .memory = reference}), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<LoadModule>({.id = 21, .context = context, .image = reference}), CUDA_ERROR_INVALID_VALUE);
+  }
+  const std::array<std::byte, 64> some{};
+  for (const std::uint64_t at : {std::uint64_t{0}, std::uint64_t{4096}, address() + bytes - 8, UINT64_MAX - 3,
+                                 reinterpret_cast<std::uint64_t>(&some)}) {
+    EXPECT_EQ(status<CopyIn>({.place = place(), .to = at}, some), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<CopyOut>({.place = place(), .from = at, .size = 64}), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<CopyDevice>({.place = place(), .to = at, .from = address(), .size = 64}),
+              CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<CopySlab>({.place = place(), .device = at, .slab = frame().reference()}),
+              CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<Fill>({.place = place(), .address = at, .width = 64, .height = 1}), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<Free>({.context = context, .address = at}), CUDA_ERROR_INVALID_VALUE);
+  }
+  EXPECT_EQ(status<CopyOut>({.place = place(), .from = address(), .size = UINT64_MAX}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Fill>({.place = place(), .address = address(), .width = 1, .height = 1, .element = 3}),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Fill>({.place = place(), .address = address(), .pitch = UINT64_MAX, .width = 1, .height = 9}),
+            CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(HostileCudaClient, sends_boxes_that_overflow) {
+  const BoxSide device{.address = address(), .pitch = 64, .height = 8};
+  const BoxSide slab{.slab = frame().reference(), .pitch = 64, .height = 8};
+  const auto box = [&](BoxSide from, BoxSide to, std::uint64_t width, std::uint64_t height, std::uint64_t depth) {
+    return status<CopyBox>(
+        {.place = place(), .from = from, .to = to, .width = width, .height = height, .depth = depth});
+  };
+  EXPECT_EQ(box(slab, device, 64, 8, 8), CUDA_SUCCESS);
+  EXPECT_EQ(box(device, slab, 64, 8, 8), CUDA_SUCCESS);
+  EXPECT_EQ(box(slab, device, 64, 8, 9), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(box(slab, device, 65, 8, 8), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(box(slab, device, UINT64_MAX, 1, 1), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(box(slab, device, 1, UINT64_MAX, 1), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(box(slab, device, 1, 1, UINT64_MAX), CUDA_ERROR_INVALID_VALUE);
+  for (auto field : {&BoxSide::x, &BoxSide::y, &BoxSide::z, &BoxSide::pitch, &BoxSide::height}) {
+    BoxSide bad = slab;
+    bad.*field = UINT64_MAX;
+    EXPECT_EQ(box(bad, device, 2, 2, 2), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(box(device, bad, 2, 2, 2), CUDA_ERROR_INVALID_VALUE);
+  }
+}
+
+TEST_F(HostileCudaClient, launches_with_parameters_and_attributes_that_do_not_fit) {
+  Launch::Request launch{.place = place(), .function = 30, .grid = {1, 1, 1}, .block = {1, 1, 1}};
+  struct {
+    std::uint64_t where;
+    std::uint32_t value;
+  } parameters{address(), 5};
+  const auto packed = std::as_bytes(std::span(&parameters, 1)).first(12);
+  EXPECT_EQ(status<Launch>(launch, packed), CUDA_SUCCESS);
+  EXPECT_EQ(status<Launch>(launch, packed.first(11)), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Launch>(launch), CUDA_ERROR_INVALID_VALUE);
+  launch.attributes = 1;
+  EXPECT_EQ(status<Launch>(launch, packed), CUDA_ERROR_INVALID_VALUE);
+  launch.attributes = UINT32_MAX;
+  EXPECT_EQ(status<Launch>(launch, packed), CUDA_ERROR_INVALID_VALUE);
+  launch.attributes = 1;
+  std::vector<std::byte> body(sizeof(LaunchAttributeRow) + packed.size());
+  const LaunchAttributeRow row{.attribute = CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT};
+  std::memcpy(body.data(), &row, sizeof row);
+  EXPECT_EQ(status<Launch>(launch, body), CUDA_ERROR_NOT_SUPPORTED) << "it would name an object of the driver's";
+  launch.attributes = 0;
+  launch.grid = {0, 1, 1};
+  EXPECT_NE(status<Launch>(launch, packed), CUDA_SUCCESS);
+}
+
+TEST_F(HostileCudaClient, has_modules_loaded_that_are_none) {
+  const auto load = [&](LoadModule::Request request, std::span<const std::byte> options = {}) {
+    request.id = 25;
+    request.context = context;
+    request.image = frame().reference();
+    const auto loaded = client().call<LoadModule>(request, options);
+    EXPECT_TRUE(loaded);
+    return loaded->status != 0 ? loaded->status : loaded->reply.status;
+  };
+  std::memset(frame().data(), 'x', frame().size());
+  EXPECT_EQ(load({}), CUDA_ERROR_INVALID_IMAGE) << "a text without an end";
+  frame().data()[100] = std::byte{0};
+  EXPECT_NE(load({}), CUDA_SUCCESS);
+  EXPECT_EQ(load({.options = 1}), CUDA_ERROR_INVALID_VALUE);
+  const JitOption address_option{.option = CU_JIT_GLOBAL_SYMBOL_ADDRESSES, .value = 1};
+  EXPECT_EQ(load({.options = 1}, std::as_bytes(std::span(&address_option, 1))), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(HostileCudaClient, asks_and_sets_what_is_not_there) {
+  for (std::uint32_t subject = 0; subject < 24; ++subject) {
+    for (const std::uint64_t value : {std::uint64_t{0}, UINT64_MAX}) {
+      const Question question{.subject = static_cast<Subject>(subject),
+                              .parameter = UINT32_MAX,
+                              .context = context,
+                              .object = value,
+                              .detail = {value, value, value}};
+      status<Query>({.question = question});
+      if (question.subject != Subject::limit && question.subject != Subject::primary_flags) {
+        status<Configure>({.question = question, .value = value});
+      }
+    }
+  }
+}
+
+TEST_F(HostileCudaClient, sends_random_numbers) {
+  std::mt19937_64 random(11);
+  const std::array<std::uint64_t, 6> tempting{0, 1, UINT64_MAX, context, 30, 20};
+  const auto number = [&] { return random() % 4 == 0 ? random() : tempting.at(random() % tempting.size()); };
+  const auto fill = [&]<class T>(T request) {
+    std::array<std::uint64_t, sizeof(T) / 8> words{};
+    for (auto& word : words) {
+      word = random() % 8 == 0 ? address() : number();
+    }
+    std::memcpy(static_cast<void*>(&request), words.data(), sizeof words);
+    return request;
+  };
+  const std::array<std::byte, 256> some{};
+  for (int round = 0; round < 300; ++round) {
+    const auto trailing = std::span(some).first(random() % some.size());
+    status<CopyIn>(fill(CopyIn::Request{}), trailing);
+    status<CopyOut>(fill(CopyOut::Request{}));
+    status<CopySlab>(fill(CopySlab::Request{}));
+    status<CopyDevice>(fill(CopyDevice::Request{}));
+    status<CopyBox>(fill(CopyBox::Request{}));
+    status<Fill>(fill(Fill::Request{}));
+    status<FindFunction>(fill(FindFunction::Request{}), trailing);
+    status<FindGlobal>(fill(FindGlobal::Request{}), trailing);
+    status<CreateEvent>(fill(CreateEvent::Request{}));
+    status<WaitEvent>(fill(WaitEvent::Request{}));
+    status<HostDone>(fill(HostDone::Request{}));
+  }
+}
+
+}  // namespace
+}  // namespace isthmus::cuda
