@@ -81,6 +81,18 @@ class ThroughTheWorker(Cuda):
         daemon = self.host(ISTHMUS_STANDIN_DELAY_US="300")
         self.all_pass(("streams", "threads", "callbacks", "order", "graphs"), daemon)
 
+    def test_order_holds_where_twins_fall_behind_each_other(self):
+        daemon = self.host(ISTHMUS_STANDIN_CALL_DELAY_US="200", ISTHMUS_STANDIN_DELAY_US="100")
+        for threads in (2, 8):
+            with self.subTest(threads=threads):
+                # Many more by hand: CUDA_PROGRAMS_ROUNDS=1000000.
+                rounds = os.environ.get("CUDA_PROGRAMS_ROUNDS", "400")
+                result = run("order", self.environment(daemon, CUDA_PROGRAMS_THREADS=str(threads),
+                                                       CUDA_PROGRAMS_ROUNDS=rounds), timeout=100 + int(rounds))
+                self.assertEqual((result.returncode, result.stdout),
+                                 (0, f"order: {rounds} launches of {threads} threads in order\n"),
+                                 f"{result.stderr}\n{daemon.log}")
+
     def test_a_mistake_is_caught_through_the_worker(self):
         self.needs(MUTANT)
         daemon = self.host(ISTHMUS_STANDIN_DELAY_US="300")

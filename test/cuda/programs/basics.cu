@@ -101,7 +101,7 @@ int run_parameters() {
 int run_errors() {
   int host = 0;
   int* device = device_memory<int>(4);
-  EXPECT(cudaMemcpy(device, &host, 1 << 20, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
+  EXPECT(cudaMemcpy(nullptr, &host, sizeof host, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
   EXPECT(cudaPeekAtLastError() == cudaErrorInvalidValue);
   EXPECT(cudaGetLastError() == cudaErrorInvalidValue);
   EXPECT(cudaGetLastError() == cudaSuccess);
