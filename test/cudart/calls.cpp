@@ -2,6 +2,7 @@
 // Errors, devices, launches, modules, symbols.
 #include <cuda.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
@@ -221,6 +222,36 @@ TEST_F(Cudart, loads_and_forgets_a_module_of_its_own) {
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   __cudaUnregisterFatBinary(handle);
   expect_error(launch(&host, nullptr), cudaErrorInvalidDeviceFunction);
+}
+
+TEST_F(Cudart, loads_a_module_once_where_many_threads_use_it_first) {
+  static const char* const ptx =
+      ".version 8.0\n.target sm_90\n.address_size 64\n.global .align 4 .u32 here;\n"
+      ".visible .entry write_to(.param .u64 where, .param .u32 value) { ret; }\n";
+  constexpr int rounds = 20;
+  constexpr int thread_count = 8;
+  for (int round = 0; round < rounds; ++round) {
+    FatBinaryWrapper wrapper{.data = ptx};
+    std::array<char, 2> host{};
+    void** handle = __cudaRegisterFatBinary(&wrapper);
+    __cudaRegisterFunction(handle, &host[0], nullptr, "write_to", -1, nullptr, nullptr, nullptr, nullptr, nullptr);
+    __cudaRegisterVar(handle, &host[1], nullptr, "here", 0, 4, 0, 0);
+    std::array<void*, thread_count> places{};
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < thread_count; ++i) {
+      threads.emplace_back([&, i] {
+        auto* memory = device_memory<int>(1);
+        EXPECT_EQ(launch(&host[0], cudaStreamPerThread, memory, i), cudaSuccess);
+        EXPECT_EQ(cudaStreamSynchronize(cudaStreamPerThread), cudaSuccess);
+        EXPECT_EQ(fetch(memory, 1).front(), i);
+        EXPECT_EQ(cudaFree(memory), cudaSuccess);
+        EXPECT_EQ(cudaGetSymbolAddress(&places[static_cast<std::size_t>(i)], &host[1]), cudaSuccess);
+      });
+    }
+    threads.clear();
+    EXPECT_EQ(std::ranges::count(places, places.front()), thread_count) << "one module, one variable";
+    __cudaUnregisterFatBinary(handle);
+  }
 }
 
 TEST_F(Cudart, refuses_what_is_no_image_at_its_first_use) {
