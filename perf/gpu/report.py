@@ -1,5 +1,6 @@
 """What ./run gpu found out: programs that agree or not, samples of both sides, and the table against the targets."""
 
+import itertools
 import statistics
 from dataclasses import dataclass
 from typing import Callable
@@ -69,6 +70,13 @@ def number(value):
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
+def first_difference(native, ours):
+    for left, right in itertools.zip_longest(native.splitlines(), ours.splitlines(), fillvalue="(nothing)"):
+        if left != right:
+            return f"'{right[:100]}' instead of '{left[:100]}'"
+    return "white space"
+
+
 class Report:
     def __init__(self):
         self.programs = []
@@ -90,7 +98,7 @@ class Report:
         elif ours.status != native.status:
             verdict = f"FAILS: {ours.reason}"
         elif ours.stdout != native.stdout:
-            verdict = "FAILS: its output differs"
+            verdict = f"FAILS: its output differs: {first_difference(native.stdout, ours.stdout)}"
         else:
             verdict = "same"
         self.programs.append({"program": program, "verdict": verdict,

@@ -49,7 +49,8 @@ class Samples(unittest.TestCase):
     def test_programs_must_do_the_same(self):
         for native, ours, verdict in ((outcome(), outcome(), "same"),
                                       (outcome(), outcome(1), "FAILS: reason"),
-                                      (outcome(), outcome(stdout="wrong\n"), "FAILS: its output differs"),
+                                      (outcome(), outcome(stdout="right\nmore\n"),
+                                       "FAILS: its output differs: 'more' instead of '(nothing)'"),
                                       (outcome(1), outcome(1), "native fails: reason"),
                                       (outcome(), None, "left out: no time left")):
             report = Report()
