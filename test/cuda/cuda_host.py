@@ -33,7 +33,6 @@ OUTPUT = {
 
 # Programs that the split driver refuses as yet: what they say, where they call what is not there.
 REFUSED = {
-    "graphs": r"cudaStreamBeginCapture\(.*\): operation not supported",
 }
 
 

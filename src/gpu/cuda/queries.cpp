@@ -88,6 +88,21 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
       first = found;
       break;
     }
+    case Subject::capture_status: {
+      CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+      if (const auto place = enter({.context = asked.context, .stream = asked.object}); !place) {
+        return std::unexpected(place.error());
+      } else {
+        code = driver_->cuStreamIsCapturing(place->stream, &status);
+      }
+      first = status;
+      break;
+    }
+    case Subject::graph_nodes: {
+      const auto graph = graphs_.find(asked.object);
+      code = graph == nullptr ? CUDA_ERROR_INVALID_HANDLE : driver_->cuGraphGetNodes(graph->handle, nullptr, &first);
+      break;
+    }
     case Subject::peer_possible:
     case Subject::peer_attribute: {
       const auto from = device(asked.detail[0]);
@@ -125,6 +140,10 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
       return answer(driver_->cuCtxSetLimit(static_cast<CUlimit>(asked.parameter), request.value));
     case Subject::cache_config:
       return answer(driver_->cuCtxSetCacheConfig(static_cast<CUfunc_cache>(number)));
+    case Subject::capture_mode: {
+      auto mode = static_cast<CUstreamCaptureMode>(number);
+      return answer(driver_->cuThreadExchangeStreamCaptureMode(&mode));
+    }
     case Subject::persisting_l2:
       return answer(driver_->cuCtxResetPersistingL2Cache());
     case Subject::function_attribute:
