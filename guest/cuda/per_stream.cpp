@@ -8,6 +8,7 @@
 
 #include "guest/cuda/copies.hpp"
 #include "guest/cuda/functions.hpp"
+#include "guest/cuda/pools.hpp"
 #include "guest/cuda/proc_address.hpp"
 
 using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the names below are C's
@@ -237,6 +238,49 @@ CUresult CUDAAPI cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, st
   return on(stream, [&](const Here& here, const Place&) {
     const auto range = here.cuda.memory.find(address);
     return range && range->value.kind == MemoryKind::managed ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+// ---- memory in the order of streams, from the device's own pool
+// ------------------------------------------------------
+
+CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, std::size_t bytes, CUstream stream) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    if (address == nullptr || bytes == 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const auto made = here.lane().call<AllocateInOrder>({.place = place, .size = bytes});
+    if (!made) {
+      return made.error();
+    }
+    here.cuda.memory.add(made->reply.address, bytes,
+                         {.kind = MemoryKind::device,
+                          .context = place.context,
+                          .device = here.record.device,
+                          .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1});
+    return give(address, made->reply.address);
+  });
+}
+
+CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, std::size_t bytes, CUmemoryPool pool, CUstream stream) {
+  return on(stream, [&](const Here& here, const Place&) -> CUresult {
+    const auto device = device_of_pool(here.cuda, pool);
+    if (!device) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    return *device == here.record.device ? cuMemAllocAsync(address, bytes, stream) : CUDA_ERROR_NOT_SUPPORTED;
+  });
+}
+
+CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const auto range = here.cuda.memory.find(address);
+    if (!range || range->base != address || range->value.kind != MemoryKind::device) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    // Forgotten first: another thread's allocation may get the address as soon as the driver has it back.
+    here.cuda.memory.remove(address);
+    return here.lane().post<FreeInOrder>({.place = place, .address = address});
   });
 }
 

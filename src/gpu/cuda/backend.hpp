@@ -67,6 +67,8 @@ class LaneBackend {
   // memory.cpp
   Answer<Allocate::Reply> handle(const Allocate::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Free::Request& request, marshal::Call& call);
+  Answer<AllocateInOrder::Reply> handle(const AllocateInOrder::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const FreeInOrder::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const UseSlab::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Quiesce::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Fill::Request& request, marshal::Call& call);

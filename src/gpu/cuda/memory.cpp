@@ -94,6 +94,35 @@ Answer<Nothing> LaneBackend::handle(const Free::Request& request, marshal::Call&
   return answer(code);
 }
 
+Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Request& request, marshal::Call& /*call*/) {
+  const auto place = enter(request.place);
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  CUdeviceptr address = 0;
+  if (const CUresult code = driver_->cuMemAllocAsync(&address, request.size, place->stream); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  memory_.add(address, request.size, place->context);
+  return AllocateInOrder::Reply{.address = address};
+}
+
+Answer<Nothing> LaneBackend::handle(const FreeInOrder::Request& request, marshal::Call& /*call*/) {
+  const auto place = enter(request.place);
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  auto range = memory_.remove(request.address);
+  if (!range) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
+  const CUresult code = driver_->cuMemFreeAsync(request.address, place->stream);
+  if (code != CUDA_SUCCESS) {
+    memory_.add(range->base, range->size, range->value);
+  }
+  return answer(code);
+}
+
 Answer<Nothing> LaneBackend::handle(const UseSlab::Request& request, marshal::Call& call) {
   const auto place = enter(Place{.context = request.context});
   const auto bytes = call.resolve(request.memory);

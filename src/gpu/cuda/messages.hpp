@@ -141,6 +141,8 @@ enum class Subject : std::uint32_t {
   persisting_l2,       ///< only set: cuCtxResetPersistingL2Cache
   capture_status,      ///< object: stream -> CUstreamCaptureStatus
   capture_mode,        ///< CUstreamCaptureMode of the calling thread; only set
+  pool_attribute,      ///< parameter: CUmemPool_attribute; detail 0: the device whose pool it is
+  pool_trim,           ///< detail 0: device; only set: bytes to keep
   graph_nodes,         ///< object: graph -> how many nodes it has
 };
 struct Question {
@@ -540,6 +542,26 @@ struct LaunchGraph : Kind<43> {
   using Reply = Nothing;
 };
 
+// ---- memory in the order of streams --------------------------------------------------------------------------------
+
+/// From the device's own pool.
+struct AllocateInOrder : Kind<44> {
+  struct Request {
+    Place place;
+    std::uint64_t size = 0;
+  };
+  struct Reply {
+    std::uint64_t address = 0;
+  };
+};
+struct FreeInOrder : Kind<45> {
+  struct Request {
+    Place place;
+    std::uint64_t address = 0;
+  };
+  using Reply = Nothing;
+};
+
 /// Upcall: run the function that LaunchHost named. Token 0: nothing, the host only wants to know whether the lane is
 /// there.
 struct RunHost : Kind<101> {
@@ -564,7 +586,7 @@ struct CudaApi {
                         CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
                         LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
                         RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, HostDone, BeginCapture,
-                        EndCapture, CreateGraph, AddNode, Instantiate, LaunchGraph>;
+                        EndCapture, CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder>;
 };
 
 }  // namespace isthmus::cuda

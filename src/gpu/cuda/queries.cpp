@@ -11,6 +11,9 @@ CUfunction launchable(const FunctionObject& object) {
   return object.kernel != nullptr ? reinterpret_cast<CUfunction>(object.kernel) : object.function;
 }
 
+// Those whose values are numbers.
+bool is_pool_attribute(std::uint32_t attribute) noexcept { return attribute <= CU_MEMPOOL_ATTR_USED_MEM_HIGH; }
+
 }  // namespace
 
 Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal::Call& /*call*/) {
@@ -103,6 +106,19 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
       code = graph == nullptr ? CUDA_ERROR_INVALID_HANDLE : driver_->cuGraphGetNodes(graph->handle, nullptr, &first);
       break;
     }
+    case Subject::pool_attribute: {
+      const auto on = device(asked.detail[0]);
+      CUmemoryPool pool = nullptr;
+      if (!on || !is_pool_attribute(asked.parameter)) {
+        return refuse(on ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_DEVICE);
+      }
+      code = driver_->cuDeviceGetDefaultMemPool(&pool, *on);
+      // Of 32 or 64 bits, by attribute: both fit.
+      code = code == CUDA_SUCCESS
+                 ? driver_->cuMemPoolGetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &first)
+                 : code;
+      break;
+    }
     case Subject::peer_possible:
     case Subject::peer_attribute: {
       const auto from = device(asked.detail[0]);
@@ -143,6 +159,22 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
     case Subject::capture_mode: {
       auto mode = static_cast<CUstreamCaptureMode>(number);
       return answer(driver_->cuThreadExchangeStreamCaptureMode(&mode));
+    }
+    case Subject::pool_attribute:
+    case Subject::pool_trim: {
+      const auto on = device(asked.detail[0]);
+      CUmemoryPool pool = nullptr;
+      std::uint64_t value = request.value;
+      if (!on || !is_pool_attribute(asked.parameter)) {
+        return refuse(on ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_DEVICE);
+      }
+      if (const CUresult code = driver_->cuDeviceGetDefaultMemPool(&pool, *on); code != CUDA_SUCCESS) {
+        return refuse(code);
+      }
+      return answer(
+          asked.subject == Subject::pool_trim
+              ? driver_->cuMemPoolTrimTo(pool, value)
+              : driver_->cuMemPoolSetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &value));
     }
     case Subject::persisting_l2:
       return answer(driver_->cuCtxResetPersistingL2Cache());
