@@ -39,6 +39,9 @@ Answer<Nothing> LaneBackend::handle(const BeginCapture::Request& request, marsha
   if (!place) {
     return std::unexpected(place.error());
   }
+  if (request.mode > CU_STREAM_CAPTURE_MODE_RELAXED) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
   captures_.fetch_add(1, std::memory_order_acq_rel);
   const CUresult code = driver_->cuStreamBeginCapture(place->stream, static_cast<CUstreamCaptureMode>(request.mode));
   if (code != CUDA_SUCCESS) {
