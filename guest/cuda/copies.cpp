@@ -220,7 +220,8 @@ CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, con
         {.place = place, .device = to, .slab = **slab, .wait = when == When::at_once ? 1U : 0U});
   }
   if (bytes <= most_inline) {
-    return here.lane().send<CopyIn>(known == Knowledge::inside, {.place = place, .to = to},
+    const bool refusable = here.cuda.captures.load(std::memory_order_relaxed) != 0;
+    return here.lane().send<CopyIn>(known == Knowledge::inside && !refusable, {.place = place, .to = to},
                                     std::span(static_cast<const std::byte*>(from), bytes));
   }
   return stage(here, place, to, bytes, false, [&](const BulkCopy& bulk, const auto& buffers, StagedCopy& peer) {
@@ -465,6 +466,31 @@ CUresult staged_box(const Here& here, const Place& place, const GivenSide& host,
 }
 
 }  // namespace
+
+Expected<CopyBox::Request> direct_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box) {
+  const Extent extent{.width = box.WidthInBytes, .height = box.Height, .depth = box.Depth};
+  GivenSide from = source_side(box);
+  GivenSide to = target_side(box);
+  for (GivenSide* const side : {&from, &to}) {
+    if (const CUresult code = complete(here.cuda, *side, extent); code != CUDA_SUCCESS) {
+      return std::unexpected(code);
+    }
+  }
+  const auto direct_from = direct_side(here.cuda, from, extent);
+  const auto direct_to = direct_side(here.cuda, to, extent);
+  if (!direct_from || !direct_to) {
+    return std::unexpected(direct_from ? direct_to.error() : direct_from.error());
+  }
+  if (!*direct_from || !*direct_to) {
+    return std::unexpected(CUDA_ERROR_NOT_SUPPORTED);
+  }
+  return CopyBox::Request{.place = place,
+                          .from = **direct_from,
+                          .to = **direct_to,
+                          .width = extent.width,
+                          .height = extent.height,
+                          .depth = extent.depth};
+}
 
 CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box, When when) {
   const Extent extent{.width = box.WidthInBytes, .height = box.Height, .depth = box.Depth};

@@ -50,7 +50,6 @@ all is well: cudaSuccess, then cudaSuccess
 
 # Programs that the split driver refuses as yet: what they say, where they call what is not there.
 REFUSED = {
-    "graphs": r"cudaStreamBeginCapture\(.*\): operation not supported",
 }
 # The same for those that are refused in a VM alone.
 REFUSED_IN_VM = {
