@@ -20,13 +20,22 @@ cudaError_t cudaGetDevice(int* device) {
 
 cudaError_t cudaSetDevice(int device) { return report(choose_device(device)); }
 
+namespace {
+
+/// The driver maps host memory for every context, and refuses the flag that once asked for it.
+cudaError_t set_primary_flags(int device, unsigned flags) {
+  return driver(cuDevicePrimaryCtxSetFlags, device, flags & ~unsigned{cudaDeviceMapHost});
+}
+
+}  // namespace
+
 cudaError_t cudaInitDevice(int device, unsigned device_flags, unsigned flags) {
   cudaError_t error = check_device(device);
   if (error == cudaSuccess && (flags & ~unsigned{cudaInitDeviceFlagsAreValid}) != 0) {
     error = cudaErrorInvalidValue;
   }
   if (error == cudaSuccess && (flags & cudaInitDeviceFlagsAreValid) != 0) {
-    error = driver(cuDevicePrimaryCtxSetFlags, device, device_flags);
+    error = set_primary_flags(device, device_flags);
   }
   CUcontext context = nullptr;
   return report(error == cudaSuccess ? primary_context(device, context) : error);
@@ -39,7 +48,7 @@ cudaError_t cudaSetDeviceFlags(unsigned flags) {
   int device = 0;
   cudaError_t error = current_device(device);
   if (error == cudaSuccess) {
-    error = driver(cuDevicePrimaryCtxSetFlags, device, flags);
+    error = set_primary_flags(device, flags);
   }
   return report(error == cudaSuccess ? ready() : error);
 }
