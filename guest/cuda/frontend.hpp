@@ -67,6 +67,14 @@ struct FunctionRecord {
   }
 };
 
+struct GraphRecord {};
+
+struct NodeRecord {
+  Id graph = 0;
+};
+
+struct ExecutableRecord {};
+
 enum class MemoryKind : std::uint8_t {
   device,
   variable,    ///< of a module
@@ -151,6 +159,12 @@ class Frontend {
   HandleTable<EventRecord, 3> events;
   HandleTable<ModuleRecord, 4> modules;
   HandleTable<FunctionRecord, 5> functions;
+  HandleTable<GraphRecord, 6> graphs;
+  HandleTable<NodeRecord, 7> nodes;
+  HandleTable<ExecutableRecord, 8> executables;
+  /// Captures that were begun and have not ended. While there are some, what a capture cannot take is a call, so that
+  /// it is refused at once.
+  std::atomic<std::uint32_t> captures{0};
 
   Memory memory;
   std::atomic<std::uint64_t> last_buffer{0};

@@ -25,6 +25,16 @@ struct ThreadBinding {
 
 thread_local ThreadBinding binding;
 
+/// The current context of the thread, unless it is a primary one that was reset since we made it current.
+CUcontext living_context() {
+  CUcontext current = nullptr;
+  const bool is_up_to_date = binding.seen_resets == resets.load(std::memory_order_acquire);
+  if (driver(cuCtxGetCurrent, &current) != cudaSuccess || (!is_up_to_date && current == binding.bound)) {
+    return nullptr;
+  }
+  return current;
+}
+
 cudaError_t bind() {
   cudaError_t error = initialise();
   if (error != cudaSuccess) {
@@ -116,9 +126,7 @@ cudaError_t current_device(int& device) {
   if (error != cudaSuccess) {
     return error;
   }
-  CUcontext current = nullptr;
-  if (binding.seen_resets == resets.load(std::memory_order_acquire) &&
-      driver(cuCtxGetCurrent, &current) == cudaSuccess && current != nullptr) {
+  if (living_context() != nullptr) {
     return driver(cuCtxGetDevice, &device);
   }
   device = binding.device;
@@ -129,16 +137,11 @@ cudaError_t choose_device(int device) {
   CUcontext primary = nullptr;
   const unsigned now = resets.load(std::memory_order_acquire);
   cudaError_t error = primary_context(device, primary);
-  if (error == cudaErrorInvalidDevice) {
-    return error;
-  }
   if (error == cudaSuccess) {
     error = driver(cuCtxSetCurrent, primary);
   }
-  binding.device = device;
   if (error == cudaSuccess) {
-    binding.bound = primary;
-    binding.seen_resets = now;
+    binding = {.device = device, .bound = primary, .seen_resets = now};
   }
   return error;
 }
@@ -152,12 +155,33 @@ cudaError_t reset_device() {
   if (error != cudaSuccess) {
     return error;
   }
+  std::atomic<CUcontext>& primary = primaries.at(static_cast<std::size_t>(device));
+  const CUctx_st* const current = living_context();
+  if (current != nullptr && current != primary.load(std::memory_order_acquire)) {
+    return cudaSuccess;  // the program's own context: nothing in it is ours
+  }
   const std::scoped_lock lock(retaining);
   error = driver(cuDevicePrimaryCtxReset, device);
   if (error == cudaSuccess) {
-    primaries.at(static_cast<std::size_t>(device)).store(nullptr, std::memory_order_release);
+    primary.store(nullptr, std::memory_order_release);
     resets.fetch_add(1, std::memory_order_acq_rel);
   }
+  return error;
+}
+
+cudaError_t device_flags(unsigned& flags) {
+  int device = 0;
+  cudaError_t error = current_device(device);
+  if (error != cudaSuccess) {
+    return error;
+  }
+  const CUctx_st* const current = living_context();
+  if (current != nullptr && current != primaries.at(static_cast<std::size_t>(device)).load(std::memory_order_acquire)) {
+    return driver(cuCtxGetFlags, &flags);
+  }
+  int is_active = 0;
+  error = driver(cuDevicePrimaryCtxGetState, device, &flags, &is_active);
+  flags |= cudaDeviceMapHost;  // the runtime's contexts always map
   return error;
 }
 

@@ -25,11 +25,16 @@ cudaError_t primary_context(int device, CUcontext& context);
 /// The device of the current context; without one, the device that the thread chose.
 cudaError_t current_device(int& device);
 
-/// Makes `device` the thread's, and its primary context current.
+/// Makes `device` the thread's, and its primary context current. After an error everything is as it was.
 cudaError_t choose_device(int device);
 
 /// Destroys the primary context of the thread's device. Every thread that used it gets a fresh one at its next call.
+/// Nothing happens where the program made a context of its own current.
 cudaError_t reset_device();
+
+/// The flags of the current context; without one, those that the primary context of the thread's device has or will
+/// have.
+cudaError_t device_flags(unsigned& flags);
 
 /// How many times a device was reset in this process.
 unsigned count_of_resets();

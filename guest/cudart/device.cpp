@@ -20,13 +20,22 @@ cudaError_t cudaGetDevice(int* device) {
 
 cudaError_t cudaSetDevice(int device) { return report(choose_device(device)); }
 
+namespace {
+
+/// The driver maps host memory for every context, and refuses the flag that once asked for it.
+cudaError_t set_primary_flags(int device, unsigned flags) {
+  return driver(cuDevicePrimaryCtxSetFlags, device, flags & ~unsigned{cudaDeviceMapHost});
+}
+
+}  // namespace
+
 cudaError_t cudaInitDevice(int device, unsigned device_flags, unsigned flags) {
   cudaError_t error = check_device(device);
   if (error == cudaSuccess && (flags & ~unsigned{cudaInitDeviceFlagsAreValid}) != 0) {
     error = cudaErrorInvalidValue;
   }
   if (error == cudaSuccess && (flags & cudaInitDeviceFlagsAreValid) != 0) {
-    error = driver(cuDevicePrimaryCtxSetFlags, device, device_flags);
+    error = set_primary_flags(device, device_flags);
   }
   CUcontext context = nullptr;
   return report(error == cudaSuccess ? primary_context(device, context) : error);
@@ -37,24 +46,15 @@ cudaError_t cudaSetDeviceFlags(unsigned flags) {
     return report(cudaErrorInvalidValue);
   }
   int device = 0;
-  const cudaError_t error = current_device(device);
-  return report(error == cudaSuccess ? driver(cuDevicePrimaryCtxSetFlags, device, flags) : error);
+  cudaError_t error = current_device(device);
+  if (error == cudaSuccess) {
+    error = set_primary_flags(device, flags);
+  }
+  return report(error == cudaSuccess ? ready() : error);
 }
 
 cudaError_t cudaGetDeviceFlags(unsigned* flags) {
-  if (flags == nullptr) {
-    return report(cudaErrorInvalidValue);
-  }
-  int device = 0;
-  cudaError_t error = current_device(device);
-  int is_active = 0;
-  if (error == cudaSuccess) {
-    error = driver(cuDevicePrimaryCtxGetState, device, flags, &is_active);
-  }
-  if (error == cudaSuccess) {
-    *flags |= cudaDeviceMapHost;  // always on where addresses are unified
-  }
-  return report(error);
+  return report(flags != nullptr ? device_flags(*flags) : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaDeviceReset() { return report(reset_device()); }
@@ -83,6 +83,13 @@ cudaError_t cudaDeviceSetLimit(cudaLimit limit, std::size_t value) { return forw
 cudaError_t cudaDeviceGetLimit(std::size_t* value, cudaLimit limit) { return forward(cuCtxGetLimit, value, limit); }
 cudaError_t cudaDeviceGetCacheConfig(cudaFuncCache* config) { return forward(cuCtxGetCacheConfig, config); }
 cudaError_t cudaDeviceSetCacheConfig(cudaFuncCache config) { return forward(cuCtxSetCacheConfig, config); }
+// No GPU of today has banks of more than one width; the driver keeps the setting.
+cudaError_t cudaDeviceGetSharedMemConfig(cudaSharedMemConfig* config) {
+  return forward(cuCtxGetSharedMemConfig, config);
+}
+cudaError_t cudaDeviceSetSharedMemConfig(cudaSharedMemConfig config) {
+  return forward(cuCtxSetSharedMemConfig, config);
+}
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   return forward(cuCtxGetStreamPriorityRange, least, greatest);
 }

@@ -13,19 +13,20 @@
 #define ISTHMUS_CUDART_DRIVER_CALLS(X) \
   X(cuArray3DCreate) X(cuArray3DGetDescriptor) X(cuArrayDestroy) X(cuArrayGetMemoryRequirements) X(cuArrayGetPlane)   \
   X(cuArrayGetSparseProperties) X(cuCtxDisablePeerAccess) X(cuCtxEnablePeerAccess) X(cuCtxGetCacheConfig)             \
-  X(cuCtxGetCurrent) X(cuCtxGetDevice) X(cuCtxGetLimit) X(cuCtxGetStreamPriorityRange)                                \
-  X(cuCtxResetPersistingL2Cache) X(cuCtxSetCacheConfig) X(cuCtxSetCurrent) X(cuCtxSetLimit) X(cuCtxSynchronize)       \
-  X(cuDestroyExternalMemory) X(cuDestroyExternalSemaphore) X(cuDeviceCanAccessPeer) X(cuDeviceGetAttribute)           \
-  X(cuDeviceGetByPCIBusId) X(cuDeviceGetCount) X(cuDeviceGetDefaultMemPool) X(cuDeviceGetGraphMemAttribute)           \
-  X(cuDeviceGetHostAtomicCapabilities) X(cuDeviceGetMemPool) X(cuDeviceGetName) X(cuDeviceGetNvSciSyncAttributes)     \
-  X(cuDeviceGetP2PAtomicCapabilities) X(cuDeviceGetP2PAttribute) X(cuDeviceGetPCIBusId)                               \
-  X(cuDeviceGetTexture1DLinearMaxWidth) X(cuDeviceGetUuid) X(cuDeviceGraphMemTrim) X(cuDevicePrimaryCtxGetState)      \
-  X(cuDevicePrimaryCtxReset) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxSetFlags)                                \
-  X(cuDeviceSetGraphMemAttribute) X(cuDeviceSetMemPool) X(cuDeviceTotalMem) X(cuDriverGetVersion) X(cuEventCreate)    \
-  X(cuEventDestroy) X(cuEventElapsedTime) X(cuEventQuery) X(cuEventRecord) X(cuEventRecordWithFlags)                  \
-  X(cuEventSynchronize) X(cuExternalMemoryGetMappedBuffer) X(cuExternalMemoryGetMappedMipmappedArray)                 \
-  X(cuFlushGPUDirectRDMAWrites) X(cuGetErrorString) X(cuGetProcAddress) X(cuGraphAddChildGraphNode)                   \
-  X(cuGraphAddDependencies) X(cuGraphAddEmptyNode) X(cuGraphAddEventRecordNode) X(cuGraphAddEventWaitNode)            \
+  X(cuCtxGetCurrent) X(cuCtxGetDevice) X(cuCtxGetFlags) X(cuCtxGetLimit) X(cuCtxGetSharedMemConfig) X(cuCtxGetStreamPriorityRange)     \
+  X(cuCtxResetPersistingL2Cache) X(cuCtxSetCacheConfig) X(cuCtxSetCurrent) X(cuCtxSetLimit)                           \
+  X(cuCtxSetSharedMemConfig) X(cuCtxSynchronize) X(cuDestroyExternalMemory) X(cuDestroyExternalSemaphore)             \
+  X(cuDeviceCanAccessPeer) X(cuDeviceGetAttribute) X(cuDeviceGetByPCIBusId) X(cuDeviceGetCount)                       \
+  X(cuDeviceGetDefaultMemPool) X(cuDeviceGetGraphMemAttribute) X(cuDeviceGetHostAtomicCapabilities)                   \
+  X(cuDeviceGetMemPool) X(cuDeviceGetName) X(cuDeviceGetNvSciSyncAttributes) X(cuDeviceGetP2PAtomicCapabilities)      \
+  X(cuDeviceGetP2PAttribute) X(cuDeviceGetPCIBusId) X(cuDeviceGetTexture1DLinearMaxWidth) X(cuDeviceGetUuid)          \
+  X(cuDeviceGraphMemTrim) X(cuDevicePrimaryCtxGetState) X(cuDevicePrimaryCtxReset) X(cuDevicePrimaryCtxRetain)        \
+  X(cuDevicePrimaryCtxSetFlags) X(cuDeviceSetGraphMemAttribute) X(cuDeviceSetMemPool) X(cuDeviceTotalMem)             \
+  X(cuDriverGetVersion) X(cuEventCreate) X(cuEventDestroy) X(cuEventElapsedTime) X(cuEventQuery) X(cuEventRecord)     \
+  X(cuEventRecordWithFlags) X(cuEventSynchronize) X(cuExternalMemoryGetMappedBuffer)                                  \
+  X(cuExternalMemoryGetMappedMipmappedArray) X(cuFlushGPUDirectRDMAWrites) X(cuFuncSetSharedMemConfig)                \
+  X(cuGetErrorString) X(cuGetProcAddress) X(cuGraphAddChildGraphNode) X(cuGraphAddDependencies)                       \
+  X(cuGraphAddEmptyNode) X(cuGraphAddEventRecordNode) X(cuGraphAddEventWaitNode)                                      \
   X(cuGraphAddExternalSemaphoresSignalNode) X(cuGraphAddExternalSemaphoresWaitNode) X(cuGraphAddHostNode)             \
   X(cuGraphAddKernelNode) X(cuGraphAddMemAllocNode) X(cuGraphAddMemFreeNode) X(cuGraphAddMemcpyNode)                  \
   X(cuGraphAddMemsetNode) X(cuGraphAddNode) X(cuGraphChildGraphNodeGetGraph) X(cuGraphClone)                          \

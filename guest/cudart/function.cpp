@@ -103,6 +103,14 @@ cudaError_t cudaFuncSetCacheConfig(const void* function, cudaFuncCache config) {
       function, [&](CUkernel kernel, int device) { return driver(cuKernelSetCacheConfig, kernel, config, device); });
 }
 
+cudaError_t cudaFuncSetSharedMemConfig(const void* function, cudaSharedMemConfig config) {
+  return with_kernel(function, [&](CUkernel kernel) {
+    CUfunction in_context = nullptr;
+    const cudaError_t error = driver(cuKernelGetFunction, &in_context, kernel);
+    return error == cudaSuccess ? driver(cuFuncSetSharedMemConfig, in_context, config) : error;
+  });
+}
+
 cudaError_t cudaFuncGetName(const char** name, const void* function) {
   return with_kernel(function, [&](CUkernel kernel) { return driver(cuKernelGetName, name, kernel); });
 }

@@ -75,9 +75,11 @@ cudaError_t get_entry_point(const char* name, void** function, unsigned version,
   if (error == cudaSuccess) {
     error = driver(cuGetProcAddress, name, function, static_cast<int>(version), static_cast<cuuint64_t>(meant), &found);
   }
-  if (status != nullptr && (error == cudaSuccess || error == cudaErrorSymbolNotFound)) {
+  if (error == cudaErrorSymbolNotFound) {
+    error = cudaSuccess;  // a null pointer says it, and the status why
+  }
+  if (status != nullptr && error == cudaSuccess) {
     *status = static_cast<cudaDriverEntryPointQueryResult>(found);
-    return cudaSuccess;  // the status says it
   }
   return report(error);
 }

@@ -2,9 +2,8 @@
 #pragma once
 
 /// \file
-/// The CUDA runtime's public header, as this library defines its names: all of them exported, the old ones too.
-
-#define CUDA_ENABLE_DEPRECATED  // the library has to define them
+/// The CUDA runtime's public header, as this library defines its names: all of them exported. (The old ones, too: the
+/// build says CUDA_ENABLE_DEPRECATED.)
 
 #pragma GCC visibility push(default)
 #include <cuda_profiler_api.h>

@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,6 +31,20 @@ constexpr const char* ptx = R"(
 .visible .entry nothing() { ret; }
 .visible .entry nobody_wrote_it(.param .align 8 .b8 big[24], .param .u8 small) { ret; }
 )";
+
+/// Holds a stream up until it is opened.
+struct Gate {
+  void close(CUstream stream) {
+    ASSERT_EQ(cuLaunchHostFunc(
+                  stream, [](void* data) { static_cast<std::atomic<bool>*>(data)->wait(false); }, &opened),
+              CUDA_SUCCESS);
+  }
+  void open() {
+    opened = true;
+    opened.notify_all();
+  }
+  std::atomic<bool> opened{false};
+};
 
 struct StandIn : testing::Test {
   void SetUp() override {
@@ -82,7 +95,9 @@ TEST_F(StandIn, RunsAKernel) {
   constexpr int count = 100;
   std::vector<float> a(count);
   std::vector<float> b(count, 1);
-  std::iota(a.begin(), a.end(), 0.0F);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    a[i] = static_cast<float>(i);
+  }
   const auto bytes = count * sizeof(float);
   const CUdeviceptr da = memory(bytes);
   const CUdeviceptr db = memory(bytes);
@@ -113,52 +128,144 @@ TEST_F(StandIn, TellsAKernelsLayout) {
 }
 
 TEST_F(StandIn, KeepsTheOrderOfAStreamAndOfEvents) {
-  const CUstream first = stream();
-  const CUstream second = stream();
+  CUstream first = stream();
+  CUstream second = stream();
   const CUdeviceptr cell = memory(4);
   CUevent event = nullptr;
+  Gate gate;
   ASSERT_EQ(cuEventCreate(&event, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuMemsetD32Async(cell, 1, 1, first), CUDA_SUCCESS);
-  ASSERT_EQ(launch(kernel("spin"), first, 20'000LL, memory(4)), CUDA_SUCCESS);
+  gate.close(first);
   ASSERT_EQ(launch(kernel("scale_and_add"), first, cell, 10, 2, 1), CUDA_SUCCESS);
   ASSERT_EQ(cuEventRecord(event, first), CUDA_SUCCESS);
   EXPECT_EQ(cuEventQuery(event), CUDA_ERROR_NOT_READY);
+  EXPECT_EQ(cuStreamQuery(first), CUDA_ERROR_NOT_READY);
   ASSERT_EQ(cuStreamWaitEvent(second, event, 0), CUDA_SUCCESS);
   ASSERT_EQ(launch(kernel("scale_and_add"), second, cell, 10, 3, 1), CUDA_SUCCESS);
+  gate.open();
   ASSERT_EQ(cuStreamSynchronize(second), CUDA_SUCCESS);
   EXPECT_EQ(value_at<int>(cell), 123);
   EXPECT_EQ(cuEventQuery(event), CUDA_SUCCESS);
 }
 
 TEST_F(StandIn, TheLegacyStreamWaitsForBlockingOnesAndTheyForIt) {
-  const CUstream blocking = stream(CU_STREAM_DEFAULT);
+  CUstream blocking = stream(CU_STREAM_DEFAULT);
   const CUdeviceptr cell = memory(4);
+  Gate gate;
   ASSERT_EQ(cuMemsetD32(cell, 1, 1), CUDA_SUCCESS);
-  ASSERT_EQ(launch(kernel("spin"), blocking, 10'000LL, memory(4)), CUDA_SUCCESS);
+  gate.close(blocking);
   ASSERT_EQ(launch(kernel("scale_and_add"), blocking, cell, 10, 2, 1), CUDA_SUCCESS);
   ASSERT_EQ(launch(kernel("scale_and_add"), CU_STREAM_LEGACY, cell, 10, 3, 1), CUDA_SUCCESS);
   ASSERT_EQ(launch(kernel("scale_and_add"), blocking, cell, 10, 4, 1), CUDA_SUCCESS);
-  ASSERT_EQ(launch(kernel("scale_and_add"), CU_STREAM_PER_THREAD, cell, 1, 0, 1), CUDA_SUCCESS);
+  ASSERT_EQ(launch(kernel("scale_and_add"), CU_STREAM_LEGACY, cell, 10, 5, 1), CUDA_SUCCESS);
+  gate.open();
   ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
-  EXPECT_EQ(value_at<int>(cell), 1234);
+  EXPECT_EQ(value_at<int>(cell), 12345);
 }
 
 TEST_F(StandIn, OrdinaryMemoryIsReadAtOnceAndPinnedMemoryLater) {
-  const CUstream in = stream();
+  CUstream in = stream();
   const CUdeviceptr cells = memory(8);
   int ordinary = 1;
   void* pinned = nullptr;
+  Gate gate;
   ASSERT_EQ(cuMemHostAlloc(&pinned, 4, 0), CUDA_SUCCESS);
-  const auto set = [&](int value) { std::atomic_ref(*static_cast<int*>(pinned)).store(value); };
-  set(1);
-  ASSERT_EQ(launch(kernel("spin"), in, 50'000LL, memory(4)), CUDA_SUCCESS);
+  int& shared = *static_cast<int*>(pinned);
+  shared = 1;
+  gate.close(in);
   ASSERT_EQ(cuMemcpyHtoDAsync(cells, &ordinary, 4, in), CUDA_SUCCESS);
   ASSERT_EQ(cuMemcpyHtoDAsync(cells + 4, pinned, 4, in), CUDA_SUCCESS);
   ordinary = 2;
-  set(2);
+  shared = 2;
+  gate.open();
   ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
   EXPECT_EQ(value_at<int>(cells), 1);
   EXPECT_EQ(value_at<int>(cells + 4), 2);
+}
+
+TEST_F(StandIn, CapturesStreamsThatForkAndJoin) {
+  CUstream first = stream();
+  CUstream second = stream();
+  const CUdeviceptr cells = memory(8);
+  CUevent fork = nullptr;
+  CUevent join = nullptr;
+  ASSERT_EQ(cuEventCreate(&fork, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuEventCreate(&join, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD32(cells, 1, 2), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamBeginCapture(first, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  ASSERT_EQ(cuEventRecord(fork, first), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamWaitEvent(second, fork, 0), CUDA_SUCCESS);
+  ASSERT_EQ(launch(kernel("scale_and_add"), first, cells, 10, 1, 1), CUDA_SUCCESS);
+  ASSERT_EQ(launch(kernel("scale_and_add"), second, cells + 4, 10, 2, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuEventRecord(join, second), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamWaitEvent(first, join, 0), CUDA_SUCCESS);
+  ASSERT_EQ(launch(kernel("scale_and_add"), first, cells, 10, 3, 2), CUDA_SUCCESS);
+  CUgraph graph = nullptr;
+  ASSERT_EQ(cuStreamEndCapture(first, &graph), CUDA_SUCCESS);
+  EXPECT_EQ(value_at<int>(cells), 1);  // nothing has run
+  std::size_t nodes = 0;
+  ASSERT_EQ(cuGraphGetNodes(graph, nullptr, &nodes), CUDA_SUCCESS);
+  EXPECT_EQ(nodes, 3U);
+  CUgraphExec exec = nullptr;
+  ASSERT_EQ(cuGraphInstantiate(&exec, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(exec, first), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(first), CUDA_SUCCESS);
+  EXPECT_EQ(value_at<int>(cells), 113);
+  EXPECT_EQ(value_at<int>(cells + 4), 123);
+  ASSERT_EQ(cuStreamBeginCapture(first, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  EXPECT_EQ(cuStreamSynchronize(first), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(cuStreamEndCapture(first, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+  EXPECT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+}
+
+TEST_F(StandIn, MapsMemoryIntoReservedAddresses) {
+  CUmemAllocationProp properties{};
+  properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  properties.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0};
+  std::size_t unit = 0;
+  std::size_t before = 0;
+  std::size_t free = 0;
+  std::size_t total = 0;
+  ASSERT_EQ(cuMemGetInfo(&before, &total), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemGetAllocationGranularity(&unit, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM), CUDA_SUCCESS);
+  CUdeviceptr range = 0;
+  ASSERT_EQ(cuMemAddressReserve(&range, 2 * unit, 0, 0, 0), CUDA_SUCCESS);
+  std::array<CUmemGenericAllocationHandle, 2> pieces{};
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    ASSERT_EQ(cuMemCreate(&pieces.at(i), unit, &properties, 0), CUDA_SUCCESS);
+    ASSERT_EQ(cuMemMap(range + i * unit, unit, 0, pieces.at(i), 0), CUDA_SUCCESS);
+  }
+  EXPECT_EQ(cuMemsetD8(range, 1, 1), CUDA_ERROR_INVALID_VALUE);  // nobody may use it yet
+  const CUmemAccessDesc access{.location = properties.location, .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+  ASSERT_EQ(cuMemSetAccess(range, 2 * unit, &access, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD8(range, 5, 2 * unit), CUDA_SUCCESS);  // over both
+  EXPECT_EQ(value_at<char>(range + 2 * unit - 1), 5);
+  for (const auto piece : pieces) {
+    EXPECT_EQ(cuMemRelease(piece), CUDA_SUCCESS);
+  }
+  ASSERT_EQ(cuMemGetInfo(&free, &total), CUDA_SUCCESS);
+  EXPECT_EQ(free, before - 2 * unit);  // as long as it is mapped
+  EXPECT_EQ(cuMemAddressFree(range, 2 * unit), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuMemUnmap(range, 2 * unit), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemGetInfo(&free, &total), CUDA_SUCCESS);
+  EXPECT_EQ(free, before);
+  EXPECT_EQ(cuMemAddressFree(range, 2 * unit), CUDA_SUCCESS);
+}
+
+TEST_F(StandIn, MemoryOfAPoolGoesInItsStreamsOrder) {
+  CUstream in = stream();
+  CUdeviceptr cell = 0;
+  Gate gate;
+  ASSERT_EQ(cuMemAllocAsync(&cell, 4, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD32Async(cell, 1, 1, in), CUDA_SUCCESS);
+  gate.close(in);
+  ASSERT_EQ(launch(kernel("scale_and_add"), in, cell, 10, 2, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemFreeAsync(cell, in), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemsetD32Async(cell, 1, 1, in), CUDA_ERROR_INVALID_VALUE);  // freed, if not yet gone
+  EXPECT_EQ(cuMemFreeAsync(cell, in), CUDA_ERROR_INVALID_VALUE);
+  gate.open();
+  EXPECT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
 }
 
 TEST_F(StandIn, CallbacksRunElsewhereAndMustNotCall) {
@@ -191,7 +298,7 @@ TEST_F(StandIn, RefusesWrongPointersAndHandles) {
   ASSERT_EQ(cuMemFree(cell), CUDA_SUCCESS);
   EXPECT_EQ(cuMemFree(cell), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(cuMemcpyHtoD(cell, &host, 4), CUDA_ERROR_INVALID_VALUE);
-  const CUstream gone = stream();
+  CUstream gone = stream();
   ASSERT_EQ(cuStreamDestroy(gone), CUDA_SUCCESS);
   EXPECT_EQ(cuStreamSynchronize(gone), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(cuMemsetD8Async(memory(4), 1, 4, gone), CUDA_ERROR_INVALID_HANDLE);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors, devices, launches, modules, symbols.
+#include <cuda.h>
+
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
@@ -197,7 +200,7 @@ TEST_F(Cudart, copies_to_and_from_symbols_within_their_bounds) {
 
 TEST_F(Cudart, gives_the_program_the_address_of_a_managed_variable) {
   Program& with = program();
-  ASSERT_EQ(__cudaInitModule(with.handle), 1);
+  ASSERT_EQ(__cudaInitModule(with.managed_handle), 1);
   ASSERT_NE(with.counter, nullptr);
   *with.counter = 3;
   EXPECT_EQ(launch(&with.scale_and_add, nullptr, with.counter, 10, 1, 1), cudaSuccess);
@@ -219,6 +222,36 @@ TEST_F(Cudart, loads_and_forgets_a_module_of_its_own) {
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   __cudaUnregisterFatBinary(handle);
   expect_error(launch(&host, nullptr), cudaErrorInvalidDeviceFunction);
+}
+
+TEST_F(Cudart, loads_a_module_once_where_many_threads_use_it_first) {
+  static const char* const ptx =
+      ".version 8.0\n.target sm_90\n.address_size 64\n.global .align 4 .u32 here;\n"
+      ".visible .entry write_to(.param .u64 where, .param .u32 value) { ret; }\n";
+  constexpr int rounds = 20;
+  constexpr int thread_count = 8;
+  for (int round = 0; round < rounds; ++round) {
+    FatBinaryWrapper wrapper{.data = ptx};
+    std::array<char, 2> host{};
+    void** handle = __cudaRegisterFatBinary(&wrapper);
+    __cudaRegisterFunction(handle, &host[0], nullptr, "write_to", -1, nullptr, nullptr, nullptr, nullptr, nullptr);
+    __cudaRegisterVar(handle, &host[1], nullptr, "here", 0, 4, 0, 0);
+    std::array<void*, thread_count> places{};
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < thread_count; ++i) {
+      threads.emplace_back([&, i] {
+        auto* memory = device_memory<int>(1);
+        EXPECT_EQ(launch(&host[0], cudaStreamPerThread, memory, i), cudaSuccess);
+        EXPECT_EQ(cudaStreamSynchronize(cudaStreamPerThread), cudaSuccess);
+        EXPECT_EQ(fetch(memory, 1).front(), i);
+        EXPECT_EQ(cudaFree(memory), cudaSuccess);
+        EXPECT_EQ(cudaGetSymbolAddress(&places[static_cast<std::size_t>(i)], &host[1]), cudaSuccess);
+      });
+    }
+    threads.clear();
+    EXPECT_EQ(std::ranges::count(places, places.front()), thread_count) << "one module, one variable";
+    __cudaUnregisterFatBinary(handle);
+  }
 }
 
 TEST_F(Cudart, refuses_what_is_no_image_at_its_first_use) {
@@ -259,6 +292,9 @@ TEST_F(Cudart, finds_the_drivers_entry_points_by_name) {
   EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuNoSuchThing", &found, 13000, cudaEnableDefault, &status), cudaSuccess);
   EXPECT_EQ(status, cudaDriverEntryPointSymbolNotFound);
   EXPECT_EQ(found, nullptr);
+  found = &status;
+  EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuNoSuchThing", &found, 13000, cudaEnableDefault, nullptr), cudaSuccess);
+  EXPECT_EQ(found, nullptr);
 }
 
 TEST_F(Cudart, gives_every_thread_a_fresh_context_after_a_reset) {
@@ -282,6 +318,31 @@ TEST_F(Cudart, gives_every_thread_a_fresh_context_after_a_reset) {
   EXPECT_EQ(launch(&with.write_to, nullptr, memory, 2), cudaSuccess);
   EXPECT_EQ(fetch(memory, 1).front(), 2);
   EXPECT_EQ(cudaFree(memory), cudaSuccess);
+}
+
+TEST_F(Cudart, uses_a_context_that_the_program_made_current_and_leaves_it_alone) {
+  CUcontext own = nullptr;
+  CUcontext found = nullptr;
+  ASSERT_EQ(cudaFree(nullptr), cudaSuccess);
+  auto* in_primary = device_memory<int>(1);
+  ASSERT_EQ(cuCtxCreate(&own, nullptr, CU_CTX_SCHED_BLOCKING_SYNC, 0), CUDA_SUCCESS);
+  auto* in_own = device_memory<int>(1);
+  EXPECT_EQ(launch(&program().write_to, nullptr, in_own, 3), cudaSuccess);
+  EXPECT_EQ(fetch(in_own, 1).front(), 3);
+  unsigned flags = 0;
+  EXPECT_EQ(cudaGetDeviceFlags(&flags), cudaSuccess);
+  EXPECT_NE(flags & cudaDeviceScheduleBlockingSync, 0U);
+  EXPECT_EQ(cudaDeviceReset(), cudaSuccess);
+  EXPECT_EQ(cuCtxGetCurrent(&found), CUDA_SUCCESS);
+  EXPECT_EQ(found, own);
+  EXPECT_EQ(fetch(in_own, 1).front(), 3) << "a reset is for primary contexts";
+  EXPECT_EQ(cuCtxDestroy(own), CUDA_SUCCESS);
+  EXPECT_EQ(cudaFree(in_primary), cudaSuccess) << "which was not reset either";
+  EXPECT_EQ(cudaSetDeviceFlags(cudaDeviceScheduleSpin | cudaDeviceMapHost), cudaSuccess);
+  EXPECT_EQ(cudaGetDeviceFlags(&flags), cudaSuccess);
+  EXPECT_EQ(flags & cudaDeviceScheduleMask, unsigned{cudaDeviceScheduleSpin});
+  EXPECT_EQ(cudaSetDeviceFlags(cudaDeviceScheduleAuto), cudaSuccess);
+  expect_error(cudaSetDeviceFlags(0x1000), cudaErrorInvalidValue);
 }
 
 TEST_F(Cudart, keeps_a_device_fault_until_the_device_is_reset) {

@@ -51,6 +51,7 @@ struct FatBinaryWrapper {
 struct Program {
   Program();
   void** handle = nullptr;
+  void** managed_handle = nullptr;
 
   // Host addresses. What they hold is nobody's business.
   char scale_and_add = 0;
@@ -62,7 +63,7 @@ struct Program {
   char table = 0;   ///< int[8]
   char offset = 0;  ///< int
   char no_such_variable = 0;
-  int* counter = nullptr;  ///< __managed__ int
+  int* counter = nullptr;  ///< __managed__ int, in a fat binary of its own
 };
 
 Program& program();

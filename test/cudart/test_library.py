@@ -60,10 +60,50 @@ class Library(unittest.TestCase):
         self.assertNotRegex(dynamic, "RPATH|RUNPATH")
         self.assertRegex(dynamic, r"SONAME.*\[libcudart.so.13\]")
 
-    def python(self, driver, code):
+    def python(self, driver, code, **more):
         return subprocess.run([sys.executable, "-c", f"import ctypes\nrt = ctypes.CDLL({str(OURS)!r})\n{code}"],
-                              env={**os.environ, "LD_LIBRARY_PATH": str(driver)}, capture_output=True, text=True,
-                              timeout=50, check=True).stdout.split()
+                              env={**os.environ, "LD_LIBRARY_PATH": str(driver), **more}, capture_output=True,
+                              text=True, timeout=50, check=True).stdout.split()
+
+    def test_each_thread_has_a_device_of_its_own(self):
+        code = """
+import threading
+number = ctypes.c_int(7)
+first, second = ctypes.c_void_p(), ctypes.c_void_p()
+attributes = (ctypes.c_byte * 256)()
+def device():
+    assert rt.cudaGetDevice(ctypes.byref(number)) == 0
+    return number.value
+def owner(address):
+    assert rt.cudaPointerGetAttributes(attributes, address) == 0
+    return ctypes.cast(attributes, ctypes.POINTER(ctypes.c_int))[1]
+def elsewhere():
+    print(device(), rt.cudaSetDevice(0), rt.cudaMalloc(ctypes.byref(first), 64), owner(first))
+print(rt.cudaGetDeviceCount(ctypes.byref(number)), number.value)
+print(rt.cudaSetDevice(1), device(), rt.cudaMalloc(ctypes.byref(second), 64), owner(second))
+thread = threading.Thread(target=elsewhere)
+thread.start()
+thread.join()
+print(device(), rt.cudaSetDevice(2), device())
+print(rt.cudaMemcpyPeer(first, 0, second, 1, ctypes.c_size_t(64)), rt.cudaDeviceEnablePeerAccess(0, 0),
+      rt.cudaDeviceEnablePeerAccess(5, 0))
+print(rt.cudaDeviceReset(), rt.cudaFree(second), rt.cudaFree(first))
+"""
+        self.assertEqual(self.python(STANDIN, code, ISTHMUS_STANDIN_DEVICES="2"),
+                         "0 2  0 1 0 1  0 0 0 0  1 101 1  0 0 101  0 1 0".split())
+
+    def test_a_child_of_a_process_that_used_the_device_is_told_so(self):
+        code = """
+import os
+number = ctypes.c_int(7)
+print(rt.cudaGetDeviceCount(ctypes.byref(number)), flush=True)
+if os.fork() == 0:
+    print(rt.cudaFree(None), rt.cudaDeviceSynchronize(), rt.cudaGetLastError(), flush=True)
+    os._exit(0)
+os.wait()
+print(rt.cudaFree(None))
+"""
+        self.assertEqual(self.python(STANDIN, code), "0 3 3 3 0".split())
 
     def test_says_so_where_the_driver_has_no_entry_points(self):
         code = """

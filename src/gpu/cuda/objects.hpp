@@ -44,4 +44,17 @@ struct FunctionObject {
   std::uint32_t parameter_bytes = 0;
 };
 
+struct GraphObject {
+  CUgraph handle = nullptr;
+};
+
+struct NodeObject {
+  std::shared_ptr<GraphObject> graph;
+  CUgraphNode handle = nullptr;
+};
+
+struct ExecutableObject {
+  CUgraphExec handle = nullptr;
+};
+
 }  // namespace isthmus::cuda

@@ -30,10 +30,8 @@ extern "C" __global__ void across_files(int* to, int count) {
 
 extern "C" __global__ void write_to(int* where, int value) { *where = value; }
 
-namespace {
-
-// Pinned memory that the device writes into; ordinary memory that was registered; copies of rows; interior pointers.
-void mapped_and_registered() {
+// Pinned memory that the device writes into.
+int run_mapped() {
   int* mapped = nullptr;
   CHECK(cudaHostAlloc(&mapped, 4096, cudaHostAllocMapped));
   int* there = nullptr;
@@ -41,8 +39,13 @@ void mapped_and_registered() {
   write_to<<<1, 1>>>(there + 5, 77);
   CHECK(cudaDeviceSynchronize());
   EXPECT(mapped[5] == 77);
+  std::printf("mapped: %d\n", mapped[5]);
   CHECK(cudaFreeHost(mapped));
+  return 0;
+}
 
+// Ordinary memory that was registered, not at the border of a page; and interior pointers.
+int run_registered() {
   std::vector<int> ordinary(20000);
   for (std::size_t i = 0; i < ordinary.size(); ++i) {
     ordinary[i] = static_cast<int>(i);
@@ -61,9 +64,12 @@ void mapped_and_registered() {
   }
   EXPECT(fetch(device + 1234, 1)[0] == 1234);
   CHECK(cudaFree(device));
+  std::printf("registered: %zu bytes there and back\n", bytes);
+  return 0;
 }
 
-void rows() {
+// Rows with a pitch.
+int run_rows() {
   constexpr std::size_t width = 100;
   constexpr std::size_t height = 30;
   std::vector<unsigned char> host(width * height);
@@ -82,9 +88,12 @@ void rows() {
     EXPECT(back[i] == (i % width == width - 1 ? 9 : host[i]));
   }
   CHECK(cudaFree(pitched));
+  std::printf("rows: %zu of %zu bytes, %llx\n", height, width, checksum(back));
+  return 0;
 }
 
-void by_address_and_managed() {
+// Copies that find out by the address what is where.
+int run_by_address() {
   int* device = device_memory<int>(2);
   int value = 4711;
   CHECK(cudaMemcpy(device, &value, sizeof value, cudaMemcpyDefault));
@@ -97,6 +106,15 @@ void by_address_and_managed() {
   EXPECT(attributes.type == cudaMemoryTypeDevice);
   CHECK(cudaPointerGetAttributes(&attributes, &value));
   EXPECT(attributes.type == cudaMemoryTypeUnregistered);
+  std::size_t free = 0;
+  std::size_t total = 0;
+  CHECK(cudaMemGetInfo(&free, &total));
+  EXPECT(free > 0 && free <= total);
+  std::printf("by_address: %d\n", value);
+  return 0;
+}
+
+int run_managed() {
   int* managed = nullptr;
   CHECK(cudaMallocManaged(&managed, 4096));
   managed[0] = 1;
@@ -104,10 +122,12 @@ void by_address_and_managed() {
   CHECK(cudaDeviceSynchronize());
   EXPECT(managed[0] == 1 && managed[1] == 2);
   CHECK(cudaFree(managed));
+  std::printf("managed: host and device write to one page\n");
+  return 0;
 }
 
-// 5 MiB there and back, from ordinary memory: more than any frame.
-void much() {
+// 5 MiB of ordinary memory there and back: more than any frame.
+int run_ordinary() {
   std::vector<int> host(5 << 18);
   for (std::size_t i = 0; i < host.size(); ++i) {
     host[i] = static_cast<int>(i * 2654435761U);
@@ -116,20 +136,7 @@ void much() {
   CHECK(cudaMemcpy(device, host.data(), host.size() * sizeof(int), cudaMemcpyHostToDevice));
   EXPECT(fetch(device, host.size()) == host);
   CHECK(cudaFree(device));
-}
-
-}  // namespace
-
-int run_memory() {
-  mapped_and_registered();
-  rows();
-  by_address_and_managed();
-  much();
-  std::size_t free = 0;
-  std::size_t total = 0;
-  CHECK(cudaMemGetInfo(&free, &total));
-  EXPECT(free > 0 && free <= total);
-  std::printf("memory: mapped, registered, pitched, managed, ordinary: right\n");
+  std::printf("ordinary: %zu numbers there and back\n", host.size());
   return 0;
 }
 

@@ -62,6 +62,11 @@ int run_threads();
 int run_callbacks();
 int run_order();
 // memory.cu
-int run_memory();
+int run_mapped();
+int run_registered();
+int run_rows();
+int run_by_address();
+int run_managed();
+int run_ordinary();
 int run_symbols();
 int run_graphs();

@@ -13,13 +13,6 @@ extern "C" __global__ void scale_and_add(int* values, int factor, int term, int 
   }
 }
 
-extern "C" __global__ void spin(long long microseconds, int* done) {
-  const long long begin = clock64();
-  while (clock64() - begin < microseconds * 1000) {
-  }
-  *done += 1;
-}
-
 namespace {
 
 constexpr int cells = 256;
@@ -160,22 +153,74 @@ int run_callbacks() {
   return 0;
 }
 
-// What one thread has begun, before another begins something in the same stream, is before it: a baton goes round, and
-// each holder launches once, or records an event that the next waits for.
+namespace {
+
+int from_environment(const char* name, int otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::atoi(text) : otherwise;
+}
+
+// What the threads of `order` share. Whoever has the turn uses all of it.
+struct Baton {
+  int* device = nullptr;
+  cudaStream_t same = nullptr;            // blocking
+  std::vector<cudaStream_t> blocking;     // one for each thread
+  std::vector<cudaStream_t> independent;  // likewise
+  cudaStream_t handed_on = nullptr;       // made by one thread, used and destroyed by the next
+  cudaEvent_t passed = nullptr;
+};
+
+void in_one_stream(Baton& baton, int round, int) { step(baton.device, 3, round, baton.same); }
+
+// In turn, so that nothing but the legacy stream's own rule keeps the order.
+void in_the_legacy_stream(Baton& baton, int round, int thread) {
+  step(baton.device, 3, round, round % 2 == 0 ? cudaStreamLegacy : baton.blocking[thread]);
+}
+
+void by_events(Baton& baton, int round, int thread) {
+  CHECK(cudaStreamWaitEvent(baton.independent[thread], baton.passed));
+  step(baton.device, 3, round, baton.independent[thread]);
+  CHECK(cudaEventRecord(baton.passed, baton.independent[thread]));
+}
+
+void in_streams_handed_on(Baton& baton, int round, int) {
+  CHECK(cudaStreamWaitEvent(baton.handed_on, baton.passed));
+  step(baton.device, 3, round, baton.handed_on);
+  CHECK(cudaEventRecord(baton.passed, baton.handed_on));
+  CHECK(cudaStreamDestroy(baton.handed_on));
+  baton.handed_on = new_stream();
+}
+
+void in_memory_of_its_own(Baton& baton, int round, int) {
+  constexpr std::size_t bytes = cells * sizeof(int);
+  int* mine = device_memory<int>(cells);
+  CHECK(cudaMemcpyAsync(mine, baton.device, bytes, cudaMemcpyDeviceToDevice, baton.same));
+  step(mine, 3, round, baton.same);
+  CHECK(cudaMemcpyAsync(baton.device, mine, bytes, cudaMemcpyDeviceToDevice, baton.same));
+  CHECK(cudaFree(mine));
+}
+
+}  // namespace
+
+// What one thread has begun, before another begins something, is before it: a baton goes round, and whoever holds it
+// does one step, each kind of step for a part of the rounds.
 int run_order() {
-  constexpr int threads = 4;
-  const char* rounds_text = std::getenv("CUDA_PROGRAMS_ROUNDS");
-  const int rounds = rounds_text != nullptr ? std::atoi(rounds_text) : 400;
-  int* device = device_memory<int>(cells);
-  CHECK(cudaMemset(device, 0, cells * sizeof(int)));
-  cudaStream_t shared = new_stream();
-  cudaStream_t own[threads];
-  for (auto& stream : own) {
-    stream = new_stream();
+  const int threads = from_environment("CUDA_PROGRAMS_THREADS", 4);
+  const int rounds = from_environment("CUDA_PROGRAMS_ROUNDS", 400);
+  void (*const kinds[])(Baton&, int, int) = {in_one_stream, in_the_legacy_stream, by_events, in_streams_handed_on,
+                                             in_memory_of_its_own};
+  const int rounds_of_a_kind = (rounds + 4) / 5;
+  Baton baton;
+  baton.device = device_memory<int>(cells);
+  CHECK(cudaMemset(baton.device, 0, cells * sizeof(int)));
+  CHECK(cudaStreamCreate(&baton.same));
+  for (int t = 0; t < threads; ++t) {
+    baton.blocking.push_back(nullptr);
+    CHECK(cudaStreamCreate(&baton.blocking.back()));
+    baton.independent.push_back(new_stream());
   }
-  cudaEvent_t passed = new_event();
-  CHECK(cudaEventRecord(passed, shared));
-  CHECK(cudaDeviceSynchronize());
+  baton.handed_on = new_stream();
+  baton.passed = new_event();
   std::atomic<int> turn{0};
   std::vector<std::thread> all;
   for (int t = 0; t < threads; ++t) {
@@ -184,16 +229,10 @@ int run_order() {
         while (turn.load() != round) {
           std::this_thread::yield();
         }
-        if (round < rounds / 2) {
-          step(device, 3, round, shared);
-        } else {
-          if (round == rounds / 2) {
-            CHECK(cudaEventRecord(passed, shared));
-          }
-          CHECK(cudaStreamWaitEvent(own[t], passed));
-          step(device, 3, round, own[t]);
-          CHECK(cudaEventRecord(passed, own[t]));
+        if (round % rounds_of_a_kind == 0) {
+          CHECK(cudaDeviceSynchronize());  // kinds do not keep order with each other
         }
+        kinds[round / rounds_of_a_kind](baton, round, t);
         turn.store(round + 1);
       }
     });
@@ -206,7 +245,7 @@ int run_order() {
   for (int round = 0; round < rounds; ++round) {
     expected = expected * 3 + static_cast<unsigned>(round);
   }
-  EXPECT(fetch(device, cells)[cells - 1] == static_cast<int>(expected));
+  EXPECT(fetch(baton.device, cells)[cells - 1] == static_cast<int>(expected));
   std::printf("order: %d launches of %d threads in order\n", rounds, threads);
   return 0;
 }

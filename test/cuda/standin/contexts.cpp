@@ -283,6 +283,7 @@ CUresult cuDevicePrimaryCtxSetFlags(CUdevice device, unsigned flags) {
   return initialised(__func__, [&] {
     auto& primary = primary_of(device);
     check_context_flags(flags);
+    require((flags & CU_CTX_MAP_HOST) == 0, CUDA_ERROR_INVALID_VALUE, "CU_CTX_MAP_HOST: not for primary contexts");
     const std::scoped_lock lock(primary.mutex);
     primary.flags = flags;
     if (primary.context != nullptr) {

@@ -115,7 +115,7 @@ CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstr
 CUresult cuMemcpyPeer(CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context, size_t bytes) {
   return answer(__func__, [&] {
     require_contexts(to_context, from_context);
-    const CUresult code = copy_now(__func__, on_device(to, from, bytes));
+    const CUresult code = copy_now("cuMemcpyPeer", on_device(to, from, bytes));
     require(code == CUDA_SUCCESS, code);
   });
 }
@@ -124,7 +124,7 @@ CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_context, CUdeviceptr fro
                            CUstream stream) {
   return answer(__func__, [&] {
     require_contexts(to_context, from_context);
-    const CUresult code = copy_in(__func__, stream, on_device(to, from, bytes));
+    const CUresult code = copy_in("cuMemcpyPeerAsync", stream, on_device(to, from, bytes));
     require(code == CUDA_SUCCESS, code);
   });
 }

@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "test/cuda/standin/context.hpp"
+#include "test/cuda/standin/dawdle.hpp"
 #include "test/cuda/standin/failure.hpp"
+#include "test/cuda/standin/settings.hpp"
 
 namespace isthmus::standin {
 
@@ -39,6 +41,7 @@ void trace(const char* name, CUresult code, const char* why) noexcept;
 template <class Body>
 CUresult answer(const char* name, Body&& body) noexcept {
   try {
+    dawdle(settings().call_delay_us);
     std::forward<Body>(body)();
     trace(name, CUDA_SUCCESS, "");
     return CUDA_SUCCESS;

@@ -76,7 +76,7 @@ CUresult cuEventSynchronize(CUevent event) {
 CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {
   return in_context(__func__, [&](Context& /*context*/) {
     auto& to = out(milliseconds);
-    for (const CUevent event : {start, end}) {
+    for (CUevent event : {start, end}) {
       require((driver().events.get(event)->flags & CU_EVENT_DISABLE_TIMING) == 0, CUDA_ERROR_INVALID_HANDLE,
               "the event keeps no time");
     }

@@ -24,7 +24,7 @@ struct Operation {
   Work work;
   /// As they were given, for those who ask a node for them.
   std::variant<std::monostate, CUDA_MEMCPY3D, CUDA_MEMSET_NODE_PARAMS, CUDA_HOST_NODE_PARAMS, CUDA_KERNEL_NODE_PARAMS>
-      parameters{};
+      parameters{};  // NOLINT(readability-redundant-member-init): GCC warns of initializers that leave it out
 };
 
 struct GraphNode {

@@ -35,7 +35,7 @@ void add_node(CUgraphNode* result, CUgraph handle, const CUgraphNode* dependenci
 }
 
 Operation kernel_operation(const CUDA_KERNEL_NODE_PARAMS& given) {
-  const CUfunction function = given.func != nullptr ? given.func : std::bit_cast<CUfunction>(given.kern);
+  CUfunction function = given.func != nullptr ? given.func : std::bit_cast<CUfunction>(given.kern);
   Launch launch;
   launch.grid = {given.gridDimX, given.gridDimY, given.gridDimZ};
   launch.block = {given.blockDimX, given.blockDimY, given.blockDimZ};

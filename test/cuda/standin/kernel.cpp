@@ -28,7 +28,7 @@ const Body::Known* Body::find(const std::string& name) {
 }
 
 void Launch::check(const void* start, std::size_t bytes) const {
-  if (bytes > 0 && !driver().memory.device_may_use(address_of(start), bytes)) {
+  if (bytes > 0 && !driver().memory.device_may_use(address_of(start), bytes, true)) {
     throw KernelFault{CUDA_ERROR_ILLEGAL_ADDRESS};
   }
 }

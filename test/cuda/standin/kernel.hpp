@@ -128,7 +128,7 @@ class Body {
   template <class P>
   static P value(const Launch& launch, const std::byte* from) {
     std::remove_const_t<P> parameter;
-    std::memcpy(&parameter, from, sizeof parameter);
+    std::memcpy(static_cast<void*>(&parameter), from, sizeof parameter);
     if constexpr (std::is_pointer_v<P>) {
       if (parameter != nullptr) {
         launch.check(parameter, 1);

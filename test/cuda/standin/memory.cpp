@@ -20,7 +20,7 @@ using Kind = Block::Kind;
 // False where the pointer has no such attribute.
 bool pointer_attribute(void* to, CUpointer_attribute attribute, CUdeviceptr address) {
   const auto block = driver().memory.find(address);
-  const auto put = [to](auto value) { std::memcpy(to, &value, sizeof value); };
+  const auto put = [to](auto value) { *static_cast<decltype(value)*>(to) = value; };
   const bool on_device = block.has_value() && block->on_device();
   const bool managed = block.has_value() && block->kind == Kind::managed;
   switch (attribute) {

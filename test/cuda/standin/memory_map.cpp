@@ -275,11 +275,11 @@ std::optional<Block> MemoryMap::find(CUdeviceptr address) const {
 
 std::optional<Block> MemoryMap::find(const void* address) const { return find(address_of(address)); }
 
-bool MemoryMap::device_may_use(CUdeviceptr start, std::size_t size) const {
+bool MemoryMap::device_may_use(CUdeviceptr start, std::size_t size, bool running) const {
   const std::scoped_lock lock(mutex_);
   for (auto block = at(start); block != blocks_.end() && block->first <= start; ++block) {
     const std::size_t left = block->second.size - (start - block->first);
-    if (block->second.freed || !block->second.writable) {
+    if ((block->second.freed && !running) || !block->second.writable) {
       return false;
     }
     if (size <= left) {
@@ -300,7 +300,11 @@ bool MemoryMap::in_device_range(CUdeviceptr address) const {
     return true;
   }
   auto range = reserved_.upper_bound(address);
-  return range != reserved_.begin() && address - (--range)->first < range->second;
+  if (range == reserved_.begin()) {
+    return false;
+  }
+  --range;
+  return address - range->first < range->second;
 }
 
 std::size_t MemoryMap::used(CUdevice device) const {

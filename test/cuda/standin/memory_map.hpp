@@ -35,8 +35,9 @@ struct Block {
   CUdevice device = 0;
   unsigned flags = 0;
   unsigned long long id = 0;
-  bool freed = false;                    ///< by cuMemFreeAsync, which has not come to it yet
-  std::shared_ptr<Physical> physical{};  ///< of `mapped`
+  bool freed = false;  ///< by cuMemFreeAsync, which has not come to it yet
+  // GCC warns of initializers that leave it out.
+  std::shared_ptr<Physical> physical{};  ///< of `mapped`  NOLINT(readability-redundant-member-init)
   bool writable = true;                  ///< `mapped`: cuMemSetAccess allowed it
 
   [[nodiscard]] bool on_device() const noexcept { return kind != Kind::pinned && kind != Kind::registered; }
@@ -74,8 +75,9 @@ class MemoryMap {
   /// The block with this address inside.
   [[nodiscard]] std::optional<Block> find(CUdeviceptr address) const;
   [[nodiscard]] std::optional<Block> find(const void* address) const;
-  /// Whether the device may use all of [start, start + size): one block, or mapped ones in a row.
-  [[nodiscard]] bool device_may_use(CUdeviceptr start, std::size_t size) const;
+  /// Whether the device may use all of [start, start + size): one block, or mapped ones in a row. Memory that
+  /// cuMemFreeAsync is to free may be used only by what was begun before, so `running` must be true for it.
+  [[nodiscard]] bool device_may_use(CUdeviceptr start, std::size_t size, bool running = false) const;
   /// Whether the address lies where only the device has memory, in use or not.
   [[nodiscard]] bool in_device_range(CUdeviceptr address) const;
 

@@ -72,6 +72,7 @@ STANDIN_2(cuMemFreeAsync, _ptsz, CUdeviceptr, CUstream)
 STANDIN_3(cuMemAllocAsync, _ptsz, CUdeviceptr*, size_t, CUstream)
 STANDIN_4(cuMemAllocFromPoolAsync, _ptsz, CUdeviceptr*, size_t, CUmemoryPool, CUstream)
 
+// NOLINTNEXTLINE(readability-identifier-naming): the driver's name
 CUresult cuLaunchKernel_ptsz(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
                              unsigned int block_x, unsigned int block_y, unsigned int block_z,
                              unsigned int shared_bytes, CUstream stream, void** parameters, void** extra) {

@@ -27,6 +27,7 @@ Settings read() {
   found.devices = static_cast<int>(from_environment("ISTHMUS_STANDIN_DEVICES", 1, 8));
   found.memory = std::size_t{from_environment("ISTHMUS_STANDIN_MEMORY_MIB", 4096, 65536)} << 20U;
   found.delay_us = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_DELAY_US", 0, 1'000'000));
+  found.call_delay_us = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_CALL_DELAY_US", 0, 1'000'000));
   found.trace = from_environment("ISTHMUS_STANDIN_TRACE", 0, 1) != 0;
   return found;
 }

@@ -4,11 +4,11 @@
 #include <pthread.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): pthread_sigmask is POSIX, not C++
 
-#include <random>
 #include <thread>
 #include <utility>
 
 #include "test/cuda/standin/context.hpp"
+#include "test/cuda/standin/dawdle.hpp"
 #include "test/cuda/standin/settings.hpp"
 
 namespace isthmus::standin {
@@ -19,16 +19,6 @@ thread_local bool is_driver_thread = false;
 unsigned long long next_stream_id() {
   static std::atomic<unsigned long long> last{0};
   return ++last;
-}
-
-// Real devices take their time, and not always the same.
-void dawdle() {
-  const unsigned longest = settings().delay_us;
-  if (longest == 0) {
-    return;
-  }
-  thread_local std::minstd_rand random(static_cast<unsigned>(std::hash<std::thread::id>{}(std::this_thread::get_id())));
-  std::this_thread::sleep_for(std::chrono::microseconds(random() % (longest + 1)));
 }
 
 }  // namespace
@@ -89,7 +79,7 @@ void Stream::run() {
     for (const Done& earlier : task.after) {
       earlier->wait();
     }
-    dawdle();
+    dawdle(settings().delay_us);  // real devices take their time, and not always the same
     context.execute(task.work, task.always);
     task.work = nullptr;  // what it holds goes before those who wait see the end
     task.done->finish();
