@@ -76,7 +76,7 @@ cl_int CL_API_CALL enqueue_read_buffer(cl_command_queue queue, cl_mem buffer, cl
   if (!memory->host_may_read()) {
     return CL_INVALID_OPERATION;
   }
-  return enqueue.host_access(memory, offset, size, false, blocking != CL_FALSE, [memory = memory, offset, size, to] {
+  return enqueue.host_access(memory, offset, size, false, blocking != CL_FALSE, [memory, offset, size, to] {
     copy_bytes(static_cast<std::byte*>(to), memory->bytes + offset, size);
   });
 }
@@ -100,7 +100,7 @@ cl_int CL_API_CALL enqueue_write_buffer(cl_command_queue queue, cl_mem buffer, c
     enqueue.add(std::span(static_cast<const std::byte*>(from), size));
     return enqueue.post<EnqueueWrite>({.command = enqueue.command(), .memory = memory->id, .offset = offset});
   }
-  return enqueue.host_access(memory, offset, size, true, blocking != CL_FALSE, [memory = memory, offset, size, from] {
+  return enqueue.host_access(memory, offset, size, true, blocking != CL_FALSE, [memory, offset, size, from] {
     copy_bytes(memory->bytes + offset, static_cast<const std::byte*>(from), size);
   });
 }
