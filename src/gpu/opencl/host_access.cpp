@@ -62,7 +62,7 @@ Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, mar
     std::ignore = cl->clSetUserEventStatus(failed.handle.get(), status);
   };
   if (call.wants_reply()) {
-    const cl_event mapped = began->handle.get();
+    cl_event mapped = began->handle.get();
     const cl_int code = wait(std::span(&mapped, 1));
     if (code != CL_SUCCESS) {
       turns_.take(request.turn);
