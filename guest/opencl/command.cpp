@@ -90,13 +90,19 @@ cl_int Enqueue::host_access(const std::shared_ptr<Memory>& memory, std::uint64_t
                                     .size = size,
                                     .turn = connection_->new_id(),
                                     .writes = writes ? 1U : 0U};
-  sent();
+  if (copy_at_once(blocking, copy)) {
+    return CL_SUCCESS;
+  }
+  const std::uint64_t number = sent();
   if (blocking) {
     const auto turn = connection_->call<HostAccess>(request, trailing_);
     if (!turn) {
       return turn.error();
     }
     copy();
+    if ((queue_->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) == 0) {
+      queue_->complete(number);  // its turn came when everything before was complete
+    }
     const cl_int code = connection_->post<HostDone>({.turn = request.turn, .status = CL_COMPLETE});
     return code == CL_SUCCESS ? hand_out() : code;
   }

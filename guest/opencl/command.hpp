@@ -62,15 +62,25 @@ class Enqueue {
     return code == CL_SUCCESS ? hand_out() : code;
   }
 
+  /// Whether a copy that the application waits for can be made at once, and is: nothing that was sent to the queue is
+  /// unfinished, nobody wants to know of the command, and the device uses the slab in place.
+  template <class F>
+  [[nodiscard]] bool copy_at_once(bool blocking, const F& copy) {
+    return blocking && wanted_ == nullptr && command_.waits == 0 && (queue_->device->type & CL_DEVICE_TYPE_CPU) != 0 &&
+           queue_->run_if_idle(copy);
+  }
+
   /// A copy that this process makes at the queue's turn (HostAccess): before it returns, or, in a thread of the
   /// library's, before the event is complete. The memory lives as long as `copy`.
   [[nodiscard]] cl_int host_access(const std::shared_ptr<Memory>& memory, std::uint64_t offset, std::uint64_t size,
                                    bool writes, bool blocking, std::function<void()> copy);
 
-  void sent() noexcept {
+  /// The message is about to be sent. Returns the command's number in its queue.
+  std::uint64_t sent() {
     if (event_ != nullptr) {
       event_->sent = true;
     }
+    return queue_->count();
   }
   [[nodiscard]] cl_int hand_out();
 

@@ -66,6 +66,9 @@ cl_int check_new_image(const Context& context, cl_mem_flags flags, const cl_imag
   if (format == nullptr || pixel_size(format->image_channel_order, format->image_channel_data_type) == 0) {
     return CL_INVALID_IMAGE_FORMAT_DESCRIPTOR;
   }
+  if (description != nullptr && description->buffer != nullptr && description->image_type == CL_MEM_OBJECT_IMAGE2D) {
+    return CL_INVALID_OPERATION;  // what some devices can
+  }
   if (description == nullptr || description->num_mip_levels != 0 || description->num_samples != 0 ||
       (host == nullptr && (description->image_row_pitch != 0 || description->image_slice_pitch != 0)) ||
       (description->buffer != nullptr) != (description->image_type == CL_MEM_OBJECT_IMAGE1D_BUFFER)) {

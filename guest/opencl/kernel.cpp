@@ -52,11 +52,11 @@ Expected<std::shared_ptr<Kernel>> make_kernel(const std::shared_ptr<Program>& pr
 template <class T>
 cl_int find_value(std::size_t size, const void* value, std::shared_ptr<T>& found, bool& is_null) {
   typename T::Handle handle = nullptr;
-  if (size != sizeof handle) {
+  if (size != sizeof(typename T::Handle)) {
     return CL_INVALID_ARG_SIZE;
   }
   if (value != nullptr) {
-    std::memcpy(static_cast<void*>(&handle), value, sizeof handle);
+    std::memcpy(static_cast<void*>(&handle), value, size);
   }
   is_null = handle == nullptr;
   found = is_null ? nullptr : find<T>(handle);
@@ -153,7 +153,7 @@ cl_int set_argument(const Kernel& kernel, Kernel::Argument& argument, cl_uint in
   }
   if (size == sizeof(void*)) {
     void* handle = nullptr;
-    std::memcpy(static_cast<void*>(&handle), value, sizeof handle);
+    std::memcpy(static_cast<void*>(&handle), value, size);
     if (const auto memory = find<Memory>(static_cast<cl_mem>(handle)); memory != nullptr) {
       return set_memory(argument, size, value, memory->image ? ArgumentKind::image : ArgumentKind::memory);
     }

@@ -145,7 +145,7 @@ cl_int CL_API_CALL enqueue_unmap_mem_object(cl_command_queue queue, cl_mem handl
     return enqueue.post<EnqueueUnmap>({.command = enqueue.command(), .memory = memory->id, .offset = mapping.offset});
   }
   const bool writes = (mapping.flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)) != 0;
-  return enqueue.host_access(memory, mapping.offset, mapping.size, writes, false, [memory = memory, mapping, writes] {
+  return enqueue.host_access(memory, mapping.offset, mapping.size, writes, false, [memory, mapping, writes] {
     if (writes) {
       copy_box(memory->bytes, mapping.box, memory->application, mapping.box, mapping.region);
     }

@@ -67,9 +67,11 @@ cl_name_version name_and_version(std::string_view name, cl_version version) {
   return made;
 }
 
+// The host's, with our version: programs look for the driver's name and version in it.
 std::string version_text(cl_version version, const std::string& of_host) {
+  const std::size_t rest = of_host.find(' ', std::string_view("OpenCL ").size());
   return "OpenCL " + std::to_string(CL_VERSION_MAJOR(version)) + "." + std::to_string(CL_VERSION_MINOR(version)) +
-         " Isthmus (" + of_host + ")";
+         (rest == std::string::npos ? "" : of_host.substr(rest)) + " (Isthmus)";
 }
 
 // "OpenCL C X.Y " of the host's, or what a device of 1.2 has.

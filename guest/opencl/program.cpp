@@ -318,7 +318,8 @@ cl_int CL_API_CALL get_program_build_info(cl_program handle, cl_device_id device
     }
     case CL_PROGRAM_BUILD_STATUS:
     case CL_PROGRAM_BUILD_LOG:
-    case CL_PROGRAM_BINARY_TYPE: {
+    case CL_PROGRAM_BINARY_TYPE:
+    case CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE: {
       const auto answer = connection->query(Subject::build, parameter, program->id, device->number);
       return answer ? target.list(*answer) : answer.error();
     }

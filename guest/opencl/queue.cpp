@@ -128,8 +128,13 @@ cl_int CL_API_CALL finish(cl_command_queue handle) {
   if (queue == nullptr || connection == nullptr) {
     return CL_INVALID_COMMAND_QUEUE;
   }
+  const std::uint64_t before = queue->sent();
   const auto done = connection->call<Finish>({.queue = queue->id});
-  return done ? CL_SUCCESS : done.error();
+  if (!done) {
+    return done.error();
+  }
+  queue->complete(before);
+  return CL_SUCCESS;
 }
 
 }  // namespace entry

@@ -76,7 +76,7 @@ cl_int CL_API_CALL enqueue_read_buffer(cl_command_queue queue, cl_mem buffer, cl
   if (!memory->host_may_read()) {
     return CL_INVALID_OPERATION;
   }
-  return enqueue.host_access(memory, offset, size, false, blocking != CL_FALSE, [memory = memory, offset, size, to] {
+  return enqueue.host_access(memory, offset, size, false, blocking != CL_FALSE, [memory, offset, size, to] {
     copy_bytes(static_cast<std::byte*>(to), memory->bytes + offset, size);
   });
 }
@@ -96,13 +96,17 @@ cl_int CL_API_CALL enqueue_write_buffer(cl_command_queue queue, cl_mem buffer, c
   if (!memory->host_may_write()) {
     return CL_INVALID_OPERATION;
   }
+  const auto copy = [memory, offset, size, from] {
+    copy_bytes(memory->bytes + offset, static_cast<const std::byte*>(from), size);
+  };
+  if (enqueue.copy_at_once(blocking != CL_FALSE, copy)) {
+    return CL_SUCCESS;
+  }
   if (size <= short_write && (blocking == CL_FALSE || waits == 0)) {
     enqueue.add(std::span(static_cast<const std::byte*>(from), size));
     return enqueue.post<EnqueueWrite>({.command = enqueue.command(), .memory = memory->id, .offset = offset});
   }
-  return enqueue.host_access(memory, offset, size, true, blocking != CL_FALSE, [memory = memory, offset, size, from] {
-    copy_bytes(memory->bytes + offset, static_cast<const std::byte*>(from), size);
-  });
+  return enqueue.host_access(memory, offset, size, true, blocking != CL_FALSE, copy);
 }
 
 cl_int CL_API_CALL enqueue_read_buffer_rect(cl_command_queue queue, cl_mem buffer, cl_bool blocking,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -100,6 +101,37 @@ class Queue final : public Object {
   std::shared_ptr<Device> device;
   cl_command_queue_properties properties = 0;
   std::vector<cl_queue_properties> list;  ///< as it was given, with its end; empty without one
+
+  /// Counts a command that is about to be sent; returns its number.
+  std::uint64_t count() {
+    const std::scoped_lock lock(mutex_);
+    return ++sent_;
+  }
+  [[nodiscard]] std::uint64_t sent() {
+    const std::scoped_lock lock(mutex_);
+    return sent_;
+  }
+  /// Everything up to that number is complete.
+  void complete(std::uint64_t number) {
+    const std::scoped_lock lock(mutex_);
+    done_ = std::max(done_, number);
+  }
+  /// Runs `copy` between what was sent before, if all of that is known to be complete, and what comes after; says
+  /// whether it did.
+  template <class F>
+  [[nodiscard]] bool run_if_idle(const F& copy) {
+    const std::scoped_lock lock(mutex_);
+    if (sent_ != done_) {
+      return false;
+    }
+    copy();
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;  // guards what follows
+  std::uint64_t sent_ = 0;
+  std::uint64_t done_ = 0;
 };
 
 class Memory final : public Object {

@@ -25,8 +25,8 @@ class Newer : public OpenCl {
 };
 
 TEST_F(Newer, what_cannot_be_kept_is_not_promised) {
-  for (const cl_device_info parameter :
-       {CL_DEVICE_SVM_CAPABILITIES, CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES, CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES}) {
+  for (const cl_device_info parameter : std::array<cl_device_info, 3>{
+           CL_DEVICE_SVM_CAPABILITIES, CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES, CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES}) {
     cl_bitfield bits = 1;
     EXPECT_EQ(clGetDeviceInfo(device, parameter, sizeof bits, &bits, nullptr), CL_SUCCESS);
     EXPECT_EQ(bits, 0U) << parameter;

@@ -142,16 +142,6 @@ Answer<std::shared_ptr<MemoryObject>> LaneBackend::range(Id memory, std::uint64_
   return found && (*found)->image ? refuse(CL_INVALID_MEM_OBJECT) : found;
 }
 
-void LaneBackend::flush_queue_of(cl_event event) const {
-  const Driver& cl = *driver();
-  cl_command_queue queue = nullptr;
-  if (cl.clGetEventInfo(event, CL_EVENT_COMMAND_QUEUE, sizeof(cl_command_queue), static_cast<void*>(&queue), nullptr) ==
-          CL_SUCCESS &&
-      queue != nullptr) {
-    cl.clFlush(queue);
-  }
-}
-
 void add_opencl_service(marshal::Dispatcher& dispatcher) {
   const auto backend = std::make_shared<LaneBackend>();
   backend->add_discovery(dispatcher);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,7 +45,8 @@ struct Place {
   cl_event* made = nullptr;          ///< where the driver puts the command's event; null: nobody asked for one
 };
 
-/// One lane's OpenCL. The handlers are called by many threads; what waits is answered from `soon` or `slow`.
+/// One lane's OpenCL. The handlers are called by many threads, one for each that calls in the client; where that one
+/// waits for a command, so does its handler. Upcalls are sent from `soon`, and compilers run in `slow`.
 class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
  public:
   LaneBackend() = default;
@@ -90,8 +92,8 @@ class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
 
   /// Calls `function` with the event's status, later and in another thread, once it has reached `state` or failed.
   [[nodiscard]] cl_int when(cl_event event, cl_int state, std::move_only_function<void(cl_int)> function);
-  /// The drivers of these events shall begin.
-  void flush_queue_of(cl_event event) const;
+  /// Waits for all of them, in the calling thread: the twin of the one that waits in the client.
+  [[nodiscard]] cl_int wait(std::span<const cl_event> events) const;
 
   [[nodiscard]] Answer<Query::Reply> query(const Query::Request& request, marshal::Call& call) const;
   [[nodiscard]] cl_int ask(const Query::Request& request, std::size_t size, void* to, std::size_t* needed) const;

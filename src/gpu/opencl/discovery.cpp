@@ -16,7 +16,8 @@ namespace {
 // the client's own knowledge.
 constexpr std::array platform_questions{CL_PLATFORM_PROFILE, CL_PLATFORM_VERSION, CL_PLATFORM_NAME, CL_PLATFORM_VENDOR};
 constexpr std::array program_questions{CL_PROGRAM_NUM_KERNELS, CL_PROGRAM_KERNEL_NAMES, CL_PROGRAM_BINARY_SIZES};
-constexpr std::array build_questions{CL_PROGRAM_BUILD_STATUS, CL_PROGRAM_BUILD_LOG, CL_PROGRAM_BINARY_TYPE};
+constexpr std::array build_questions{CL_PROGRAM_BUILD_STATUS, CL_PROGRAM_BUILD_LOG, CL_PROGRAM_BINARY_TYPE,
+                                     CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE};
 constexpr std::array kernel_questions{CL_KERNEL_FUNCTION_NAME, CL_KERNEL_NUM_ARGS, CL_KERNEL_ATTRIBUTES};
 
 bool is_device_question(std::uint32_t parameter) {

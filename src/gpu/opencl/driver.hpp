@@ -19,7 +19,7 @@ namespace isthmus::opencl {
   X(clCreateProgramWithBinary) X(clReleaseProgram) X(clBuildProgram) X(clGetProgramInfo) X(clGetProgramBuildInfo) \
   X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clGetKernelInfo) X(clGetKernelArgInfo)                \
   X(clGetKernelWorkGroupInfo) X(clGetEventInfo) X(clRetainEvent) X(clReleaseEvent) X(clGetEventProfilingInfo)    \
-  X(clCreateUserEvent) X(clSetUserEventStatus) X(clSetEventCallback) X(clFlush) X(clEnqueueWriteBuffer)          \
+  X(clCreateUserEvent) X(clSetUserEventStatus) X(clSetEventCallback) X(clFlush) X(clFinish) X(clWaitForEvents) X(clEnqueueWriteBuffer)          \
   X(clEnqueueCopyBuffer) X(clEnqueueCopyBufferRect) X(clEnqueueFillBuffer) X(clEnqueueMapBuffer)                 \
   X(clEnqueueUnmapMemObject) X(clEnqueueNDRangeKernel) X(clEnqueueMarkerWithWaitList)                            \
   X(clEnqueueBarrierWithWaitList) X(clGetSupportedImageFormats) X(clCreateImage) X(clCreateSampler)              \

@@ -61,31 +61,27 @@ Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, mar
   const auto fail_turn = [cl = driver()](const EventObject& failed, cl_int status) {
     std::ignore = cl->clSetUserEventStatus(failed.handle.get(), status);
   };
-  std::shared_ptr<PendingCall> pending;
   if (call.wants_reply()) {
-    pending = std::make_shared<PendingCall>(call.defer());
+    cl_event mapped = began->handle.get();
+    const cl_int code = wait(std::span(&mapped, 1));
+    if (code != CL_SUCCESS) {
+      turns_.take(request.turn);
+      fail_turn(*turn, code);
+    }
+    return answer(code);
   }
   const cl_int code =
-      when(began->handle.get(), CL_COMPLETE,
-           [this, began, turn, pending, upcalls, fail_turn, id = request.turn](cl_int status) {
-             if (status < 0) {
-               turns_.take(id);
-               fail_turn(*turn, status);
-             }
-             if (pending != nullptr) {
-               std::ignore = pending->reply(status < 0 ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST : CL_SUCCESS);
-             } else {
-               tell<HostTurn>(upcalls, {.turn = id, .status = status});
-             }
-           });
+      when(began->handle.get(), CL_COMPLETE, [this, began, turn, upcalls, fail_turn, id = request.turn](cl_int status) {
+        if (status < 0) {
+          turns_.take(id);
+          fail_turn(*turn, status);
+        }
+        tell<HostTurn>(upcalls, {.turn = id, .status = status});
+      });
   if (code != CL_SUCCESS) {
     turns_.take(request.turn);
     fail_turn(*turn, code);
-    if (pending != nullptr) {
-      std::ignore = pending->reply(code);
-    } else {
-      soon_.push([upcalls, id = request.turn, code] { tell<HostTurn>(upcalls, {.turn = id, .status = code}); });
-    }
+    soon_.push([upcalls, id = request.turn, code] { tell<HostTurn>(upcalls, {.turn = id, .status = code}); });
   }
   return Nothing{};
 }
