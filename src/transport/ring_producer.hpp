@@ -216,11 +216,11 @@ class RingProducer {
 
   // Lines that the consumer is not looking at yet are fetched for writing ahead of time: only within a batch, which it
   // does not look at. Else it follows close behind, and a line that is taken from it early has to be taken back.
-  static void prefetch_for_writing(const abi::Slot& line) noexcept {
+  static void prefetch_for_writing(const abi::Slot& target) noexcept {
 #if defined(__x86_64__)
-    asm volatile("prefetchw %0" : : "m"(line));
+    asm volatile("prefetchw %0" : : "m"(target));
 #else
-    __builtin_prefetch(&line, 1);
+    __builtin_prefetch(&target, 1);
 #endif
   }
 
