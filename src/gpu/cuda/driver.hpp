@@ -29,7 +29,10 @@ namespace isthmus::cuda {
   X(cuOccupancyAvailableDynamicSMemPerBlock) X(cuStreamCreateWithPriority) X(cuStreamDestroy)                      \
   X(cuStreamSynchronize) X(cuStreamQuery) X(cuStreamWaitEvent) X(cuStreamGetId) X(cuStreamAddCallback)             \
   X(cuLaunchHostFunc) X(cuEventCreate) X(cuEventDestroy) X(cuEventRecordWithFlags) X(cuEventSynchronize)           \
-  X(cuEventQuery) X(cuEventElapsedTime)
+  X(cuEventQuery) X(cuEventElapsedTime)                                                                            \
+  X(cuArray3DCreate) X(cuArrayDestroy) X(cuArray3DGetDescriptor) X(cuMipmappedArrayCreate)                         \
+  X(cuMipmappedArrayDestroy) X(cuMipmappedArrayGetLevel) X(cuTexObjectCreate) X(cuTexObjectDestroy)                \
+  X(cuSurfObjectCreate) X(cuSurfObjectDestroy)
 // clang-format on
 
 /// The host's driver, found at run time. A function that it has not answers CUDA_ERROR_NOT_SUPPORTED. Never unloaded.
