@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/cuda/connection.hpp"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
 #include <tuple>
 #include <utility>
+
+#include "guest/cuda/device_poll.hpp"
+#include "src/transport/spin.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -54,6 +58,31 @@ bool is_for_good(CUresult code) noexcept {
 ContextStack& ContextStack::mine() noexcept { return the_stack; }
 
 bool in_host_function() noexcept { return runs_host_function; }
+
+Expected<std::int32_t> Connection::await(Channel& channel, const Message& message) {
+  constexpr int polls_per_clock = 64;
+  const auto id = channel.submit(message);
+  if (!id) {
+    return std::unexpected(lost(id.error()));
+  }
+  if (const DevicePoll place; place.allowed()) {
+    const auto until = std::chrono::steady_clock::now() + DevicePoll::longest;
+    do {
+      for (int i = 0; i < polls_per_clock; ++i) {
+        const auto reply = channel.poll(*id);
+        if (!reply) {
+          return std::unexpected(lost(reply.error()));
+        }
+        if (*reply) {
+          return (*reply)->status;
+        }
+        spin_pause();
+      }
+    } while (std::chrono::steady_clock::now() < until);
+  }
+  const auto reply = channel.wait(*id);
+  return reply ? Expected<std::int32_t>(reply->status) : std::unexpected(lost(reply.error()));
+}
 
 Connection::Connection(Lane lane)
     : lane_(std::move(lane)),

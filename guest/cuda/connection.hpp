@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <unordered_map>
 
 #include "guest/cuda/context_stack.hpp"
@@ -56,6 +57,12 @@ class Connection {
     auto channel = lane_.channel();
     if (!channel) {
       return std::unexpected(lost(channel.error()));
+    }
+    if constexpr (waits_for_device<M>) {
+      const auto status = await(
+          **channel, {.api = M::api, .opcode = M::opcode, .fixed = marshal::bytes_of(request), .trailing = trailing});
+      return status && *status == 0 ? Expected<marshal::Outcome<M>>()
+                                    : std::unexpected(status ? code_of(*status) : status.error());
     }
     auto outcome = api_->on(**channel).template call<M>(request, trailing, reply_trailing);
     if (!outcome) {
@@ -130,6 +137,13 @@ class Connection {
  private:
   explicit Connection(Lane lane);
   [[nodiscard]] Result<void> start();
+  // The messages that are answered when the device is done, without anything but a status.
+  template <class M>
+  static constexpr bool waits_for_device =
+      std::is_same_v<M, SyncContext> || std::is_same_v<M, SyncStream> || std::is_same_v<M, SyncEvent> ||
+      std::is_same_v<M, CopySlab> || std::is_same_v<M, CopyBox>;
+  // Sends, and polls for the status before it sleeps (DevicePoll).
+  [[nodiscard]] Expected<std::int32_t> await(Channel& channel, const Message& message);
   void run_function(std::uint64_t token, CUresult status);
 
   Lane lane_;

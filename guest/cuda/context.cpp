@@ -5,11 +5,18 @@
 #include <algorithm>
 #include <tuple>
 
+#include "guest/cuda/device_poll.hpp"
 #include "guest/cuda/frontend.hpp"
 
 using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the names below are C's
 
 namespace {
+
+void forbid_polling(unsigned flags) noexcept {
+  if ((flags & CU_CTX_SCHED_MASK) == CU_CTX_SCHED_BLOCKING_SYNC) {
+    DevicePoll::forbid();
+  }
+}
 
 Id id_of(CUcontext context) { return reinterpret_cast<std::uintptr_t>(context); }
 
@@ -129,6 +136,7 @@ CUresult CUDAAPI cuDevicePrimaryCtxSetFlags(CUdevice number, unsigned int flags)
         {.question = {.subject = Subject::primary_flags, .detail = {index, 0, 0}}, .value = flags});
     if (code == CUDA_SUCCESS) {
       device.flags = flags;
+      forbid_polling(flags);
     }
     return code;
   });
@@ -162,6 +170,7 @@ CUresult CUDAAPI cuCtxCreate(CUcontext* context, CUctxCreateParams* parameters, 
       cuda.contexts.cancel(*id);
       return made.error();
     }
+    forbid_polling(flags);
     cuda.contexts.publish(*id, {.device = index, .primary = false, .info = made->reply});
     *context = handle_of<CUcontext>(*id);
     return ContextStack::mine().push(*id) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;

@@ -15,9 +15,13 @@ namespace {
 // Up to here ordinary memory travels in the message. Native copies of up to 64 KiB into the device do not wait for it,
 // either (CUDA driver interface, "API synchronization behavior").
 constexpr std::size_t most_inline = 16 * 1024;
-// A staged copy goes through frames of this size: long enough to hide the round trip of each, short enough to overlap.
-constexpr std::size_t staging_chunk = std::size_t{1} << 20;
-constexpr std::size_t staging_chunks = 4;
+// A staged copy goes through a frame of up to this size, in chunks: of a quarter, so that copying and DMA overlap, but
+// no longer than it takes to hide each one's round trip (a twin needs about 10 us for a chunk besides its DMA, which on
+// an H100 takes 20 us for each MiB). Large copies have twice as many, as a buffer is free again only when a thread of
+// the program has seen that it was copied.
+constexpr std::size_t most_staging = std::size_t{16} << 20;
+constexpr std::size_t most_of_a_chunk = std::size_t{2} << 20;
+constexpr std::size_t least_chunks = 4;
 constexpr std::size_t least_staging = std::size_t{64} << 10;
 // The most that is staged at a time for a box in ordinary memory.
 constexpr std::size_t box_staging = std::size_t{16} << 20;
@@ -148,11 +152,11 @@ CUresult stage(const Here& here, const Place& place, CUdeviceptr device, std::si
   if (!channel) {
     return here.lane().lost(channel.error());
   }
-  auto frame = staging_frame(here.lane(), std::min(bytes, staging_chunk * staging_chunks));
+  auto frame = staging_frame(here.lane(), std::min(bytes, most_staging));
   if (!frame) {
     return frame.error().code == Errc::exhausted ? CUDA_ERROR_OUT_OF_MEMORY : here.lane().lost(frame.error());
   }
-  const std::size_t chunk = std::min(staging_chunk, std::max(least_staging, frame->size() / staging_chunks));
+  const std::size_t chunk = std::min(most_of_a_chunk, std::max(least_staging, frame->size() / least_chunks));
   const auto buffers = CopyBuffer::split(*frame, chunk);
   StagedCopy peer(here.lane(), **channel, place, device, to_slab);
   const Result<void> done = run(BulkCopy(), buffers, peer);
@@ -216,7 +220,8 @@ CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, con
         {.place = place, .device = to, .slab = **slab, .wait = when == When::at_once ? 1U : 0U});
   }
   if (bytes <= most_inline) {
-    return here.lane().send<CopyIn>(known == Knowledge::inside, {.place = place, .to = to},
+    const bool refusable = here.cuda.captures.load(std::memory_order_relaxed) != 0;
+    return here.lane().send<CopyIn>(known == Knowledge::inside && !refusable, {.place = place, .to = to},
                                     std::span(static_cast<const std::byte*>(from), bytes));
   }
   return stage(here, place, to, bytes, false, [&](const BulkCopy& bulk, const auto& buffers, StagedCopy& peer) {
@@ -458,6 +463,31 @@ CUresult staged_box(const Here& here, const Place& place, const GivenSide& host,
 }
 
 }  // namespace
+
+Expected<CopyBox::Request> direct_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box) {
+  const Extent extent{.width = box.WidthInBytes, .height = box.Height, .depth = box.Depth};
+  GivenSide from = source_side(box);
+  GivenSide to = target_side(box);
+  for (GivenSide* const side : {&from, &to}) {
+    if (const CUresult code = complete(here.cuda, *side, extent); code != CUDA_SUCCESS) {
+      return std::unexpected(code);
+    }
+  }
+  const auto direct_from = direct_side(here.cuda, from, extent);
+  const auto direct_to = direct_side(here.cuda, to, extent);
+  if (!direct_from || !direct_to) {
+    return std::unexpected(direct_from ? direct_to.error() : direct_from.error());
+  }
+  if (!*direct_from || !*direct_to) {
+    return std::unexpected(CUDA_ERROR_NOT_SUPPORTED);
+  }
+  return CopyBox::Request{.place = place,
+                          .from = **direct_from,
+                          .to = **direct_to,
+                          .width = extent.width,
+                          .height = extent.height,
+                          .depth = extent.depth};
+}
 
 CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box, When when) {
   if (box.srcMemoryType == CU_MEMORYTYPE_ARRAY || box.dstMemoryType == CU_MEMORYTYPE_ARRAY) {

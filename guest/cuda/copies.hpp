@@ -25,6 +25,9 @@ enum class When : std::uint8_t { at_once, later };
                                 std::size_t bytes, When when);
 /// In two or three dimensions, also with arrays.
 [[nodiscard]] CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box, When when);
+/// The message of a box whose host side, if it has one, is pinned. Errors: CUDA_ERROR_NOT_SUPPORTED (ordinary memory,
+/// arrays), CUDA_ERROR_INVALID_VALUE.
+[[nodiscard]] Expected<CopyBox::Request> direct_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box);
 /// The same box, as the function for two dimensions takes it.
 [[nodiscard]] CUDA_MEMCPY3D box_of(const CUDA_MEMCPY2D& flat) noexcept;
 

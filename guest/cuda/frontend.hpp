@@ -69,6 +69,14 @@ struct FunctionRecord {
   }
 };
 
+struct GraphRecord {};
+
+struct NodeRecord {
+  Id graph = 0;
+};
+
+struct ExecutableRecord {};
+
 enum class MemoryKind : std::uint8_t {
   device,
   variable,    ///< of a module
@@ -162,6 +170,12 @@ class Frontend {
   std::mutex textures_mutex;                     ///< guards both
   TextureTable textures;
   TextureTable surfaces;
+  HandleTable<GraphRecord, 6> graphs;
+  HandleTable<NodeRecord, 7> nodes;
+  HandleTable<ExecutableRecord, 8> executables;
+  /// Captures that were begun and have not ended. While there are some, what a capture cannot take is a call, so that
+  /// it is refused at once.
+  std::atomic<std::uint32_t> captures{0};
 
   Memory memory;
   std::atomic<std::uint64_t> last_buffer{0};

@@ -24,6 +24,28 @@ bool is_harmless(CUlaunchAttributeID attribute) noexcept {
   }
 }
 
+// The parameters as they were packed by the program (CU_LAUNCH_PARAM_BUFFER_POINTER in cuda.h).
+Expected<std::span<const std::byte>> packed_parameters(void** extra, std::size_t needed) {
+  const std::byte* buffer = nullptr;
+  std::size_t size = 0;
+  constexpr int most_words = 16;
+  for (int i = 0; i < most_words && extra[i] != CU_LAUNCH_PARAM_END; i += 2) {
+    if (extra[i] == CU_LAUNCH_PARAM_BUFFER_POINTER) {
+      buffer = static_cast<const std::byte*>(extra[i + 1]);
+    } else if (extra[i] == CU_LAUNCH_PARAM_BUFFER_SIZE && extra[i + 1] != nullptr) {
+      std::memcpy(&size, extra[i + 1], sizeof size);
+    } else {
+      return std::unexpected(CUDA_ERROR_INVALID_VALUE);
+    }
+  }
+  if ((buffer == nullptr && needed != 0) || size < needed) {
+    return std::unexpected(CUDA_ERROR_INVALID_VALUE);
+  }
+  return std::span(buffer, needed);
+}
+
+}  // namespace
+
 CUresult check_shape(const Device& device, const FunctionRecord& function, const LaunchShape& shape) {
   const auto limit = [&](int first_attribute, std::size_t dimension) -> std::uint64_t {
     const auto found = device.attribute(static_cast<CUdevice_attribute>(first_attribute + static_cast<int>(dimension)));
@@ -52,27 +74,31 @@ CUresult check_shape(const Device& device, const FunctionRecord& function, const
   return CUDA_SUCCESS;
 }
 
-// The parameters as they were packed by the program (CU_LAUNCH_PARAM_BUFFER_POINTER in cuda.h).
-Expected<std::span<const std::byte>> packed_parameters(void** extra, std::size_t needed) {
-  const std::byte* buffer = nullptr;
-  std::size_t size = 0;
-  constexpr int most_words = 16;
-  for (int i = 0; i < most_words && extra[i] != CU_LAUNCH_PARAM_END; i += 2) {
-    if (extra[i] == CU_LAUNCH_PARAM_BUFFER_POINTER) {
-      buffer = static_cast<const std::byte*>(extra[i + 1]);
-    } else if (extra[i] == CU_LAUNCH_PARAM_BUFFER_SIZE && extra[i + 1] != nullptr) {
-      std::memcpy(&size, extra[i + 1], sizeof size);
-    } else {
-      return std::unexpected(CUDA_ERROR_INVALID_VALUE);
-    }
-  }
-  if ((buffer == nullptr && needed != 0) || size < needed) {
+Expected<std::span<std::byte>> pack_parameters(const FunctionRecord& function, void** parameters, void** extra,
+                                               std::span<std::byte> to) {
+  if (function.parameter_bytes > to.size() || (parameters != nullptr && extra != nullptr) ||
+      (parameters == nullptr && extra == nullptr && !function.parameters.empty())) {
     return std::unexpected(CUDA_ERROR_INVALID_VALUE);
   }
-  return std::span(buffer, needed);
+  const auto body = to.first(function.parameter_bytes);
+  if (extra != nullptr) {
+    const auto packed = packed_parameters(extra, body.size());
+    if (!packed) {
+      return std::unexpected(packed.error());
+    }
+    std::ranges::copy(*packed, body.begin());
+    return body;
+  }
+  std::ranges::fill(body, std::byte{0});  // gaps between parameters, too
+  for (std::size_t i = 0; parameters != nullptr && i < function.parameters.size(); ++i) {
+    const ParameterRow& row = function.parameters[i];
+    if (parameters[i] == nullptr) {
+      return std::unexpected(CUDA_ERROR_INVALID_VALUE);
+    }
+    std::memcpy(body.data() + row.offset, parameters[i], row.size);
+  }
+  return body;
 }
-
-}  // namespace
 
 CUresult launch(const Here& here, const Place& place, CUfunction handle, const LaunchShape& shape, void** parameters,
                 void** extra) {
@@ -83,8 +109,7 @@ CUresult launch(const Here& here, const Place& place, CUfunction handle, const L
   if (function->context != 0 && function->context != place.context) {
     return CUDA_ERROR_INVALID_CONTEXT;
   }
-  if (shape.attributes.size() > most_attributes || (parameters != nullptr && extra != nullptr) ||
-      (parameters == nullptr && extra == nullptr && !function->parameters.empty())) {
+  if (shape.attributes.size() > most_attributes) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (const CUresult code = check_shape(*here.cuda.devices.at(here.record.device), *function, shape);
@@ -101,7 +126,6 @@ CUresult launch(const Here& here, const Place& place, CUfunction handle, const L
     return CUDA_ERROR_INVALID_VALUE;
   }
   const auto body = std::span(room).first(body_bytes);
-  std::ranges::fill(body, std::byte{0});  // gaps between parameters, too
   for (std::size_t i = 0; i < shape.attributes.size(); ++i) {
     const CUlaunchAttribute& attribute = shape.attributes[i];
     can_be_posted = can_be_posted && is_harmless(attribute.id);
@@ -109,20 +133,9 @@ CUresult launch(const Here& here, const Place& place, CUfunction handle, const L
     std::memcpy(row.value.data(), &attribute.value, sizeof row.value);
     std::memcpy(body.data() + i * sizeof row, &row, sizeof row);
   }
-  if (parameters != nullptr) {
-    for (std::size_t i = 0; i < function->parameters.size(); ++i) {
-      const ParameterRow& row = function->parameters[i];
-      if (parameters[i] == nullptr) {
-        return CUDA_ERROR_INVALID_VALUE;
-      }
-      std::memcpy(body.data() + attribute_bytes + row.offset, parameters[i], row.size);
-    }
-  } else if (extra != nullptr) {
-    const auto packed = packed_parameters(extra, function->parameter_bytes);
-    if (!packed) {
-      return packed.error();
-    }
-    std::ranges::copy(*packed, body.subspan(attribute_bytes).begin());
+  const auto packed = pack_parameters(*function, parameters, extra, body.subspan(attribute_bytes));
+  if (!packed) {
+    return packed.error();
   }
   const Launch::Request request{.place = place,
                                 .function = reinterpret_cast<std::uintptr_t>(handle),

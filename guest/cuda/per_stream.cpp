@@ -8,6 +8,7 @@
 
 #include "guest/cuda/copies.hpp"
 #include "guest/cuda/functions.hpp"
+#include "guest/cuda/pools.hpp"
 #include "guest/cuda/proc_address.hpp"
 
 using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the names below are C's
@@ -66,7 +67,8 @@ CUresult launch_host(CUstream stream, std::function<void(CUresult)> function, bo
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     const std::uint64_t token = here.lane().expect_function(std::move(function));
     const CUresult code =
-        here.lane().post<LaunchHost>({.place = place, .token = token, .callback = callback ? 1U : 0U});
+        here.lane().send<LaunchHost>(here.cuda.captures.load(std::memory_order_relaxed) == 0,
+                                     {.place = place, .token = token, .callback = callback ? 1U : 0U});
     if (code != CUDA_SUCCESS) {
       here.lane().forget_function(token);
     }
@@ -239,6 +241,49 @@ CUresult CUDAAPI cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, st
   });
 }
 
+// ---- memory in the order of streams, from the device's own pool
+// ------------------------------------------------------
+
+CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, std::size_t bytes, CUstream stream) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    if (address == nullptr || bytes == 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const auto made = here.lane().call<AllocateInOrder>({.place = place, .size = bytes});
+    if (!made) {
+      return made.error();
+    }
+    here.cuda.memory.add(made->reply.address, bytes,
+                         {.kind = MemoryKind::device,
+                          .context = place.context,
+                          .device = here.record.device,
+                          .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1});
+    return give(address, made->reply.address);
+  });
+}
+
+CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, std::size_t bytes, CUmemoryPool pool, CUstream stream) {
+  return on(stream, [&](const Here& here, const Place&) -> CUresult {
+    const auto device = device_of_pool(here.cuda, pool);
+    if (!device) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    return *device == here.record.device ? cuMemAllocAsync(address, bytes, stream) : CUDA_ERROR_NOT_SUPPORTED;
+  });
+}
+
+CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const auto range = here.cuda.memory.find(address);
+    if (!range || range->base != address || range->value.kind != MemoryKind::device) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    // Forgotten first: another thread's allocation may get the address as soon as the driver has it back.
+    here.cuda.memory.remove(address);
+    return here.lane().post<FreeInOrder>({.place = place, .address = address});
+  });
+}
+
 // ---- launches ------------------------------------------------------------------------------------------------------
 
 CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
@@ -352,9 +397,70 @@ CUresult CUDAAPI cuStreamGetId(CUstream stream, unsigned long long* number) {
   });
 }
 
+// ---- capture and graphs ---------------------------------------------------------------------------------------------
+
 CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
-  // There is no way to begin a capture.
-  return on(stream, [&](const Here&, const Place&) { return give(status, CU_STREAM_CAPTURE_STATUS_NONE); });
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    if (here.cuda.captures.load(std::memory_order_relaxed) == 0) {
+      return give(status, CU_STREAM_CAPTURE_STATUS_NONE);
+    }
+    const auto asked = here.lane().call<Query>(
+        {.question = {.subject = Subject::capture_status, .context = place.context, .object = place.stream}});
+    return asked ? give(status, asked->reply.values[0]) : asked.error();
+  });
+}
+
+CUresult CUDAAPI cuStreamBeginCapture(CUstream stream, CUstreamCaptureMode mode) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    here.cuda.captures.fetch_add(1);
+    const CUresult code = here.lane().tell<BeginCapture>({.place = place, .mode = static_cast<std::uint32_t>(mode)});
+    if (code != CUDA_SUCCESS) {
+      here.cuda.captures.fetch_sub(1);
+    }
+    return code;
+  });
+}
+
+CUresult CUDAAPI cuStreamEndCapture(CUstream stream, CUgraph* graph) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    if (graph == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *graph = nullptr;
+    const auto id = here.cuda.graphs.reserve();
+    if (!id) {
+      return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    const CUresult code = here.lane().tell<EndCapture>({.place = place, .graph = *id});
+    const bool still_captured = code == CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD ||
+                                code == CUDA_ERROR_STREAM_CAPTURE_UNMATCHED || code == CUDA_ERROR_ILLEGAL_STATE;
+    // Never below none: a capture that was not begun here cannot be ended.
+    if (std::uint32_t open = here.cuda.captures.load(); !still_captured && open != 0) {
+      here.cuda.captures.compare_exchange_strong(open, open - 1);
+    }
+    if (code != CUDA_SUCCESS) {
+      here.cuda.graphs.cancel(*id);
+      return code;
+    }
+    here.cuda.graphs.publish(*id, {});
+    return give(graph, handle_of<CUgraph>(*id));
+  });
+}
+
+CUresult CUDAAPI cuGraphLaunch(CUgraphExec executable, CUstream stream) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    if (here.cuda.executables.find(executable) == nullptr) {
+      return CUDA_ERROR_INVALID_HANDLE;
+    }
+    return here.lane().post<LaunchGraph>({.place = place, .executable = reinterpret_cast<std::uintptr_t>(executable)});
+  });
+}
+
+CUresult CUDAAPI cuGraphUpload(CUgraphExec executable, CUstream stream) {
+  // The first launch does it.
+  return on(stream, [&](const Here& here, const Place&) {
+    return here.cuda.executables.find(executable) == nullptr ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS;
+  });
 }
 
 // ---- for cuGetProcAddress ------------------------------------------------------------------------------------------

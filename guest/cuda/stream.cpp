@@ -118,10 +118,18 @@ CUresult CUDAAPI cuEventElapsedTime(float* milliseconds, CUevent start, CUevent 
 }
 
 CUresult CUDAAPI cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
-  return entry([&](const Frontend&) -> CUresult {
+  return entry([&](Frontend& cuda) -> CUresult {
     constinit thread_local CUstreamCaptureMode mine = CU_STREAM_CAPTURE_MODE_GLOBAL;
     if (mode == nullptr || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL || *mode > CU_STREAM_CAPTURE_MODE_RELAXED) {
       return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (*mode != mine) {
+      // The thread's own in the worker has it, too.
+      if (const CUresult code = cuda.lane->tell<Configure>(
+              {.question = {.subject = Subject::capture_mode}, .value = static_cast<std::uint64_t>(*mode)});
+          code != CUDA_SUCCESS) {
+        return code;
+      }
     }
     std::swap(mine, *mode);
     return CUDA_SUCCESS;

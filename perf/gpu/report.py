@@ -1,5 +1,6 @@
 """What ./run gpu found out: programs that agree or not, samples of both sides, and the table against the targets."""
 
+import itertools
 import statistics
 from dataclasses import dataclass
 from typing import Callable
@@ -69,9 +70,21 @@ def number(value):
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
+def first_difference(native, ours):
+    for left, right in itertools.zip_longest(native.splitlines(), ours.splitlines(), fillvalue="(nothing)"):
+        if left != right:
+            return f"'{right[:100]}' instead of '{left[:100]}'"
+    return "white space"
+
+
+# How the verdict on a sample begins that says nothing of Isthmus.
+LEFT_OUT = ("links ", "not built", "left out", "its CMakeLists.txt", "native fails", "native runs differ")
+
+
 class Report:
     def __init__(self):
         self.programs = []
+        self.samples = []
         self.vm = []
         self.vm_error = None
         self.failures = []
@@ -90,11 +103,14 @@ class Report:
         elif ours.status != native.status:
             verdict = f"FAILS: {ours.reason}"
         elif ours.stdout != native.stdout:
-            verdict = "FAILS: its output differs"
+            verdict = f"FAILS: its output differs: {first_difference(native.stdout, ours.stdout)}"
         else:
             verdict = "same"
         self.programs.append({"program": program, "verdict": verdict,
                               "native": vars(native) if native else None, "isthmus": vars(ours) if ours else None})
+
+    def add_sample(self, name, verdict):
+        self.samples.append({"sample": name, "verdict": verdict})
 
     def add_vm(self, program, outcome):
         native = next((entry["native"] for entry in self.programs if entry["program"] == program), None)
@@ -119,8 +135,9 @@ class Report:
     # --- giving out ---
 
     def all_programs_agree(self):
-        return bool(self.programs) and all(entry["verdict"] == "same" for entry in self.programs + self.vm) \
-            and self.vm_error is None
+        ran = [entry["verdict"] for entry in self.programs + self.vm]
+        ran += [entry["verdict"] for entry in self.samples if not entry["verdict"].startswith(LEFT_OUT)]
+        return bool(ran) and all(verdict == "same" for verdict in ran) and self.vm_error is None
 
     def quartiles(self, row, side):
         """Of all samples of a side: lower quartile, median, upper quartile; None without any."""
@@ -173,6 +190,11 @@ class Report:
         for (row, side), values in sorted(self._cpu.items()):
             said.append(f"processor time of the client, {BY_NAME[row].what}, {side}: {statistics.median(values):.3f} s/GB")
         said += [f"program {entry['program']}: {entry['verdict']}" for entry in self.programs]
+        if self.samples:
+            said += [f"sample {entry['sample']}: {entry['verdict']}" for entry in self.samples]
+            ran = [entry for entry in self.samples if not entry["verdict"].startswith(LEFT_OUT)]
+            same = sum(entry["verdict"] == "same" for entry in ran)
+            said.append(f"samples: {same} of {len(ran)} the same; {len(self.samples) - len(ran)} left out")
         said += [f"in the VM, {entry['program']}: {entry['verdict']}" for entry in self.vm]
         if self.vm_error:
             said.append(f"in the VM: {self.vm_error}")
@@ -195,5 +217,6 @@ class Report:
                                   "cpu_seconds_per_gb": {side: self._cpu[row.name, side] for side in sides
                                                          if (row.name, side) in self._cpu},
                                   "samples_of_each_process": sides}
-        return {"devices": self.devices, "rows": rows, "programs": self.programs, "vm": self.vm,
+        return {"devices": self.devices, "rows": rows, "programs": self.programs,
+                "cuda_samples": self.samples, "vm": self.vm,
                 "vm_error": self.vm_error, "failures": self.failures}

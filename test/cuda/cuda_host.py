@@ -21,7 +21,19 @@ OUTPUT = {
     "vector_add": "vector_add: 50000 sums right, 42bc0ee2e5232e0\n",
     "matrix": "matrix: 96 x 96 product right, 9d8eff765a022cde\n",
     "parameters": "parameters: 1222\n",
-    "errors": "errors: as documented\n",
+    "errors": """copy to nothing: cudaErrorInvalidValue, then cudaErrorInvalidValue
+copy in no direction: cudaErrorInvalidMemcpyDirection, then cudaErrorInvalidMemcpyDirection
+a device that is not there: cudaErrorInvalidDevice, then cudaErrorInvalidDevice
+too much memory: cudaErrorMemoryAllocation, then cudaErrorMemoryAllocation
+a block too large: cudaErrorInvalidConfiguration, then cudaErrorInvalidConfiguration
+no blocks: cudaErrorInvalidConfiguration, then cudaErrorInvalidConfiguration
+too much shared memory: cudaErrorInvalidValue, then cudaErrorInvalidValue
+memory freed: cudaSuccess, then cudaSuccess
+memory freed again: cudaErrorInvalidValue, then cudaErrorInvalidValue
+host memory freed that is none: cudaErrorInvalidValue, then cudaErrorInvalidValue
+an event that is none: cudaErrorInvalidResourceHandle, then cudaErrorInvalidResourceHandle
+all is well: cudaSuccess, then cudaSuccess
+""",
     "streams": "streams: 4 streams right, d5abee2d955f3983\n",
     "threads": "threads: 6 of 6 right\n",
     "callbacks": "callbacks: 11 calls, last value 1023\n",
@@ -38,7 +50,6 @@ OUTPUT = {
 
 # Programs that the split driver refuses as yet: what they say, where they call what is not there.
 REFUSED = {
-    "graphs": r"cudaStreamBeginCapture\(.*\): operation not supported",
 }
 # The same for those that are refused in a VM alone.
 REFUSED_IN_VM = {

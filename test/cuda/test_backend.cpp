@@ -170,7 +170,7 @@ TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
   EXPECT_EQ(status<Launch>({.place = place(), .function = none}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<HostDone>({.token = none}), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(status<LaunchHost>({.place = place(), .token = 1}), CUDA_ERROR_INVALID_VALUE) << "it serves no upcalls";
-  for (std::uint32_t kind = 0; kind < 6; ++kind) {
+  for (std::uint32_t kind = 0; kind < 8; ++kind) {
     EXPECT_NE(status<Release>({.kind = static_cast<ObjectKind>(kind), .id = none}), CUDA_SUCCESS);
   }
   EXPECT_EQ(status<CreateStream>({.id = 40, .context = context}), CUDA_SUCCESS);
@@ -284,6 +284,37 @@ TEST_F(HostileCudaClient, asks_and_sets_what_is_not_there) {
       }
     }
   }
+}
+
+TEST_F(HostileCudaClient, builds_graphs_that_cannot_be) {
+  constexpr Id none = 77;
+  EXPECT_EQ(status<CreateGraph>({.id = 0}), CUDA_ERROR_INVALID_HANDLE);
+  ASSERT_EQ(status<CreateGraph>({.id = 50}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateGraph>({.id = 50}), CUDA_ERROR_INVALID_HANDLE);
+  AddNode::Request node{.graph = 50, .id = 60, .context = context};
+  EXPECT_EQ(status<AddNode>(node), CUDA_SUCCESS);
+  node.graph = none;
+  EXPECT_EQ(status<AddNode>(node), CUDA_ERROR_INVALID_HANDLE);
+  node = {.graph = 50, .id = 61, .context = none};
+  EXPECT_EQ(status<AddNode>(node), CUDA_ERROR_INVALID_CONTEXT);
+  node = {.graph = 50, .id = 61, .context = context, .dependencies = 1};
+  EXPECT_EQ(status<AddNode>(node), CUDA_ERROR_INVALID_VALUE) << "no name of it";
+  EXPECT_EQ(status<AddNode>(node, std::as_bytes(std::span(&none, 1))), CUDA_ERROR_INVALID_VALUE);
+  node.dependencies = UINT32_MAX;
+  EXPECT_EQ(status<AddNode>(node), CUDA_ERROR_INVALID_VALUE);
+  node.dependencies = 0;
+  const std::vector<std::byte> ones(512, std::byte{0xff});
+  for (std::uint32_t kind = 1; kind < 6; ++kind) {
+    node.kind = static_cast<NodeKind>(kind);
+    EXPECT_NE(status<AddNode>(node), CUDA_SUCCESS) << "without what it is to do";
+    EXPECT_NE(status<AddNode>(node, ones), CUDA_SUCCESS);
+  }
+  EXPECT_EQ(status<Instantiate>({.graph = none, .id = 70, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<LaunchGraph>({.place = place(), .executable = none}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_NE(status<EndCapture>({.place = place(), .graph = 51}), CUDA_SUCCESS);
+  EXPECT_NE(status<BeginCapture>({.place = place(), .mode = UINT32_MAX}), CUDA_SUCCESS);
+  EXPECT_EQ(status<Release>({.kind = ObjectKind::graph, .id = 50}), CUDA_SUCCESS);
+  EXPECT_EQ(status<Release>({.kind = ObjectKind::graph, .id = 50}), CUDA_ERROR_INVALID_HANDLE);
 }
 
 TEST_F(HostileCudaClient, sends_random_numbers) {

@@ -51,6 +51,9 @@ class Calls(Base):
     def test_arrays(self):
         self.passes("Arrays.*")
 
+    def test_graphs(self):
+        self.passes("Graphs.*", {"ISTHMUS_STANDIN_DELAY_US": "200"})
+
     def test_work(self):
         self.passes("Work.*", {"ISTHMUS_STANDIN_DELAY_US": "200"})
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "perf/gpu"))
 
 from report import Report  # noqa: E402
+from samples import first_odd_line, verdict_on  # noqa: E402
 
 MACHINE = {"gpu": "GPU", "driver": "1", "processor": "CPU", "processors": 2, "commit": "c", "date": "2026-01-01"}
 
@@ -49,7 +50,8 @@ class Samples(unittest.TestCase):
     def test_programs_must_do_the_same(self):
         for native, ours, verdict in ((outcome(), outcome(), "same"),
                                       (outcome(), outcome(1), "FAILS: reason"),
-                                      (outcome(), outcome(stdout="wrong\n"), "FAILS: its output differs"),
+                                      (outcome(), outcome(stdout="right\nmore\n"),
+                                       "FAILS: its output differs: 'more' instead of '(nothing)'"),
                                       (outcome(1), outcome(1), "native fails: reason"),
                                       (outcome(), None, "left out: no time left")):
             report = Report()
@@ -57,6 +59,27 @@ class Samples(unittest.TestCase):
             self.assertEqual(report.programs[0]["verdict"], verdict)
             self.assertEqual(report.all_programs_agree(), verdict == "same")
         self.assertFalse(Report().all_programs_agree())
+
+    def test_numbers_that_vary_natively_are_not_compared(self):
+        self.assertIsNone(first_odd_line("sum 7 in 1.5 x\n", "sum 7 in 1.6 x\n", "sum 7 in 9.9 x\n"))
+        self.assertIsNone(first_odd_line("took 1.5 ms\n", "took 1.5 ms\n", "took 2.5 ms\n"))
+        self.assertEqual(first_odd_line("sum 7 in 1.5 x\n", "sum 7 in 1.6 x\n", "sum 8 in 1.5 x\n"),
+                         "'sum 8 in 1.5 x' instead of 'sum 7 in 1.5 x'")
+        self.assertEqual(first_odd_line("right\n", "right\n", "wrong\n"), "'wrong' instead of 'right'")
+        self.assertEqual(first_odd_line("a\nb\n", "a\nb\n", "a\n"), "1 lines instead of 2")
+        self.assertTrue(verdict_on(outcome(), outcome(), outcome(1)).startswith("FAILS: "))
+        self.assertTrue(verdict_on(outcome(), outcome(1), outcome()).startswith("native runs differ: "))
+        self.assertEqual(verdict_on(outcome(-6), outcome(-6), outcome(-6)), "native fails: reason")
+        self.assertEqual(verdict_on(outcome(2), outcome(2), outcome(2)), "same")  # waived on both sides
+
+    def test_samples_that_are_left_out_count_for_nothing(self):
+        report = Report()
+        report.add_sample("one", "same")
+        report.add_sample("other", "links CUDA::cublas")
+        self.assertTrue(report.all_programs_agree())
+        self.assertIn("samples: 1 of 1 the same; 1 left out", self.lines(report))
+        report.add_sample("third", "DIFFERS: 'a' instead of 'b'")
+        self.assertFalse(report.all_programs_agree())
 
 
 if __name__ == "__main__":

@@ -74,6 +74,9 @@ class ThroughTheWorker(Cuda):
     def test_every_program_runs_through_the_worker(self):
         self.all_pass(OUTPUT, self.host())
 
+    def test_every_program_runs_where_waiting_threads_poll(self):
+        self.all_pass(OUTPUT, self.host(ISTHMUS_STANDIN_DELAY_US="300"), ISTHMUS_CUDA_POLLERS="2")
+
     def test_every_program_runs_in_step(self):
         self.all_pass(OUTPUT, self.host(), ISTHMUS_SYNC="1")
 

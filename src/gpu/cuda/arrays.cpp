@@ -154,6 +154,12 @@ Answer<Nothing> LaneBackend::handle(const CopyArray::Request& request, marshal::
   if (array == nullptr || array->array == nullptr) {
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }
+  if (request.wait != 0) {
+    if (const CUresult code = check_capture(place->stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+        code != CUDA_SUCCESS) {
+      return refuse(code);
+    }
+  }
   const bool is_target = request.direction != ArrayCopy::to_memory;
   // Bounds of arrays are the driver's to check.
   CUDA_MEMCPY3D copy{};

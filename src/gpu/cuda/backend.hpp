@@ -35,6 +35,9 @@ using Answer = std::expected<T, std::int32_t>;
   return code == CUDA_SUCCESS ? Answer<Nothing>(Nothing{}) : Answer<Nothing>(refuse(code));
 }
 
+/// Bytes from the first to the last that are set, or nothing where the numbers overflow or contradict each other.
+[[nodiscard]] std::optional<std::uint64_t> fill_bytes(const Fill::Request& fill) noexcept;
+
 /// One lane's CUDA: a handler for each message of CudaApi. Calls may wait for the device in their handlers, because the
 /// client's thread waits, too. What a post does must not wait for anything that the client has yet to do.
 class LaneBackend {
@@ -64,6 +67,8 @@ class LaneBackend {
   // memory.cpp
   Answer<Allocate::Reply> handle(const Allocate::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Free::Request& request, marshal::Call& call);
+  Answer<AllocateInOrder::Reply> handle(const AllocateInOrder::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const FreeInOrder::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const UseSlab::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Quiesce::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Fill::Request& request, marshal::Call& call);
@@ -71,7 +76,15 @@ class LaneBackend {
   Answer<Nothing> handle(const CopyOut::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopySlab::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopyDevice::Request& request, marshal::Call& call);
+  // boxes.cpp
   Answer<Nothing> handle(const CopyBox::Request& request, marshal::Call& call);
+  // graphs.cpp
+  Answer<Nothing> handle(const BeginCapture::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const EndCapture::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CreateGraph::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const AddNode::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const Instantiate::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const LaunchGraph::Request& request, marshal::Call& call);
   // modules.cpp
   Answer<LoadModule::Reply> handle(const LoadModule::Request& request, marshal::Call& call);
   Answer<FunctionInfo> handle(const FindFunction::Request& request, marshal::Call& call);
@@ -124,6 +137,26 @@ class LaneBackend {
   [[nodiscard]] CUresult in_arenas(std::span<std::byte> bytes, const Entered& place,
                                    const std::function<CUresult(std::span<std::byte>, std::uint64_t)>& copy);
 
+  /// Where the two sides of a box begin, once it is sure that they lie in their memory.
+  struct LocatedBox {
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+  };
+  [[nodiscard]] std::optional<LocatedBox> locate(const CopyBox::Request& box, marshal::Call& call, CUcontext context);
+  /// Whether each side lies in one arena of the slab, so that one copy can make it.
+  [[nodiscard]] bool is_one_copy(const CopyBox::Request& box, const LocatedBox& at) const;
+
+  /// A pointer to each parameter of a launch, for the driver; valid until the calling thread's next launch. Nothing
+  /// where the bytes are not as many as the function takes.
+  [[nodiscard]] static std::optional<std::span<void*>> parameters_of(const FunctionObject& function,
+                                                                     std::span<const std::byte> bytes);
+
+  /// CUDA_SUCCESS, or why work with data of its own cannot be put into a stream that is captured.
+  [[nodiscard]] CUresult check_capture(CUstream stream, CUresult refusal) const;
+  [[nodiscard]] CUresult add_node(const AddNode::Request& request, marshal::Call& call, CUgraph graph,
+                                  std::span<const CUgraphNode> dependencies, std::span<const std::byte> what,
+                                  CUgraphNode& made);
+
   /// Takes up a function or kernel; its layout goes to the reply.
   [[nodiscard]] Answer<FunctionInfo> keep_function(Id id, std::shared_ptr<FunctionObject> function, CUdevice device,
                                                    marshal::Call& call);
@@ -154,7 +187,11 @@ class LaneBackend {
   gpu::ObjectTable<ArrayObject> arrays_;
   gpu::ObjectTable<TextureObject> textures_;
   gpu::ObjectTable<TextureObject> surfaces_;
-  Ranges<CUcontext> memory_;  // device memory that was seen so far
+  gpu::ObjectTable<GraphObject> graphs_;
+  gpu::ObjectTable<NodeObject> nodes_;
+  gpu::ObjectTable<ExecutableObject> executables_;
+  std::atomic<std::uint32_t> captures_{0};  // that were begun and have not ended; a hint
+  Ranges<CUcontext> memory_;                // device memory that was seen so far
 };
 
 }  // namespace isthmus::cuda

@@ -29,7 +29,11 @@ namespace isthmus::cuda {
   X(cuOccupancyAvailableDynamicSMemPerBlock) X(cuStreamCreateWithPriority) X(cuStreamDestroy)                      \
   X(cuStreamSynchronize) X(cuStreamQuery) X(cuStreamWaitEvent) X(cuStreamGetId) X(cuStreamAddCallback)             \
   X(cuLaunchHostFunc) X(cuEventCreate) X(cuEventDestroy) X(cuEventRecordWithFlags) X(cuEventSynchronize)           \
-  X(cuEventQuery) X(cuEventElapsedTime)                                                                            \
+  X(cuEventQuery) X(cuEventElapsedTime) X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuStreamIsCapturing)          \
+  X(cuThreadExchangeStreamCaptureMode) X(cuGraphCreate) X(cuGraphDestroy) X(cuGraphGetNodes) X(cuGraphInstantiate) \
+  X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuGraphAddEmptyNode) X(cuGraphAddKernelNode) X(cuGraphAddMemcpyNode)     \
+  X(cuGraphAddMemsetNode) X(cuMemAllocAsync) X(cuMemFreeAsync) X(cuDeviceGetDefaultMemPool) X(cuMemPoolGetAttribute) \
+  X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) \
   X(cuArray3DCreate) X(cuArrayDestroy) X(cuArray3DGetDescriptor) X(cuMipmappedArrayCreate)                         \
   X(cuMipmappedArrayDestroy) X(cuMipmappedArrayGetLevel) X(cuTexObjectCreate) X(cuTexObjectDestroy)                \
   X(cuSurfObjectCreate) X(cuSurfObjectDestroy)

@@ -66,6 +66,9 @@ std::optional<std::uint64_t> elf_size(const std::byte* image, std::uint64_t limi
 }  // namespace
 
 std::optional<std::uint64_t> image_size(const std::byte* image, std::uint64_t limit) noexcept {
+  if (limit == 0) {
+    return std::nullopt;
+  }
   std::uint32_t magic = 0;
   if (limit >= sizeof magic && image[0] != std::byte{0}) {
     // Byte by byte: a text may end within its first four bytes.

@@ -113,6 +113,11 @@ enum class Subject : std::uint32_t {
   peer_attribute,      ///< parameter: CUdevice_P2PAttribute; detail: device, device
   peer_access,         ///< object: the other context; set to 1 or 0
   persisting_l2,       ///< only set: cuCtxResetPersistingL2Cache
+  capture_status,      ///< object: stream -> CUstreamCaptureStatus
+  capture_mode,        ///< CUstreamCaptureMode of the calling thread; only set
+  pool_attribute,      ///< parameter: CUmemPool_attribute; detail 0: the device whose pool it is
+  pool_trim,           ///< detail 0: device; only set: bytes to keep
+  graph_nodes,         ///< object: graph -> how many nodes it has
 };
 struct Question {
   Subject subject = Subject::memory_info;
@@ -428,7 +433,7 @@ struct ElapsedTime : Kind<34> {
   };
 };
 
-enum class ObjectKind : std::uint32_t { module, stream, event, function };
+enum class ObjectKind : std::uint32_t { module, stream, event, function, graph, executable };
 /// The client has let an object go.
 struct Release : Kind<35> {
   struct Request {
@@ -456,6 +461,81 @@ struct HostDone : Kind<37> {
   using Reply = Nothing;
 };
 
+// ---- graphs --------------------------------------------------------------------------------------------------------
+
+/// Work of the stream is recorded from now on, by the driver. Host functions, and copies whose data travel with their
+/// message, are refused there: CUDA_ERROR_NOT_SUPPORTED.
+struct BeginCapture : Kind<38> {
+  struct Request {
+    Place place;
+    std::uint32_t mode = 0;  ///< CUstreamCaptureMode
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+struct EndCapture : ReportingKind<39> {
+  struct Request {
+    Place place;
+    Id graph = 0;  ///< becomes its name
+  };
+  using Reply = Nothing;
+};
+struct CreateGraph : Kind<40> {
+  struct Request {
+    Id id = 0;
+  };
+  using Reply = Nothing;
+};
+enum class NodeKind : std::uint32_t { empty, kernel, copy, fill };
+/// Trailing bytes: `dependencies` names of nodes, then what the node is to do, as in the message that does it at once:
+/// a request of Launch (without attributes) with the parameters, of CopyBox, or of Fill. Their streams do not count.
+struct AddNode : Kind<41> {
+  struct Request {
+    Id graph = 0;
+    Id id = 0;
+    Id context = 0;
+    NodeKind kind = NodeKind::empty;
+    std::uint32_t dependencies = 0;
+  };
+  using Reply = Nothing;
+};
+struct Instantiate : Kind<42> {
+  struct Request {
+    Id graph = 0;
+    Id id = 0;
+    Id context = 0;
+    std::uint64_t flags = 0;
+  };
+  using Reply = Nothing;
+};
+struct LaunchGraph : Kind<43> {
+  struct Request {
+    Place place;
+    Id executable = 0;
+  };
+  using Reply = Nothing;
+};
+
+// ---- memory in the order of streams --------------------------------------------------------------------------------
+
+/// From the device's own pool.
+struct AllocateInOrder : Kind<44> {
+  struct Request {
+    Place place;
+    std::uint64_t size = 0;
+  };
+  struct Reply {
+    std::uint64_t address = 0;
+  };
+};
+struct FreeInOrder : Kind<45> {
+  struct Request {
+    Place place;
+    std::uint64_t address = 0;
+  };
+  using Reply = Nothing;
+};
+
 /// Upcall: run the function that LaunchHost named. Token 0: nothing, the host only wants to know whether the lane is
 /// there.
 struct RunHost : Kind<101> {
@@ -479,8 +559,9 @@ struct CudaApi {
                         SyncContext, Query, Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut,
                         CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
                         LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
-                        RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, HostDone, CreateArray,
-                        ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture>;
+                        RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, HostDone, BeginCapture,
+                        EndCapture, CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder,
+                        CreateArray, ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture>;
 };
 
 }  // namespace isthmus::cuda

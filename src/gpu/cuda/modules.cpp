@@ -279,6 +279,20 @@ Answer<Nothing> LaneBackend::handle(const LibraryModule::Request& request, marsh
   return modules_.add(request.id, std::move(object)) ? Answer<Nothing>(Nothing{}) : refuse(CUDA_ERROR_INVALID_HANDLE);
 }
 
+std::optional<std::span<void*>> LaneBackend::parameters_of(const FunctionObject& function,
+                                                           std::span<const std::byte> bytes) {
+  thread_local std::vector<void*> pointers;
+  if (bytes.size() != function.parameter_bytes) {
+    return std::nullopt;
+  }
+  pointers.clear();
+  for (const ParameterRow& row : function.parameters) {
+    // The driver only reads them.
+    pointers.push_back(const_cast<std::byte*>(bytes.data() + row.offset));  // NOLINT(*-const-cast)
+  }
+  return std::span(pointers);
+}
+
 Answer<Nothing> LaneBackend::handle(const Launch::Request& request, marshal::Call& call) {
   const auto place = enter(request.place);
   if (!place) {
@@ -310,15 +324,9 @@ Answer<Nothing> LaneBackend::handle(const Launch::Request& request, marshal::Cal
     attributes.at(count).value.cooperative = 1;
     ++count;
   }
-  const auto parameters = trailing.subspan(attribute_bytes);
-  if (parameters.size() != function->parameter_bytes) {
+  const auto parameters = parameters_of(*function, trailing.subspan(attribute_bytes));
+  if (!parameters) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
-  }
-  thread_local std::vector<void*> pointers;
-  pointers.clear();
-  for (const ParameterRow& row : function->parameters) {
-    // The driver only reads them.
-    pointers.push_back(const_cast<std::byte*>(parameters.data() + row.offset));  // NOLINT(*-const-cast)
   }
   CUlaunchConfig config{};
   config.gridDimX = request.grid[0];
@@ -333,7 +341,7 @@ Answer<Nothing> LaneBackend::handle(const Launch::Request& request, marshal::Cal
   config.numAttrs = count;
   // A kernel may stand where a function is wanted: cuLaunchKernel in cuda.h.
   CUfunction what = function->kernel != nullptr ? reinterpret_cast<CUfunction>(function->kernel) : function->function;
-  return answer(driver_->cuLaunchKernelEx(&config, what, pointers.data(), nullptr));
+  return answer(driver_->cuLaunchKernelEx(&config, what, parameters->data(), nullptr));
 }
 
 }  // namespace isthmus::cuda

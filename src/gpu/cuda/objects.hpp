@@ -44,6 +44,19 @@ struct FunctionObject {
   std::uint32_t parameter_bytes = 0;
 };
 
+struct GraphObject {
+  CUgraph handle = nullptr;
+};
+
+struct NodeObject {
+  std::shared_ptr<GraphObject> graph;
+  CUgraphNode handle = nullptr;
+};
+
+struct ExecutableObject {
+  CUgraphExec handle = nullptr;
+};
+
 /// An array, a mipmapped one, or a level of one.
 struct ArrayObject {
   std::shared_ptr<ContextObject> context;

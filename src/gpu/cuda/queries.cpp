@@ -11,12 +11,50 @@ CUfunction launchable(const FunctionObject& object) {
   return object.kernel != nullptr ? reinterpret_cast<CUfunction>(object.kernel) : object.function;
 }
 
+// Those whose values are numbers.
+bool is_pool_attribute(std::uint32_t attribute) noexcept { return attribute <= CU_MEMPOOL_ATTR_USED_MEM_HIGH; }
+
+// CUDA_SUCCESS, or the driver's code for a parameter that is none of the interface's: it is not even handed on.
+CUresult check_parameter(const Question& asked) noexcept {
+  switch (asked.subject) {
+    case Subject::limit:
+      return asked.parameter < CU_LIMIT_MAX ? CUDA_SUCCESS : CUDA_ERROR_UNSUPPORTED_LIMIT;
+    case Subject::function_attribute:
+    case Subject::kernel_attribute:
+      return asked.parameter < CU_FUNC_ATTRIBUTE_MAX ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    case Subject::peer_attribute:
+      return asked.parameter <= CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED ? CUDA_SUCCESS
+                                                                                    : CUDA_ERROR_INVALID_VALUE;
+    case Subject::pool_attribute:
+      return is_pool_attribute(asked.parameter) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    default:
+      return CUDA_SUCCESS;
+  }
+}
+
+// The same for a value to be set.
+CUresult check_value(const Question& asked, std::uint64_t value) noexcept {
+  switch (asked.subject) {
+    case Subject::cache_config:
+    case Subject::function_cache:
+    case Subject::kernel_cache:
+      return value <= CU_FUNC_CACHE_PREFER_EQUAL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    case Subject::capture_mode:
+      return value <= CU_STREAM_CAPTURE_MODE_RELAXED ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    default:
+      return check_parameter(asked);
+  }
+}
+
 }  // namespace
 
 Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal::Call& /*call*/) {
   const Question& asked = request.question;
   Query::Reply reply;
-  CUresult code = CUDA_SUCCESS;
+  CUresult code = check_parameter(asked);
+  if (code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
   if (asked.context != 0) {
     if (code = enter(asked.context); code != CUDA_SUCCESS) {
       return refuse(code);
@@ -88,6 +126,34 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
       first = found;
       break;
     }
+    case Subject::capture_status: {
+      CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+      if (const auto place = enter({.context = asked.context, .stream = asked.object}); !place) {
+        return std::unexpected(place.error());
+      } else {
+        code = driver_->cuStreamIsCapturing(place->stream, &status);
+      }
+      first = status;
+      break;
+    }
+    case Subject::graph_nodes: {
+      const auto graph = graphs_.find(asked.object);
+      code = graph == nullptr ? CUDA_ERROR_INVALID_HANDLE : driver_->cuGraphGetNodes(graph->handle, nullptr, &first);
+      break;
+    }
+    case Subject::pool_attribute: {
+      const auto on = device(asked.detail[0]);
+      CUmemoryPool pool = nullptr;
+      if (!on) {
+        return refuse(CUDA_ERROR_INVALID_DEVICE);
+      }
+      code = driver_->cuDeviceGetDefaultMemPool(&pool, *on);
+      // Of 32 or 64 bits, by attribute: both fit.
+      code = code == CUDA_SUCCESS
+                 ? driver_->cuMemPoolGetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &first)
+                 : code;
+      break;
+    }
     case Subject::peer_possible:
     case Subject::peer_attribute: {
       const auto from = device(asked.detail[0]);
@@ -114,6 +180,9 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
 Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::Call& /*call*/) {
   const Question& asked = request.question;
   const auto number = static_cast<int>(request.value);
+  if (const CUresult code = check_value(asked, request.value); code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
   if (asked.context != 0) {
     if (const CUresult code = enter(asked.context); code != CUDA_SUCCESS) {
       return refuse(code);
@@ -125,6 +194,26 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
       return answer(driver_->cuCtxSetLimit(static_cast<CUlimit>(asked.parameter), request.value));
     case Subject::cache_config:
       return answer(driver_->cuCtxSetCacheConfig(static_cast<CUfunc_cache>(number)));
+    case Subject::capture_mode: {
+      auto mode = static_cast<CUstreamCaptureMode>(number);
+      return answer(driver_->cuThreadExchangeStreamCaptureMode(&mode));
+    }
+    case Subject::pool_attribute:
+    case Subject::pool_trim: {
+      const auto on = device(asked.detail[0]);
+      CUmemoryPool pool = nullptr;
+      std::uint64_t value = request.value;
+      if (!on) {
+        return refuse(CUDA_ERROR_INVALID_DEVICE);
+      }
+      if (const CUresult code = driver_->cuDeviceGetDefaultMemPool(&pool, *on); code != CUDA_SUCCESS) {
+        return refuse(code);
+      }
+      return answer(
+          asked.subject == Subject::pool_trim
+              ? driver_->cuMemPoolTrimTo(pool, value)
+              : driver_->cuMemPoolSetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &value));
+    }
     case Subject::persisting_l2:
       return answer(driver_->cuCtxResetPersistingL2Cache());
     case Subject::function_attribute:

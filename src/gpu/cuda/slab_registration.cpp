@@ -18,9 +18,13 @@ void SlabRegistration::use(std::span<const std::byte> bytes, CUcontext current) 
       continue;
     }
     const auto memory = window_.subspan(arena * arena_size);
+    // It is none of what a capture is to guard against.
+    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    std::ignore = driver_->cuThreadExchangeStreamCaptureMode(&mode);
     // Refused, it is ordinary memory to the driver: slower, and nothing else.
     std::ignore = driver_->cuMemHostRegister(memory.data(), std::min<std::uint64_t>(memory.size(), arena_size),
                                              CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
+    std::ignore = driver_->cuThreadExchangeStreamCaptureMode(&mode);
   }
 }
 

@@ -133,6 +133,16 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
         return gone.library != nullptr ? driver_->cuLibraryUnload(gone.library) : driver_->cuModuleUnload(gone.module);
       });
     }
+    case ObjectKind::graph: {
+      const auto graph = graphs_.take(request.id);
+      nodes_.remove_if([&](const NodeObject& node) { return node.graph == graph; });
+      return graph == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE) : answer(driver_->cuGraphDestroy(graph->handle));
+    }
+    case ObjectKind::executable: {
+      const auto executable = executables_.take(request.id);
+      return executable == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE)
+                                   : answer(driver_->cuGraphExecDestroy(executable->handle));
+    }
     case ObjectKind::function:
       return functions_.take(request.id) != nullptr ? Answer<Nothing>(Nothing{}) : refuse(CUDA_ERROR_INVALID_HANDLE);
   }
@@ -143,6 +153,9 @@ Answer<Nothing> LaneBackend::handle(const LaunchHost::Request& request, marshal:
   const auto place = enter(request.place);
   if (!place) {
     return std::unexpected(place.error());
+  }
+  if (const CUresult code = check_capture(place->stream, CUDA_ERROR_NOT_SUPPORTED); code != CUDA_SUCCESS) {
+    return refuse(code);  // it could run more than once
   }
   return answer(host_functions_->launch(*driver_, place->stream, request.token, request.callback != 0, call.upcalls()));
 }

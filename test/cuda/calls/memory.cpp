@@ -296,6 +296,32 @@ TEST_F(Memory, that_is_managed_has_one_address) {
   EXPECT_EQ(cuMemFree(both), CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_F(Memory, of_a_pool_comes_and_goes_in_the_order_of_its_stream) {
+  CUstream in = stream();
+  CUdeviceptr there = 0;
+  const auto values = numbers(1000);
+  ASSERT_EQ(cuMemAllocAsync(&there, 4000, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyHtoDAsync(there, values.data(), 4000, in), CUDA_SUCCESS);
+  std::vector<int> back(1000);
+  ASSERT_EQ(cuMemcpyDtoHAsync(back.data(), there, 4000, in), CUDA_SUCCESS);
+  EXPECT_EQ(back, values);
+  EXPECT_EQ(cuMemFreeAsync(there + 4, in), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuMemFreeAsync(there, in), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeAsync(there, in), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemcpyHtoDAsync(there, values.data(), 4000, in), CUDA_ERROR_INVALID_VALUE);
+  CUmemoryPool pool = nullptr;
+  cuuint64_t threshold = 1 << 20;
+  ASSERT_EQ(cuDeviceGetDefaultMemPool(&pool, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold), CUDA_SUCCESS);
+  threshold = 0;
+  ASSERT_EQ(cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold), CUDA_SUCCESS);
+  EXPECT_EQ(threshold, 1U << 20);
+  ASSERT_EQ(cuMemAllocFromPoolAsync(&there, 64, pool, in), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree(there), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemPoolTrimTo(pool, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemPoolTrimTo(nullptr, 0), CUDA_ERROR_INVALID_VALUE);
+}
+
 TEST_F(Memory, that_is_not_there_is_an_error_at_once) {
   int host = 0;
   const CUdeviceptr there = memory(64);

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test/cuda/calls/device.hpp"
+
+namespace isthmus::test {
+namespace {
+
+class Graphs : public Cuda {};
+
+TEST_F(Graphs, are_captured_and_run_again_and_again) {
+  CUstream in = stream();
+  const CUdeviceptr cell = memory(4);
+  int* const here = pinned<int>(1);
+  CUfunction step = kernel("scale_and_add");
+  CUstreamCaptureStatus status{};
+  ASSERT_EQ(cuStreamIsCapturing(in, &status), CUDA_SUCCESS);
+  EXPECT_EQ(status, CU_STREAM_CAPTURE_STATUS_NONE);
+  ASSERT_EQ(cuMemsetD32(cell, 1, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamIsCapturing(in, &status), CUDA_SUCCESS);
+  EXPECT_EQ(status, CU_STREAM_CAPTURE_STATUS_ACTIVE);
+  ASSERT_EQ(launch(step, in, cell, 10, 2, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoHAsync(here, cell, 4, in), CUDA_SUCCESS);
+  // What a graph would need after this function has returned is refused, and the capture goes on.
+  int ordinary = 0;
+  EXPECT_EQ(cuMemcpyHtoDAsync(cell, &ordinary, 4, in), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(cuMemcpyDtoHAsync(&ordinary, cell, 4, in), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(cuLaunchHostFunc(in, [](void*) {}, nullptr), CUDA_ERROR_NOT_SUPPORTED);
+  CUgraph graph = nullptr;
+  ASSERT_EQ(cuStreamEndCapture(in, &graph), CUDA_SUCCESS);
+  std::size_t nodes = 0;
+  ASSERT_EQ(cuGraphGetNodes(graph, nullptr, &nodes), CUDA_SUCCESS);
+  EXPECT_EQ(nodes, 2U);
+  CUgraphExec executable = nullptr;
+  ASSERT_EQ(cuGraphInstantiate(&executable, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  EXPECT_EQ(read<int>(cell, 1)[0], 1) << "nothing has run yet";
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(cuGraphLaunch(executable, in), CUDA_SUCCESS);
+  }
+  ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+  EXPECT_EQ(*here, 1222);
+  ASSERT_EQ(cuGraphExecDestroy(executable), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphLaunch(executable, in), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(cuGraphInstantiate(&executable, graph, 0), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_NE(cuStreamEndCapture(in, &graph), CUDA_SUCCESS) << "there is no capture";
+  ASSERT_EQ(cuMemcpyHtoDAsync(cell, &ordinary, 4, in), CUDA_SUCCESS) << "as before";
+}
+
+TEST_F(Graphs, are_built_of_nodes) {
+  const CUdeviceptr cell = memory(8);
+  int* const here = pinned<int>(2);
+  CUgraph graph = nullptr;
+  CUgraph other = nullptr;
+  ASSERT_EQ(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphCreate(&other, 0), CUDA_SUCCESS);
+  std::array<CUgraphNode, 4> nodes{};
+  CUDA_MEMSET_NODE_PARAMS set{};
+  set.dst = cell;
+  set.value = 4;
+  set.elementSize = 4;
+  set.width = 2;
+  set.height = 1;
+  ASSERT_EQ(cuGraphAddMemsetNode(nodes.data(), graph, nullptr, 0, &set, context), CUDA_SUCCESS);
+  CUdeviceptr where = cell;
+  int factor = 10;
+  int term = 1;
+  int count = 2;
+  std::array<void*, 4> parameters{&where, &factor, &term, &count};
+  CUDA_KERNEL_NODE_PARAMS work{};
+  work.func = kernel("scale_and_add");
+  work.gridDimX = work.gridDimY = work.gridDimZ = work.blockDimX = work.blockDimY = work.blockDimZ = 1;
+  work.kernelParams = parameters.data();
+  ASSERT_EQ(cuGraphAddKernelNode(&nodes[1], graph, nodes.data(), 1, &work), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphAddEmptyNode(&nodes[2], graph, &nodes[1], 1), CUDA_SUCCESS);
+  CUDA_MEMCPY3D copy{};
+  copy.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+  copy.srcDevice = cell;
+  copy.dstMemoryType = CU_MEMORYTYPE_HOST;
+  copy.dstHost = here;
+  copy.WidthInBytes = 8;
+  copy.Height = copy.Depth = 1;
+  ASSERT_EQ(cuGraphAddMemcpyNode(&nodes[3], graph, &nodes[2], 1, &copy, context), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphAddEmptyNode(&nodes[2], other, &nodes[1], 1), CUDA_ERROR_INVALID_VALUE) << "of another graph";
+  int ordinary = 0;
+  copy.dstHost = &ordinary;
+  EXPECT_EQ(cuGraphAddMemcpyNode(&nodes[3], graph, nullptr, 0, &copy, context), CUDA_ERROR_NOT_SUPPORTED);
+  set.width = 3;
+  EXPECT_EQ(cuGraphAddMemsetNode(nodes.data(), graph, nullptr, 0, &set, context), CUDA_ERROR_INVALID_VALUE);
+  CUgraphExec executable = nullptr;
+  ASSERT_EQ(cuGraphInstantiate(&executable, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(executable, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(here[0], 41);
+  EXPECT_EQ(here[1], 41);
+  EXPECT_EQ(cuGraphExecDestroy(executable), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_ERROR_INVALID_HANDLE);
+}
+
+}  // namespace
+}  // namespace isthmus::test
