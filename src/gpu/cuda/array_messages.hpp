@@ -29,7 +29,7 @@ struct CreateArray : Kind<60> {
   struct Request {
     Id id = 0;
     Id context = 0;
-    ArrayShape shape;
+    ArrayShape shape{};
     std::uint64_t levels = 0;  ///< 0: an array; else a mipmapped one
   };
   using Reply = Nothing;
@@ -70,9 +70,9 @@ enum class ArrayCopy : std::uint32_t { from_memory, to_memory, from_array };
 struct CopyArray : ReportingKind<63> {
   struct Request {
     Place place;
-    ArrayPlace array;
-    RowMemory memory;         ///< from_memory, to_memory
-    ArrayPlace source;        ///< from_array
+    ArrayPlace array{};
+    RowMemory memory{};       ///< from_memory, to_memory
+    ArrayPlace source{};      ///< from_array
     std::uint64_t width = 0;  ///< bytes
     std::uint64_t height = 0;
     std::uint64_t depth = 0;
@@ -119,9 +119,9 @@ enum class ObjectUse : std::uint32_t { texture, surface };
 struct CreateTexture : Kind<64> {
   struct Request {
     Id context = 0;
-    Resource resource;
-    Sampling sampling;  ///< of a texture
-    ResourceView view;  ///< of a texture
+    Resource resource{};
+    Sampling sampling{};  ///< of a texture
+    ResourceView view{};  ///< of a texture
     ObjectUse use = ObjectUse::texture;
     std::uint32_t reserved = 0;
   };

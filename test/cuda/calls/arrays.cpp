@@ -89,6 +89,7 @@ TEST_F(Arrays, take_parts_from_the_device_from_pinned_memory_and_from_each_other
   whole.WidthInBytes = width * 4;
   whole.Height = height;
   ASSERT_EQ(cuMemcpy2D(&whole), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);  // the stream below does not wait for the legacy one
 
   int* const here = pinned<int>(width * height);
   std::fill_n(here, width * height, -1);
