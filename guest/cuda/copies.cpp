@@ -383,9 +383,6 @@ GivenSide target_side(const CUDA_MEMCPY3D& box) {
 
 // Fills in what may be left out, finds out what kind of memory it is, and checks that the numbers fit each other.
 CUresult complete(const Frontend& cuda, GivenSide& side, const Extent& extent) {
-  if (side.type == CU_MEMORYTYPE_ARRAY) {
-    return CUDA_ERROR_NOT_SUPPORTED;
-  }
   if (side.type == CU_MEMORYTYPE_UNIFIED) {
     const auto range = cuda.memory.find(side.address);
     side.type = range && lies_on_device(range->value.kind) ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
@@ -493,6 +490,9 @@ Expected<CopyBox::Request> direct_box(const Here& here, const Place& place, cons
 }
 
 CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box, When when) {
+  if (box.srcMemoryType == CU_MEMORYTYPE_ARRAY || box.dstMemoryType == CU_MEMORYTYPE_ARRAY) {
+    return copy_array_box(here, place, box, when);
+  }
   const Extent extent{.width = box.WidthInBytes, .height = box.Height, .depth = box.Depth};
   if (extent.width == 0 || extent.height == 0 || extent.depth == 0) {
     return CUDA_SUCCESS;

@@ -23,7 +23,7 @@ enum class When : std::uint8_t { at_once, later };
 /// By address: whatever lies there.
 [[nodiscard]] CUresult copy_any(const Here& here, const Place& place, CUdeviceptr to, CUdeviceptr from,
                                 std::size_t bytes, When when);
-/// In two or three dimensions. Arrays are CUDA_ERROR_NOT_SUPPORTED.
+/// In two or three dimensions, also with arrays.
 [[nodiscard]] CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box, When when);
 /// The message of a box whose host side, if it has one, is pinned. Errors: CUDA_ERROR_NOT_SUPPORTED (ordinary memory,
 /// arrays), CUDA_ERROR_INVALID_VALUE.

@@ -128,6 +128,13 @@ void Frontend::forget_context(Id id) {
   events.remove_if(is_of_it);
   modules.remove_if(is_of_it);
   functions.remove_if(is_of_it);
+  arrays.remove_if(is_of_it);
+  {
+    const std::scoped_lock textures_lock(textures_mutex);
+    const auto is_texture_of_it = [id](const auto& entry) { return entry.second.context == id; };
+    std::erase_if(textures, is_texture_of_it);
+    std::erase_if(surfaces, is_texture_of_it);
+  }
   memory.remove_if(
       [&](const Memory::Range& range) { return lies_on_device(range.value.kind) && range.value.context == id; });
   const std::scoped_lock lock(arenas_mutex_);

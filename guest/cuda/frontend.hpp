@@ -13,8 +13,10 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "guest/cuda/array.hpp"
 #include "guest/cuda/connection.hpp"
 #include "guest/cuda/context_stack.hpp"
 #include "guest/cuda/handles.hpp"
@@ -109,6 +111,9 @@ struct RegisteredMemory {
   Frame frame;
 };
 
+/// By the driver's number.
+using TextureTable = std::unordered_map<std::uint64_t, TextureRecord>;
+
 /// A device, and its primary context.
 struct Device {
   DescribeDevice::Reply about;
@@ -159,6 +164,12 @@ class Frontend {
   HandleTable<EventRecord, 3> events;
   HandleTable<ModuleRecord, 4> modules;
   HandleTable<FunctionRecord, 5> functions;
+  HandleTable<ArrayRecord, 12> arrays;  ///< also mipmapped ones
+  std::mutex levels_mutex;
+  std::map<std::pair<Id, unsigned>, Id> levels;  ///< of mipmapped arrays that were asked for
+  std::mutex textures_mutex;                     ///< guards both
+  TextureTable textures;
+  TextureTable surfaces;
   HandleTable<GraphRecord, 6> graphs;
   HandleTable<NodeRecord, 7> nodes;
   HandleTable<ExecutableRecord, 8> executables;

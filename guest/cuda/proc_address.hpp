@@ -73,5 +73,11 @@ struct EntryPoint {
   X(cuStreamCreate, 2000) X(cuStreamCreateWithPriority, 5050) X(cuStreamDestroy, 4000) X(cuEventCreate, 2000)  \
   X(cuEventDestroy, 4000) X(cuEventQuery, 2000) X(cuEventSynchronize, 2000) X(cuEventElapsedTime, 12080)       \
   X(cuThreadExchangeStreamCaptureMode, 10010) X(cuGetErrorString, 6000) X(cuGetErrorName, 6000)                \
-  X(cuGetProcAddress, 12000)
+  X(cuGetProcAddress, 12000)                                                                                    \
+  X(cuArrayCreate, 3020) X(cuArray3DCreate, 3020) X(cuArrayDestroy, 2000) X(cuArrayGetDescriptor, 3020)        \
+  X(cuArray3DGetDescriptor, 3020) X(cuMipmappedArrayCreate, 5000) X(cuMipmappedArrayDestroy, 5000)             \
+  X(cuMipmappedArrayGetLevel, 5000) X(cuTexObjectCreate, 5000) X(cuTexObjectDestroy, 5000)                     \
+  X(cuTexObjectGetResourceDesc, 5000) X(cuTexObjectGetTextureDesc, 5000)                                       \
+  X(cuTexObjectGetResourceViewDesc, 5000) X(cuSurfObjectCreate, 5000) X(cuSurfObjectDestroy, 5000)             \
+  X(cuSurfObjectGetResourceDesc, 5000)
 // clang-format on

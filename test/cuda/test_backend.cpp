@@ -317,6 +317,71 @@ TEST_F(HostileCudaClient, builds_graphs_that_cannot_be) {
   EXPECT_EQ(status<Release>({.kind = ObjectKind::graph, .id = 50}), CUDA_ERROR_INVALID_HANDLE);
 }
 
+TEST_F(HostileCudaClient, uses_arrays_that_are_none_and_beyond_their_bounds) {
+  constexpr Id array = 50;
+  constexpr Id mipmapped = 51;
+  constexpr Id none = 77;
+  const ArrayShape shape{.width = 8, .height = 8, .format = CU_AD_FORMAT_FLOAT, .channels = 1};
+  ASSERT_EQ(status<CreateArray>({.id = array, .context = context, .shape = shape}), CUDA_SUCCESS);
+  ASSERT_EQ(status<CreateArray>({.id = mipmapped, .context = context, .shape = shape, .levels = 2}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateArray>({.id = array, .context = context, .shape = shape}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<CreateArray>({.id = 0, .context = context, .shape = shape}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<CreateArray>({.id = 52, .context = none, .shape = shape}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(status<CreateArray>({.id = 52, .context = context, .shape = shape, .levels = UINT64_MAX}),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<CreateArray>({.id = 52, .context = context}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<ArrayLevel>({.id = 53, .mipmapped = array, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<ArrayLevel>({.id = 53, .mipmapped = mipmapped, .context = context, .level = UINT64_MAX}),
+            CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(status<ArrayLevel>({.id = 53, .mipmapped = mipmapped, .context = context, .level = 1}), CUDA_SUCCESS);
+  EXPECT_EQ(status<DestroyArray>({.id = 53, .context = context}), CUDA_ERROR_INVALID_HANDLE) << "a level";
+
+  const RowMemory slab{.slab = frame().reference(), .pitch = 32, .height = 8};
+  const RowMemory device{.address = address(), .pitch = 32, .height = 8};
+  const auto copy = [&](Id id, const RowMemory& memory, std::uint64_t width, std::uint64_t height,
+                        std::uint64_t depth) {
+    return status<CopyArray>(
+        {.place = place(), .array = {.array = id}, .memory = memory, .width = width, .height = height, .depth = depth});
+  };
+  EXPECT_EQ(copy(array, slab, 32, 8, 1), CUDA_SUCCESS);
+  EXPECT_EQ(copy(array, device, 32, 8, 1), CUDA_SUCCESS);
+  EXPECT_EQ(copy(none, slab, 32, 8, 1), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(copy(mipmapped, slab, 32, 8, 1), CUDA_ERROR_INVALID_HANDLE);
+  for (const auto& [width, height, depth] :
+       {std::array<std::uint64_t, 3>{33, 8, 1}, {UINT64_MAX, 1, 1}, {1, UINT64_MAX, 1}, {1, 1, UINT64_MAX}}) {
+    EXPECT_EQ(copy(array, slab, width, height, depth), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(copy(array, device, width, height, depth), CUDA_ERROR_INVALID_VALUE);
+  }
+  for (auto field : {&RowMemory::pitch, &RowMemory::height}) {
+    RowMemory bad = slab;
+    bad.*field = UINT64_MAX;
+    EXPECT_EQ(copy(array, bad, 4, 2, 2), CUDA_ERROR_INVALID_VALUE);
+  }
+  EXPECT_EQ(copy(array, {.address = 4096, .pitch = 32, .height = 8}, 32, 8, 1), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<CopyArray>({.place = place(),
+                               .array = {.array = array},
+                               .source = {.array = none},
+                               .width = 4,
+                               .height = 1,
+                               .depth = 1,
+                               .direction = ArrayCopy::from_array}),
+            CUDA_ERROR_INVALID_HANDLE);
+
+  const auto texture = [&](const Resource& resource) {
+    return status<CreateTexture>({.context = context, .resource = resource});
+  };
+  EXPECT_EQ(texture({.type = 99}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(texture({.type = CU_RESOURCE_TYPE_ARRAY, .array = mipmapped}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(texture({.type = CU_RESOURCE_TYPE_MIPMAPPED_ARRAY, .array = array}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(texture({.type = CU_RESOURCE_TYPE_LINEAR, .address = address(), .width = bytes + 1}),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(texture({.type = CU_RESOURCE_TYPE_PITCH2D, .address = address(), .height = UINT64_MAX, .pitch = 512}),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<DestroyTexture>({.context = context, .object = 1}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<DestroyArray>({.id = mipmapped, .context = context}), CUDA_SUCCESS);
+  EXPECT_EQ(copy(53, slab, 4, 1, 1), CUDA_ERROR_INVALID_HANDLE) << "it went with the whole";
+}
+
 TEST_F(HostileCudaClient, sends_random_numbers) {
   std::mt19937_64 random(11);
   const std::array<std::uint64_t, 6> tempting{0, 1, UINT64_MAX, context, 30, 20};
@@ -337,6 +402,10 @@ TEST_F(HostileCudaClient, sends_random_numbers) {
     status<CopySlab>(fill(CopySlab::Request{}));
     status<CopyDevice>(fill(CopyDevice::Request{}));
     status<CopyBox>(fill(CopyBox::Request{}));
+    status<CreateArray>(fill(CreateArray::Request{}));
+    status<CopyArray>(fill(CopyArray::Request{}));
+    status<CreateTexture>(fill(CreateTexture::Request{}));
+    status<DestroyTexture>(fill(DestroyTexture::Request{}));
     status<Fill>(fill(Fill::Request{}));
     status<FindFunction>(fill(FindFunction::Request{}), trailing);
     status<FindGlobal>(fill(FindGlobal::Request{}), trailing);

@@ -48,6 +48,9 @@ class Calls(Base):
     def test_memory(self):
         self.passes("Memory.*")
 
+    def test_arrays(self):
+        self.passes("Arrays.*")
+
     def test_graphs(self):
         self.passes("Graphs.*", {"ISTHMUS_STANDIN_DELAY_US": "200"})
 

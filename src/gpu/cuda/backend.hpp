@@ -105,6 +105,14 @@ class LaneBackend {
   Answer<Nothing> handle(const Release::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const LaunchHost::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const HostDone::Request& request, marshal::Call& call);
+  // arrays.cpp
+  Answer<Nothing> handle(const CreateArray::Request& request, marshal::Call& call);
+  Answer<ArrayShape> handle(const ArrayLevel::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const DestroyArray::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CopyArray::Request& request, marshal::Call& call);
+  // textures.cpp
+  Answer<CreateTexture::Reply> handle(const CreateTexture::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const DestroyTexture::Request& request, marshal::Call& call);
 
  private:
   struct Entered {
@@ -154,6 +162,11 @@ class LaneBackend {
                                                    marshal::Call& call);
   [[nodiscard]] std::optional<CUdevice> device_of(Id context) const;
 
+  /// The driver's array of that name; null where there is none, or its context is gone.
+  [[nodiscard]] std::shared_ptr<ArrayObject> living_array(Id id) const;
+  /// Device memory, or memory of the region, which kernels may be given, too.
+  [[nodiscard]] bool is_reachable(std::uint64_t address, std::uint64_t size);
+
   template <marshal::MessageKind M>
   void serve(marshal::Dispatcher& dispatcher);
   /// Keeps a post's failure, or tells it.
@@ -171,6 +184,9 @@ class LaneBackend {
   gpu::ObjectTable<EventObject> events_;
   gpu::ObjectTable<ModuleObject> modules_;
   gpu::ObjectTable<FunctionObject> functions_;
+  gpu::ObjectTable<ArrayObject> arrays_;
+  gpu::ObjectTable<TextureObject> textures_;
+  gpu::ObjectTable<TextureObject> surfaces_;
   gpu::ObjectTable<GraphObject> graphs_;
   gpu::ObjectTable<NodeObject> nodes_;
   gpu::ObjectTable<ExecutableObject> executables_;

@@ -33,7 +33,10 @@ namespace isthmus::cuda {
   X(cuThreadExchangeStreamCaptureMode) X(cuGraphCreate) X(cuGraphDestroy) X(cuGraphGetNodes) X(cuGraphInstantiate) \
   X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuGraphAddEmptyNode) X(cuGraphAddKernelNode) X(cuGraphAddMemcpyNode)     \
   X(cuGraphAddMemsetNode) X(cuMemAllocAsync) X(cuMemFreeAsync) X(cuDeviceGetDefaultMemPool) X(cuMemPoolGetAttribute) \
-  X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo)
+  X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) \
+  X(cuArray3DCreate) X(cuArrayDestroy) X(cuArray3DGetDescriptor) X(cuMipmappedArrayCreate)                         \
+  X(cuMipmappedArrayDestroy) X(cuMipmappedArrayGetLevel) X(cuTexObjectCreate) X(cuTexObjectDestroy)                \
+  X(cuSurfObjectCreate) X(cuSurfObjectDestroy)
 // clang-format on
 
 /// The host's driver, found at run time. A function that it has not answers CUDA_ERROR_NOT_SUPPORTED. Never unloaded.

@@ -7,6 +7,8 @@
 
 #include "isthmus/marshal/api.hpp"
 #include "isthmus/reference.hpp"
+#include "src/gpu/cuda/array_messages.hpp"
+#include "src/gpu/cuda/message_kind.hpp"
 
 /// \file
 /// The CUDA API's messages, at the level of the driver's interface: what frontend (guest/cuda) and backend (this
@@ -18,34 +20,6 @@
 /// has `reports`.
 
 namespace isthmus::cuda {
-
-inline constexpr std::uint16_t api_id = 3;
-
-/// Names an object of the lane, or nothing (0).
-using Id = std::uint64_t;
-
-/// Names of streams that every context has, as in cuda.h: CU_STREAM_LEGACY and CU_STREAM_PER_THREAD.
-inline constexpr Id legacy_stream = 1;
-inline constexpr Id per_thread_stream = 2;
-
-template <std::uint16_t Opcode>
-struct Kind {
-  static constexpr std::uint16_t api = api_id;
-  static constexpr std::uint16_t opcode = Opcode;
-};
-/// As Kind, for what waits for the device: its status may be that of a post before it.
-template <std::uint16_t Opcode>
-struct ReportingKind : Kind<Opcode> {
-  static constexpr bool reports = true;
-};
-
-struct Nothing {};
-
-/// Where work is to be done: a stream of a context.
-struct Place {
-  Id context = 0;
-  Id stream = legacy_stream;
-};
 
 // ---- devices and contexts ------------------------------------------------------------------------------------------
 
@@ -586,7 +560,8 @@ struct CudaApi {
                         CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
                         LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
                         RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, HostDone, BeginCapture,
-                        EndCapture, CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder>;
+                        EndCapture, CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder,
+                        CreateArray, ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture>;
 };
 
 }  // namespace isthmus::cuda

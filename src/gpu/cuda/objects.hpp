@@ -57,4 +57,17 @@ struct ExecutableObject {
   CUgraphExec handle = nullptr;
 };
 
+/// An array, a mipmapped one, or a level of one.
+struct ArrayObject {
+  std::shared_ptr<ContextObject> context;
+  std::shared_ptr<ArrayObject> whole;  ///< of a level
+  CUarray array = nullptr;
+  CUmipmappedArray mipmapped = nullptr;
+};
+
+/// A texture or surface, by the driver's number.
+struct TextureObject {
+  std::shared_ptr<ContextObject> context;
+};
+
 }  // namespace isthmus::cuda

@@ -173,7 +173,7 @@ TEST_F(Memory, is_copied_in_three_dimensions) {
     EXPECT_EQ(corner[i], cube[(i / 9 + 1) * side * side + (i / 3 % 3 + 1) * side + i % 3 + 1]) << i;
   }
   box.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-  EXPECT_EQ(cuMemcpy3D(&box), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(cuMemcpy3D(&box), CUDA_ERROR_INVALID_HANDLE);
   box.dstMemoryType = CU_MEMORYTYPE_DEVICE;
   box.dstPitch = 2;
   EXPECT_EQ(cuMemcpy3D(&box), CUDA_ERROR_INVALID_VALUE);

@@ -74,6 +74,7 @@ void destroy(const std::shared_ptr<Context>& context) {
   const auto mine = [&](const auto& object) { return &*context == &*object.context; };
   const auto ours = [&](const auto& object) { return &object.context == &*context; };
   driver().graph_execs.drop([&](const GraphExec& exec) { return exec.context == &*context; });
+  drop_arrays(*context);
   driver().streams.drop(ours);
   driver().events.drop(ours);
   driver().functions.drop(mine);

@@ -24,7 +24,10 @@ CUresult copy_now(const char* name, const CUDA_MEMCPY3D& what) {
     const auto stream = context.stream(nullptr);
     refuse_while_captured(*stream);
     copy(context, *stream, what);
-    const bool on_device = what.dstMemoryType == CU_MEMORYTYPE_DEVICE && what.srcMemoryType == CU_MEMORYTYPE_DEVICE;
+    const auto is_devices = [](CUmemorytype type) {
+      return type == CU_MEMORYTYPE_DEVICE || type == CU_MEMORYTYPE_ARRAY;
+    };
+    const bool on_device = is_devices(what.dstMemoryType) && is_devices(what.srcMemoryType);
     if (!on_device) {
       context.wait(context.newest(*stream));
     }

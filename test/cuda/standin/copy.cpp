@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "test/cuda/standin/address.hpp"
+#include "test/cuda/standin/array.hpp"
 #include "test/cuda/standin/driver.hpp"
 #include "test/cuda/standin/failure.hpp"
 #include "test/cuda/standin/graph.hpp"
@@ -35,7 +36,7 @@ Where said_by(CUmemorytype type) {
     case CU_MEMORYTYPE_UNIFIED:
       return Where::either;
     default:
-      fail(CUDA_ERROR_NOT_SUPPORTED, "the stand-in has no arrays");
+      fail(CUDA_ERROR_INVALID_VALUE, "a type of memory");
   }
 }
 
@@ -52,7 +53,10 @@ Resolved resolve(const CUDA_MEMCPY3D& asked) {
     return found;
   }
   const auto side = [&](CUmemorytype type, const void* host, CUdeviceptr device, std::size_t pitch, std::size_t height,
-                        std::size_t x, std::size_t y, std::size_t z) {
+                        std::size_t x, std::size_t y, std::size_t z, CUarray array) {
+    if (type == CU_MEMORYTYPE_ARRAY) {
+      return side_of(array, x, y, z, found.extent);
+    }
     const std::size_t row = pitch == 0 ? asked.WidthInBytes : pitch;
     const std::size_t slice = row * (height == 0 ? asked.Height : height);
     require(asked.Height == 1 || row >= asked.WidthInBytes + x, CUDA_ERROR_INVALID_VALUE, "rows overlap");
@@ -62,9 +66,9 @@ Resolved resolve(const CUDA_MEMCPY3D& asked) {
     return side_of(start + z * slice + y * row + x, row, slice, found.extent, said_by(type));
   };
   found.to = side(asked.dstMemoryType, asked.dstHost, asked.dstDevice, asked.dstPitch, asked.dstHeight,
-                  asked.dstXInBytes, asked.dstY, asked.dstZ);
+                  asked.dstXInBytes, asked.dstY, asked.dstZ, asked.dstArray);
   found.from = side(asked.srcMemoryType, asked.srcHost, asked.srcDevice, asked.srcPitch, asked.srcHeight,
-                    asked.srcXInBytes, asked.srcY, asked.srcZ);
+                    asked.srcXInBytes, asked.srcY, asked.srcZ, asked.srcArray);
   return found;
 }
 

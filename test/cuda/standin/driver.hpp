@@ -12,6 +12,7 @@
 #include "test/cuda/standin/context.hpp"
 #include "test/cuda/standin/event.hpp"
 #include "test/cuda/standin/handles.hpp"
+#include "test/cuda/standin/array.hpp"
 #include "test/cuda/standin/memory_map.hpp"
 #include "test/cuda/standin/module.hpp"
 #include "test/cuda/standin/physical.hpp"
@@ -48,6 +49,10 @@ struct Driver {
   Handles<CUgraphExec, GraphExec> graph_execs{10};
   Handles<CUmemoryPool, Pool> pools{11};
   Handles<CUmemGenericAllocationHandle, Physical> physicals{12};
+  Handles<CUarray, Array> arrays{13};
+  Handles<CUmipmappedArray, MipmappedArray> mipmapped_arrays{14};
+  Handles<CUtexObject, Texture> textures{15};
+  Handles<CUsurfObject, Texture> surfaces{16};
   std::array<PrimaryContext, 8> primaries;  // as many as settings() allows devices
 };
 
