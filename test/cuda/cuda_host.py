@@ -48,10 +48,7 @@ all is well: cudaSuccess, then cudaSuccess
     "graphs": "graphs: captured and built: right\n",
 }
 
-# Programs that the split driver refuses as yet: what they say, where they call what is not there.
-REFUSED = {
-}
-# The same for those that are refused in a VM alone.
+# Programs that the split driver refuses in a VM as yet: what they say, where they call what is not there.
 REFUSED_IN_VM = {
     "registered": r"cudaHostRegister\(.*\): operation not supported",
 }
