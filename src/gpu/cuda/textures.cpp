@@ -7,6 +7,16 @@
 namespace isthmus::cuda {
 namespace {
 
+// Whether the numbers are ones of cuda.h's enumerations: others must not even be looked at as such.
+bool is_known(const CreateTexture::Request& request) {
+  const auto is_mode = [](std::uint32_t mode) { return mode <= CU_TR_ADDRESS_MODE_BORDER; };
+  return request.resource.type <= CU_RESOURCE_TYPE_PITCH2D && request.resource.format <= CU_AD_FORMAT_MAX &&
+         std::ranges::all_of(request.sampling.address_modes, is_mode) &&
+         request.sampling.filter <= CU_TR_FILTER_MODE_LINEAR &&
+         request.sampling.mipmap_filter <= CU_TR_FILTER_MODE_LINEAR &&
+         request.view.format <= CU_RES_VIEW_FORMAT_UNSIGNED_BC7;
+}
+
 CUDA_TEXTURE_DESC description_of(const Sampling& from) {
   CUDA_TEXTURE_DESC to{};
   std::ranges::transform(from.address_modes, to.addressMode,
@@ -46,6 +56,9 @@ Answer<CreateTexture::Reply> LaneBackend::handle(const CreateTexture::Request& r
   const auto context = contexts_.find(request.context);
   if (const CUresult code = enter(request.context); code != CUDA_SUCCESS || context == nullptr) {
     return refuse(code != CUDA_SUCCESS ? code : CUDA_ERROR_INVALID_CONTEXT);
+  }
+  if (!is_known(request)) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
   }
   const Resource& from = request.resource;
   CUDA_RESOURCE_DESC resource{};
