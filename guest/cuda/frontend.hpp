@@ -111,8 +111,8 @@ struct RegisteredMemory {
   Frame frame;
 };
 
-/// By the driver's number.
-using TextureTable = std::unordered_map<std::uint64_t, TextureRecord>;
+/// By context, and the driver's number in it.
+using TextureTable = std::map<std::pair<Id, std::uint64_t>, TextureRecord>;
 
 /// A device, and its primary context.
 struct Device {

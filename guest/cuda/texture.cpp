@@ -95,25 +95,23 @@ CUresult create(std::uint64_t& object, ObjectUse use, const CUDA_RESOURCE_DESC& 
     }
     object = made->reply.object;
     const std::scoped_lock lock(here.cuda.textures_mutex);
-    table_of(here.cuda, use).insert_or_assign(object, record);
+    table_of(here.cuda, use).insert_or_assign({here.context, object}, record);
     return CUDA_SUCCESS;
   });
 }
 
 CUresult destroy(std::uint64_t object, ObjectUse use) {
   return entry_here([&](const Here& here) -> CUresult {
-    Id context = 0;
     {
       const std::scoped_lock lock(here.cuda.textures_mutex);
       TextureTable& table = table_of(here.cuda, use);
-      const auto found = table.find(object);
+      const auto found = table.find({here.context, object});
       if (found == table.end()) {
         return CUDA_ERROR_INVALID_VALUE;
       }
-      context = found->second.context;
       table.erase(found);
     }
-    return here.lane().tell<DestroyTexture>({.context = context, .object = object, .use = use});
+    return here.lane().tell<DestroyTexture>({.context = here.context, .object = object, .use = use});
   });
 }
 
@@ -123,7 +121,7 @@ CUresult look_up(std::uint64_t object, ObjectUse use, Answer answer) {
   return entry_here([&](const Here& here) -> CUresult {
     const std::scoped_lock lock(here.cuda.textures_mutex);
     const TextureTable& table = table_of(here.cuda, use);
-    const auto found = table.find(object);
+    const auto found = table.find({here.context, object});
     return found == table.end() ? CUDA_ERROR_INVALID_VALUE : answer(found->second);
   });
 }

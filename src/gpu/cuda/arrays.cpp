@@ -82,7 +82,7 @@ Answer<Nothing> LaneBackend::handle(const CreateArray::Request& request, marshal
   if (const CUresult code = enter(request.context); code != CUDA_SUCCESS || context == nullptr) {
     return refuse(code != CUDA_SUCCESS ? code : CUDA_ERROR_INVALID_CONTEXT);
   }
-  if (request.levels > UINT32_MAX) {
+  if (request.levels > UINT32_MAX || request.shape.format > CU_AD_FORMAT_MAX) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
   auto object = std::make_shared<ArrayObject>(ArrayObject{.context = context, .whole = nullptr});

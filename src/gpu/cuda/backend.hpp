@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -185,8 +187,8 @@ class LaneBackend {
   gpu::ObjectTable<ModuleObject> modules_;
   gpu::ObjectTable<FunctionObject> functions_;
   gpu::ObjectTable<ArrayObject> arrays_;
-  gpu::ObjectTable<TextureObject> textures_;
-  gpu::ObjectTable<TextureObject> surfaces_;
+  std::mutex textures_mutex_;
+  std::map<TextureName, std::shared_ptr<ContextObject>> textures_;  // also surfaces
   gpu::ObjectTable<GraphObject> graphs_;
   gpu::ObjectTable<NodeObject> nodes_;
   gpu::ObjectTable<ExecutableObject> executables_;

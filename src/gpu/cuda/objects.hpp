@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -65,9 +66,12 @@ struct ArrayObject {
   CUmipmappedArray mipmapped = nullptr;
 };
 
-/// A texture or surface, by the driver's number.
-struct TextureObject {
-  std::shared_ptr<ContextObject> context;
+/// A texture or surface: the driver's number, which is one of its context.
+struct TextureName {
+  Id context = 0;
+  std::uint64_t number = 0;
+  ObjectUse use = ObjectUse::texture;
+  friend auto operator<=>(const TextureName&, const TextureName&) = default;
 };
 
 }  // namespace isthmus::cuda

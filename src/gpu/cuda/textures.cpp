@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "src/gpu/cuda/backend.hpp"
 
 namespace isthmus::cuda {
 namespace {
+
+// Whether the numbers are ones of cuda.h's enumerations: others must not even be looked at as such.
+bool is_known(const CreateTexture::Request& request) {
+  const auto is_mode = [](std::uint32_t mode) { return mode <= CU_TR_ADDRESS_MODE_BORDER; };
+  return request.resource.type <= CU_RESOURCE_TYPE_PITCH2D && request.resource.format <= CU_AD_FORMAT_MAX &&
+         std::ranges::all_of(request.sampling.address_modes, is_mode) &&
+         request.sampling.filter <= CU_TR_FILTER_MODE_LINEAR &&
+         request.sampling.mipmap_filter <= CU_TR_FILTER_MODE_LINEAR &&
+         request.view.format <= CU_RES_VIEW_FORMAT_UNSIGNED_BC7;
+}
 
 CUDA_TEXTURE_DESC description_of(const Sampling& from) {
   CUDA_TEXTURE_DESC to{};
@@ -47,6 +56,9 @@ Answer<CreateTexture::Reply> LaneBackend::handle(const CreateTexture::Request& r
   const auto context = contexts_.find(request.context);
   if (const CUresult code = enter(request.context); code != CUDA_SUCCESS || context == nullptr) {
     return refuse(code != CUDA_SUCCESS ? code : CUDA_ERROR_INVALID_CONTEXT);
+  }
+  if (!is_known(request)) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
   }
   const Resource& from = request.resource;
   CUDA_RESOURCE_DESC resource{};
@@ -104,11 +116,9 @@ Answer<CreateTexture::Reply> LaneBackend::handle(const CreateTexture::Request& r
   if (code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  auto& table = is_texture ? textures_ : surfaces_;
-  std::ignore = table.take(object);  // of a context that is gone, whose number the driver gives out again
-  if (!table.add(object, std::make_shared<TextureObject>(TextureObject{.context = context}))) {
-    return refuse(CUDA_ERROR_UNKNOWN);
-  }
+  const std::scoped_lock lock(textures_mutex_);
+  // A number of a context that is gone the driver may give out again.
+  textures_.insert_or_assign({.context = request.context, .number = object, .use = request.use}, context);
   return CreateTexture::Reply{.object = object};
 }
 
@@ -116,13 +126,20 @@ Answer<Nothing> LaneBackend::handle(const DestroyTexture::Request& request, mars
   if (const CUresult code = enter(request.context); code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  const bool is_texture = request.use == ObjectUse::texture;
-  const auto object = (is_texture ? textures_ : surfaces_).take(request.object);
-  if (object == nullptr || !object->context->alive.load(std::memory_order_acquire)) {
-    return refuse(CUDA_ERROR_INVALID_VALUE);
+  {
+    const std::scoped_lock lock(textures_mutex_);
+    const auto found = textures_.find({.context = request.context, .number = request.object, .use = request.use});
+    if (found == textures_.end()) {
+      return refuse(CUDA_ERROR_INVALID_VALUE);
+    }
+    const bool is_gone = !found->second->alive.load(std::memory_order_acquire);
+    textures_.erase(found);
+    if (is_gone) {
+      return refuse(CUDA_ERROR_INVALID_VALUE);
+    }
   }
-  return answer(is_texture ? driver_->cuTexObjectDestroy(request.object)
-                           : driver_->cuSurfObjectDestroy(request.object));
+  return answer(request.use == ObjectUse::texture ? driver_->cuTexObjectDestroy(request.object)
+                                                  : driver_->cuSurfObjectDestroy(request.object));
 }
 
 }  // namespace isthmus::cuda

@@ -9,10 +9,10 @@
 #include <memory>
 #include <mutex>
 
+#include "test/cuda/standin/array.hpp"
 #include "test/cuda/standin/context.hpp"
 #include "test/cuda/standin/event.hpp"
 #include "test/cuda/standin/handles.hpp"
-#include "test/cuda/standin/array.hpp"
 #include "test/cuda/standin/memory_map.hpp"
 #include "test/cuda/standin/module.hpp"
 #include "test/cuda/standin/physical.hpp"
