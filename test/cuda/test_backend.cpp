@@ -220,6 +220,12 @@ TEST_F(HostileCudaClient, sends_boxes_that_overflow) {
   EXPECT_EQ(box(slab, device, UINT64_MAX, 1, 1), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(box(slab, device, 1, UINT64_MAX, 1), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(box(slab, device, 1, 1, UINT64_MAX), CUDA_ERROR_INVALID_VALUE);
+  // Last slices and rows whose sums wrap to the first ones.
+  BoxSide later_slab = slab;
+  BoxSide later_device = device;
+  later_slab.z = later_device.z = later_slab.y = later_device.y = 2;
+  EXPECT_EQ(box(later_slab, later_device, 8, 1, UINT64_MAX), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(box(later_slab, later_device, 8, UINT64_MAX, 1), CUDA_ERROR_INVALID_VALUE);
   for (auto field : {&BoxSide::x, &BoxSide::y, &BoxSide::z, &BoxSide::pitch, &BoxSide::height}) {
     BoxSide bad = slab;
     bad.*field = UINT64_MAX;

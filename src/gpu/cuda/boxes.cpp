@@ -12,17 +12,22 @@ std::uint64_t address_of(const std::byte* at) { return reinterpret_cast<std::uin
 
 // Bytes from the first to the last of a box's side, or nothing where the numbers overflow or contradict each other.
 std::optional<std::uint64_t> extent_of_side(const BoxSide& side, const CopyBox::Request& box) {
+  // No device has more; sums and differences of such numbers stay far from the type's end.
+  constexpr std::uint64_t most = std::uint64_t{1} << 48;
+  for (const std::uint64_t number :
+       {side.x, side.y, side.z, side.height, side.pitch, box.width, box.height, box.depth}) {
+    if (number > most) {
+      return std::nullopt;
+    }
+  }
   std::uint64_t rows = 0;
   std::uint64_t bytes = 0;
-  std::uint64_t row_end = 0;
-  const bool overflows =
-      __builtin_mul_overflow(side.z + box.depth - 1, side.height, &rows) ||
-      __builtin_add_overflow(rows, side.y, &rows) || __builtin_add_overflow(rows, box.height - 1, &rows) ||
-      __builtin_mul_overflow(rows, side.pitch, &bytes) || __builtin_add_overflow(side.x, box.width, &row_end) ||
-      __builtin_add_overflow(bytes, row_end, &bytes);
-  constexpr std::uint64_t most = std::uint64_t{1} << 48;  // no device has more; keeps sums of such numbers small
-  if (side.x > most || side.y > most || side.z > most || overflows || row_end > side.pitch ||
-      (box.depth > 1 && side.height < side.y + box.height)) {
+  const std::uint64_t row_end = side.x + box.width;
+  const bool overflows = __builtin_mul_overflow(side.z + box.depth - 1, side.height, &rows) ||
+                         __builtin_add_overflow(rows, side.y + box.height - 1, &rows) ||
+                         __builtin_mul_overflow(rows, side.pitch, &bytes) ||
+                         __builtin_add_overflow(bytes, row_end, &bytes);
+  if (overflows || bytes > most || row_end > side.pitch || (box.depth > 1 && side.height < side.y + box.height)) {
     return std::nullopt;
   }
   return bytes;

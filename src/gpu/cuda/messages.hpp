@@ -473,7 +473,7 @@ struct BeginCapture : Kind<38> {
   };
   using Reply = Nothing;
 };
-struct EndCapture : ReportingKind<39> {
+struct EndCapture : Kind<39> {
   struct Request {
     Place place;
     Id graph = 0;  ///< becomes its name

@@ -101,7 +101,7 @@ Answer<Nothing> LaneBackend::create_image(const CreateImage::Request& request, c
   image->size = *size;
   image->image = *shape;
   cl_mem handle = image->handle.get();
-  if (!memory_.add(request.id, std::move(image))) {
+  if (!memory_.add(request.id, image)) {  // its reference here keeps it while its release is asked to be told
     return refuse(CL_INVALID_MEM_OBJECT);
   }
   if (buffer == nullptr) {
