@@ -68,6 +68,9 @@ class Reader {
   [[nodiscard]] Result<Id> id_of(const toml::node& node, std::string_view key, Find find) const;
   template <class Entry, class Read>
   [[nodiscard]] Result<std::vector<Entry>> entries_of(const toml::table& root, std::string_view key, Read read);
+  /// What VMs and shm names have alike.
+  template <class Config>
+  [[nodiscard]] Result<void> read_common(const toml::table& table, Config& config) const;
   [[nodiscard]] Result<VmConfig> read_vm(const toml::table& table);
   [[nodiscard]] Result<ShmConfig> read_shm(const toml::table& table);
   [[nodiscard]] Result<void> claim(std::vector<std::pair<std::string, std::string>>& taken, const toml::node& node,
@@ -389,6 +392,28 @@ Result<void> Reader::claim(std::vector<std::pair<std::string, std::string>>& tak
   return {};
 }
 
+template <class Config>
+Result<void> Reader::read_common(const toml::table& table, Config& config) const {
+  const auto huge_pages = flag_of(table, "huge_pages");
+  if (!huge_pages) {
+    return std::unexpected(huge_pages.error());
+  }
+  config.huge_pages = *huge_pages;
+
+  auto plugins = plugins_of(table);
+  if (!plugins) {
+    return std::unexpected(std::move(plugins).error());
+  }
+  config.plugins = std::move(*plugins);
+
+  auto environment = environment_of(table);
+  if (!environment) {
+    return std::unexpected(std::move(environment).error());
+  }
+  config.environment = std::move(*environment);
+  return {};
+}
+
 Result<VmConfig> Reader::read_vm(const toml::table& table) {
   constexpr std::string_view place = "[[vm]]";
   if (auto keys = check_keys(
@@ -439,22 +464,9 @@ Result<VmConfig> Reader::read_vm(const toml::table& table) {
   }
   vm.lanes = *lanes;
 
-  const auto huge_pages = flag_of(table, "huge_pages");
-  if (!huge_pages) {
-    return std::unexpected(huge_pages.error());
+  if (auto common = read_common(table, vm); !common) {
+    return std::unexpected(std::move(common).error());
   }
-  vm.huge_pages = *huge_pages;
-
-  auto plugins = plugins_of(table);
-  if (!plugins) {
-    return std::unexpected(std::move(plugins).error());
-  }
-  vm.plugins = std::move(*plugins);
-  auto environment = environment_of(table);
-  if (!environment) {
-    return std::unexpected(std::move(environment).error());
-  }
-  vm.environment = std::move(*environment);
   return vm;
 }
 
@@ -500,22 +512,9 @@ Result<ShmConfig> Reader::read_shm(const toml::table& table) {
   }
   shm.max_clients = *max_clients;
 
-  const auto huge_pages = flag_of(table, "huge_pages");
-  if (!huge_pages) {
-    return std::unexpected(huge_pages.error());
+  if (auto common = read_common(table, shm); !common) {
+    return std::unexpected(std::move(common).error());
   }
-  shm.huge_pages = *huge_pages;
-
-  auto plugins = plugins_of(table);
-  if (!plugins) {
-    return std::unexpected(std::move(plugins).error());
-  }
-  shm.plugins = std::move(*plugins);
-  auto environment = environment_of(table);
-  if (!environment) {
-    return std::unexpected(std::move(environment).error());
-  }
-  shm.environment = std::move(*environment);
   return shm;
 }
 

@@ -2,6 +2,7 @@
 #include "guest/opencl/command.hpp"
 
 #include <tuple>
+#include <utility>
 
 namespace isthmus::opencl {
 namespace {
@@ -47,9 +48,21 @@ Expected<Enqueue> Enqueue::begin(const Arguments& arguments, bool wants_event) {
   return enqueue;
 }
 
-Expected<std::shared_ptr<Memory>> Enqueue::memory(cl_mem handle) const {
+Expected<OnMemory> Enqueue::begin_on(cl_mem handle, const Arguments& arguments, Wanted wanted, bool wants_event) {
+  auto enqueue = begin(arguments, wants_event);
+  if (!enqueue) {
+    return std::unexpected(enqueue.error());
+  }
+  auto memory = enqueue->memory(handle, wanted);
+  if (!memory) {
+    return std::unexpected(memory.error());
+  }
+  return OnMemory{.enqueue = std::move(*enqueue), .memory = std::move(*memory)};
+}
+
+Expected<std::shared_ptr<Memory>> Enqueue::memory(cl_mem handle, Wanted wanted) const {
   auto memory = find<Memory>(handle);
-  if (memory == nullptr) {
+  if (memory == nullptr || (wanted != Wanted::any && memory->image.has_value() != (wanted == Wanted::image))) {
     return std::unexpected(CL_INVALID_MEM_OBJECT);
   }
   if (memory->context != queue_->context) {
@@ -77,13 +90,19 @@ cl_int Enqueue::host_access(const std::shared_ptr<Memory>& memory, std::uint64_t
                                     .size = size,
                                     .turn = connection_->new_id(),
                                     .writes = writes ? 1U : 0U};
-  sent();
+  if (copy_at_once(blocking, copy)) {
+    return CL_SUCCESS;
+  }
+  const std::uint64_t number = sent();
   if (blocking) {
     const auto turn = connection_->call<HostAccess>(request, trailing_);
     if (!turn) {
       return turn.error();
     }
     copy();
+    if ((queue_->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) == 0) {
+      queue_->complete(number);  // its turn came when everything before was complete
+    }
     const cl_int code = connection_->post<HostDone>({.turn = request.turn, .status = CL_COMPLETE});
     return code == CL_SUCCESS ? hand_out() : code;
   }

@@ -35,6 +35,8 @@ bool is_set(const char* name) {
 }
 
 constexpr std::chrono::seconds patience_for_memory{2};
+// A worker loads drivers before it takes a lane; on a busy machine that takes seconds.
+constexpr std::chrono::seconds patience_for_host{20};
 constexpr std::size_t most_devices = 1024;
 
 }  // namespace
@@ -59,7 +61,8 @@ Connection* Connection::open() {
     return connection;
   }
   const char* endpoint = std::getenv("ISTHMUS_ENDPOINT");
-  auto lane = Lane::attach(endpoint != nullptr && *endpoint != '\0' ? endpoint : "ivshmem:auto");
+  auto lane = Lane::attach(endpoint != nullptr && *endpoint != '\0' ? endpoint : "ivshmem:auto",
+                           {.timeout = patience_for_host});
   if (!lane) {
     explain(lane.error());
     return nullptr;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <ranges>
 #include <tuple>
+#include <utility>
 
 #include "guest/opencl/entry.hpp"
 #include "guest/opencl/info.hpp"
@@ -40,11 +42,19 @@ cl_int read_properties(const cl_context_properties* list, std::vector<cl_context
 Context::~Context() {
   if (Connection* connection = Connection::get(); connection != nullptr && id != 0) {
     std::ignore = connection->post<Release>({.kind = ObjectKind::context, .id = id});
+    for (auto& destructor : std::views::reverse(destructors)) {
+      connection->run_callback(std::move(destructor));
+    }
   }
 }
 
 bool Context::has(const std::shared_ptr<Device>& device) const {
   return std::ranges::find(devices, device) != devices.end();
+}
+
+bool Context::has_images() const {
+  return std::ranges::any_of(
+      devices, [](const auto& device) { return device->template value<cl_bool>(CL_DEVICE_IMAGE_SUPPORT, CL_FALSE); });
 }
 
 namespace entry {

@@ -80,26 +80,35 @@ void set_entries(cl_icd_dispatch& table) {
   table.clEnqueueMarkerWithWaitList = entry::enqueue_marker_with_wait_list;
   table.clEnqueueBarrierWithWaitList = entry::enqueue_barrier_with_wait_list;
   table.clGetExtensionFunctionAddressForPlatform = entry::get_extension_function_address_for_platform;
+  table.clCreateImage = entry::create_image;
+  table.clCreateImage2D = entry::create_image_2d;
+  table.clCreateImage3D = entry::create_image_3d;
+  table.clGetImageInfo = entry::get_image_info;
+  table.clCreateSampler = entry::create_sampler;
+  table.clRetainSampler = entry::retain_sampler;
+  table.clReleaseSampler = entry::release_sampler;
+  table.clGetSamplerInfo = entry::get_sampler_info;
+  table.clEnqueueReadImage = entry::enqueue_read_image;
+  table.clEnqueueWriteImage = entry::enqueue_write_image;
+  table.clEnqueueCopyImage = entry::enqueue_copy_image;
+  table.clEnqueueCopyImageToBuffer = entry::enqueue_copy_image_to_buffer;
+  table.clEnqueueCopyBufferToImage = entry::enqueue_copy_buffer_to_image;
+  table.clEnqueueFillImage = entry::enqueue_fill_image;
+  table.clEnqueueMapImage = entry::enqueue_map_image;
+  table.clCloneKernel = entry::clone_kernel;
+  table.clCreateBufferWithProperties = entry::create_buffer_with_properties;
+  table.clCreateImageWithProperties = entry::create_image_with_properties;
+  table.clCreateSamplerWithProperties = entry::create_sampler_with_properties;
+  table.clSetContextDestructorCallback = entry::set_context_destructor_callback;
+  table.clGetDeviceAndHostTimer = entry::get_device_and_host_timer;
+  table.clGetHostTimer = entry::get_host_timer;
+  table.clSetDefaultDeviceCommandQueue = entry::set_default_device_command_queue;
   table.clCreateCommandQueueWithProperties = entry::create_command_queue_with_properties;
 }
 
-// What is not: no images (which exist nowhere, so that no handle can be one), no sharing with graphics, nothing after
-// OpenCL 1.2.
+// What is not: no sharing with graphics, and of what came after OpenCL 1.2 what a device of 3.0 need not have.
 void set_refusals(cl_icd_dispatch& table) {
   refuse_entry<CL_INVALID_OPERATION>(table.clSetCommandQueueProperty);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateImage2D);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateImage3D);
-  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clGetImageInfo);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateSampler);
-  refuse_entry<CL_INVALID_SAMPLER>(table.clRetainSampler);
-  refuse_entry<CL_INVALID_SAMPLER>(table.clReleaseSampler);
-  refuse_entry<CL_INVALID_SAMPLER>(table.clGetSamplerInfo);
-  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueReadImage);
-  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueWriteImage);
-  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueCopyImage);
-  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueCopyImageToBuffer);
-  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueCopyBufferToImage);
-  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueMapImage);
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueNativeKernel);
   refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromGLBuffer);
   refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromGLTexture2D);
@@ -120,8 +129,6 @@ void set_refusals(cl_icd_dispatch& table) {
   refuse_entry<CL_INVALID_OPERATION>(table.clRetainDeviceEXT);
   refuse_entry<CL_INVALID_OPERATION>(table.clReleaseDeviceEXT);
   refuse_entry<CL_INVALID_OPERATION>(table.clCreateEventFromGLsyncKHR);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateImage);
-  refuse_entry<CL_INVALID_MEM_OBJECT>(table.clEnqueueFillImage);
   refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromGLTexture);
   refuse_entry<CL_INVALID_OPERATION>(table.clGetDeviceIDsFromD3D11KHR);
   refuse_entry<CL_INVALID_OPERATION>(table.clCreateFromD3D11BufferKHR);
@@ -146,22 +153,14 @@ void set_refusals(cl_icd_dispatch& table) {
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMemFill);
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMap);
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMUnmap);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateSamplerWithProperties);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetKernelArgSVMPointer);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetKernelExecInfo);
   refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfoKHR);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCloneKernel);
   refuse_entry<CL_INVALID_OPERATION>(table.clCreateProgramWithIL);
   refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMigrateMem);
-  refuse_entry<CL_INVALID_OPERATION>(table.clGetDeviceAndHostTimer);
-  refuse_entry<CL_INVALID_OPERATION>(table.clGetHostTimer);
   refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfo);
-  refuse_entry<CL_INVALID_OPERATION>(table.clSetDefaultDeviceCommandQueue);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramReleaseCallback);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramSpecializationConstant);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateBufferWithProperties);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateImageWithProperties);
-  refuse_entry<CL_INVALID_OPERATION>(table.clSetContextDestructorCallback);
 }
 
 cl_icd_dispatch make_table() {

@@ -50,7 +50,19 @@ Entry<cl_api_clRetainMemObject> retain_mem_object;
 Entry<cl_api_clReleaseMemObject> release_mem_object;
 Entry<cl_api_clGetMemObjectInfo> get_mem_object_info;
 Entry<cl_api_clSetMemObjectDestructorCallback> set_mem_object_destructor_callback;
+
+// image.cpp
+Entry<cl_api_clCreateImage> create_image;
+Entry<cl_api_clCreateImage2D> create_image_2d;
+Entry<cl_api_clCreateImage3D> create_image_3d;
+Entry<cl_api_clGetImageInfo> get_image_info;
 Entry<cl_api_clGetSupportedImageFormats> get_supported_image_formats;
+
+// sampler.cpp
+Entry<cl_api_clCreateSampler> create_sampler;
+Entry<cl_api_clRetainSampler> retain_sampler;
+Entry<cl_api_clReleaseSampler> release_sampler;
+Entry<cl_api_clGetSamplerInfo> get_sampler_info;
 
 // program.cpp
 Entry<cl_api_clCreateProgramWithSource> create_program_with_source;
@@ -59,16 +71,19 @@ Entry<cl_api_clCreateProgramWithBuiltInKernels> create_program_with_built_in_ker
 Entry<cl_api_clRetainProgram> retain_program;
 Entry<cl_api_clReleaseProgram> release_program;
 Entry<cl_api_clBuildProgram> build_program;
-Entry<cl_api_clCompileProgram> compile_program;
-Entry<cl_api_clLinkProgram> link_program;
 Entry<cl_api_clGetProgramInfo> get_program_info;
 Entry<cl_api_clGetProgramBuildInfo> get_program_build_info;
+
+// link.cpp
+Entry<cl_api_clCompileProgram> compile_program;
+Entry<cl_api_clLinkProgram> link_program;
 
 // kernel.cpp
 Entry<cl_api_clCreateKernel> create_kernel;
 Entry<cl_api_clCreateKernelsInProgram> create_kernels_in_program;
 Entry<cl_api_clRetainKernel> retain_kernel;
 Entry<cl_api_clReleaseKernel> release_kernel;
+Entry<cl_api_clCloneKernel> clone_kernel;
 Entry<cl_api_clSetKernelArg> set_kernel_arg;
 Entry<cl_api_clGetKernelInfo> get_kernel_info;
 Entry<cl_api_clGetKernelArgInfo> get_kernel_arg_info;
@@ -88,8 +103,17 @@ Entry<cl_api_clEnqueueCopyBufferRect> enqueue_copy_buffer_rect;
 Entry<cl_api_clEnqueueFillBuffer> enqueue_fill_buffer;
 Entry<cl_api_clEnqueueMigrateMemObjects> enqueue_migrate_mem_objects;
 
+// image_commands.cpp
+Entry<cl_api_clEnqueueReadImage> enqueue_read_image;
+Entry<cl_api_clEnqueueWriteImage> enqueue_write_image;
+Entry<cl_api_clEnqueueCopyImage> enqueue_copy_image;
+Entry<cl_api_clEnqueueCopyImageToBuffer> enqueue_copy_image_to_buffer;
+Entry<cl_api_clEnqueueCopyBufferToImage> enqueue_copy_buffer_to_image;
+Entry<cl_api_clEnqueueFillImage> enqueue_fill_image;
+
 // map.cpp
 Entry<cl_api_clEnqueueMapBuffer> enqueue_map_buffer;
+Entry<cl_api_clEnqueueMapImage> enqueue_map_image;
 Entry<cl_api_clEnqueueUnmapMemObject> enqueue_unmap_mem_object;
 
 // event.cpp
@@ -106,5 +130,14 @@ Entry<cl_api_clEnqueueBarrier> enqueue_barrier;
 Entry<cl_api_clEnqueueWaitForEvents> enqueue_wait_for_events;
 Entry<cl_api_clEnqueueMarkerWithWaitList> enqueue_marker_with_wait_list;
 Entry<cl_api_clEnqueueBarrierWithWaitList> enqueue_barrier_with_wait_list;
+
+// newer.cpp
+Entry<cl_api_clCreateBufferWithProperties> create_buffer_with_properties;
+Entry<cl_api_clCreateImageWithProperties> create_image_with_properties;
+Entry<cl_api_clCreateSamplerWithProperties> create_sampler_with_properties;
+Entry<cl_api_clSetContextDestructorCallback> set_context_destructor_callback;
+Entry<cl_api_clGetDeviceAndHostTimer> get_device_and_host_timer;
+Entry<cl_api_clGetHostTimer> get_host_timer;
+Entry<cl_api_clSetDefaultDeviceCommandQueue> set_default_device_command_queue;
 
 }  // namespace isthmus::opencl::entry

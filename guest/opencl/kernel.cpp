@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "guest/opencl/build.hpp"
 #include "guest/opencl/entry.hpp"
 #include "guest/opencl/info.hpp"
 #include "guest/opencl/types.hpp"
@@ -47,23 +48,48 @@ Expected<std::shared_ptr<Kernel>> make_kernel(const std::shared_ptr<Program>& pr
   return kernel;
 }
 
-cl_int set_memory(Kernel::Argument& argument, std::size_t size, const void* value) {
-  if (size != sizeof(cl_mem)) {
+// A handle that an argument's value holds: one for a buffer may be null, or missing.
+template <class T>
+cl_int find_value(std::size_t size, const void* value, std::shared_ptr<T>& found, bool& is_null) {
+  typename T::Handle handle = nullptr;
+  if (size != sizeof(typename T::Handle)) {
     return CL_INVALID_ARG_SIZE;
   }
-  cl_mem handle = nullptr;
   if (value != nullptr) {
-    std::memcpy(static_cast<void*>(&handle), value, sizeof(cl_mem));
+    std::memcpy(static_cast<void*>(&handle), value, size);
   }
+  is_null = handle == nullptr;
+  found = is_null ? nullptr : find<T>(handle);
+  return CL_SUCCESS;
+}
+
+cl_int set_memory(Kernel::Argument& argument, std::size_t size, const void* value, ArgumentKind is) {
   std::shared_ptr<Memory> memory;
-  if (handle != nullptr) {
-    memory = find<Memory>(handle);
-    if (memory == nullptr) {
-      return CL_INVALID_MEM_OBJECT;
-    }
+  bool is_null = false;
+  if (const cl_int code = find_value(size, value, memory, is_null); code != CL_SUCCESS) {
+    return code;
   }
-  argument.memory = std::move(memory);
-  argument.is = ArgumentKind::memory;
+  const bool may_be_null = is == ArgumentKind::memory;
+  if (memory == nullptr ? !(is_null && may_be_null) : memory->image.has_value() != (is == ArgumentKind::image)) {
+    return CL_INVALID_MEM_OBJECT;
+  }
+  argument.memory = memory;
+  argument.is_null = is_null;
+  argument.is = is;
+  return CL_SUCCESS;
+}
+
+cl_int set_sampler(Kernel::Argument& argument, std::size_t size, const void* value) {
+  bool is_null = false;
+  std::shared_ptr<Sampler> sampler;
+  if (const cl_int code = find_value(size, value, sampler, is_null); code != CL_SUCCESS) {
+    return code;
+  }
+  if (sampler == nullptr) {
+    return CL_INVALID_SAMPLER;
+  }
+  argument.sampler = sampler;
+  argument.is = ArgumentKind::sampler;
   return CL_SUCCESS;
 }
 
@@ -108,25 +134,31 @@ cl_int set_argument(const Kernel& kernel, Kernel::Argument& argument, cl_uint in
                     const void* value) {
   switch (argument.expects) {
     case ArgumentKind::memory:
-      return set_memory(argument, size, value);
+    case ArgumentKind::image:
+      return set_memory(argument, size, value, argument.expects);
+    case ArgumentKind::sampler:
+      return set_sampler(argument, size, value);
     case ArgumentKind::local:
       return set_local(argument, size, value);
     case ArgumentKind::value:
       return set_value(kernel, argument, index, size, value);
     case ArgumentKind::unsupported:
-      return CL_INVALID_ARG_VALUE;  // images and samplers cannot be made
+      return CL_INVALID_ARG_VALUE;  // what does not exist cannot be passed
     case ArgumentKind::unknown:
       break;
   }
-  // A program made from a binary may not say. What looks like one of our buffers is one.
+  // A program made from a binary may not say. What looks like one of our objects is one.
   if (value == nullptr) {
     return set_local(argument, size, value);
   }
-  if (size == sizeof(cl_mem)) {
-    cl_mem handle = nullptr;
-    std::memcpy(static_cast<void*>(&handle), value, sizeof(cl_mem));
-    if (find<Memory>(handle) != nullptr) {
-      return set_memory(argument, size, value);
+  if (size == sizeof(void*)) {
+    void* handle = nullptr;
+    std::memcpy(static_cast<void*>(&handle), value, size);
+    if (const auto memory = find<Memory>(static_cast<cl_mem>(handle)); memory != nullptr) {
+      return set_memory(argument, size, value, memory->image ? ArgumentKind::image : ArgumentKind::memory);
+    }
+    if (find<Sampler>(static_cast<cl_sampler>(handle)) != nullptr) {
+      return set_sampler(argument, size, value);
     }
   }
   return set_value(kernel, argument, index, size, value);
@@ -219,6 +251,20 @@ cl_int CL_API_CALL release_kernel(cl_kernel handle) {
   return Object::release(handle, Kernel::kind) ? CL_SUCCESS : CL_INVALID_KERNEL;
 }
 
+cl_kernel CL_API_CALL clone_kernel(cl_kernel handle, cl_int* errcode_ret) {
+  const auto source = find<Kernel>(handle);
+  if (source == nullptr) {
+    return refuse(CL_INVALID_KERNEL, errcode_ret);
+  }
+  const auto made = make_kernel(source->program, source->name);
+  if (!made) {
+    return refuse(made.error(), errcode_ret);
+  }
+  const std::scoped_lock lock(source->mutex, (*made)->mutex);
+  (*made)->arguments = source->arguments;
+  return give(CL_SUCCESS, handle_of(*made), errcode_ret);
+}
+
 cl_int CL_API_CALL set_kernel_arg(cl_kernel handle, cl_uint index, std::size_t size, const void* value) {
   const auto kernel = find<Kernel>(handle);
   if (kernel == nullptr) {
@@ -279,15 +325,8 @@ cl_int CL_API_CALL get_kernel_arg_info(cl_kernel handle, cl_uint index, cl_kerne
       return CL_INVALID_ARG_INDEX;
     }
   }
-  {
-    // The driver always knows, because we ask it to; a program that did not ask is told as it would be without us.
-    Program& program = *kernel->program;
-    const std::scoped_lock lock(program.mutex);
-    if (std::ranges::none_of(program.options, [](const auto& built) {
-          return built.second.find("-cl-kernel-arg-info") != std::string::npos;
-        })) {
-      return CL_KERNEL_ARG_INFO_NOT_AVAILABLE;
-    }
+  if (!asks_for_argument_info(*kernel->program)) {
+    return CL_KERNEL_ARG_INFO_NOT_AVAILABLE;  // as it would be without us
   }
   const auto answer = connection->query(Subject::argument, parameter, kernel->id, index);
   return answer ? InfoTarget(size, value, size_ret).list(*answer) : answer.error();

@@ -61,6 +61,20 @@ cl_int check_local(const Kernel::WorkGroup& group, Device& device, const Enqueue
   return all > group.largest ? CL_INVALID_WORK_GROUP_SIZE : CL_SUCCESS;
 }
 
+// The name of the object that an argument is; one that is gone by now is no argument any more.
+Expected<Id> name_of(const Kernel::Argument& argument, const Context& context) {
+  const auto name = [&context](const auto& object) -> Expected<Id> {
+    if (object == nullptr) {
+      return std::unexpected(CL_INVALID_KERNEL_ARGS);
+    }
+    return object->context.get() == &context ? Expected<Id>(object->id) : std::unexpected(CL_INVALID_CONTEXT);
+  };
+  if (argument.is == ArgumentKind::sampler) {
+    return name(argument.sampler.lock());
+  }
+  return argument.is_null ? Expected<Id>(0) : name(argument.memory.lock());
+}
+
 // Adds the arguments to the message. The kernel's mutex is held.
 cl_int add_arguments(Enqueue& enqueue, const Kernel& kernel) {
   constexpr std::array<std::byte, 8> zeros{};
@@ -75,15 +89,17 @@ cl_int add_arguments(Enqueue& enqueue, const Kernel& kernel) {
     }
     local_left -= argument.is == ArgumentKind::local ? argument.local_size : 0;
     ArgumentRow row{.index = index, .kind = argument.is, .size = argument.local_size};
-    const Id name = argument.memory != nullptr ? argument.memory->id : 0;
+    Id name = 0;
     std::span<const std::byte> value;
     if (argument.is == ArgumentKind::value) {
       value = argument.value;
       row.size = value.size();
-    } else if (argument.is == ArgumentKind::memory) {
-      if (argument.memory != nullptr && argument.memory->context != enqueue.queue()->context) {
-        return CL_INVALID_CONTEXT;
+    } else if (argument.is != ArgumentKind::local) {
+      const auto named = name_of(argument, *enqueue.queue()->context);
+      if (!named) {
+        return named.error();
       }
+      name = *named;
       value = std::as_bytes(std::span(&name, 1));
       row.size = value.size();
     }
@@ -117,31 +133,33 @@ cl_int CL_API_CALL enqueue_nd_range_kernel(cl_command_queue queue, cl_kernel ker
   if (dimensions < 1 || dimensions > 3) {
     return CL_INVALID_WORK_DIMENSION;
   }
-  if (global == nullptr) {
-    return CL_INVALID_GLOBAL_WORK_SIZE;
-  }
   EnqueueKernel::Request request{.command = enqueue->command(),
                                  .kernel = kernel->id,
                                  .dimensions = dimensions,
                                  .has_local = local != nullptr ? 1U : 0U};
-  for (cl_uint i = 0; i < dimensions; ++i) {
+  bool is_empty = global == nullptr;
+  for (cl_uint i = 0; !is_empty && i < dimensions; ++i) {
     request.global.at(i) = global[i];
     request.local.at(i) = local != nullptr ? local[i] : 0;
     request.offset.at(i) = offset != nullptr ? offset[i] : 0;
     std::uint64_t end = 0;
-    if (global[i] == 0) {
-      return CL_INVALID_GLOBAL_WORK_SIZE;
-    }
+    is_empty = global[i] == 0;
     if (__builtin_add_overflow(request.global.at(i), request.offset.at(i), &end)) {
       return CL_INVALID_GLOBAL_OFFSET;
     }
   }
+  const std::shared_ptr<Device>& device = enqueue->queue()->device;
+  if (is_empty) {
+    // Since OpenCL 2.1 a launch of nothing is one: what remains is the command's place in the queue.
+    return device->version() < CL_MAKE_VERSION(3, 0, 0) ? CL_INVALID_GLOBAL_WORK_SIZE
+                                                        : enqueue->post<EnqueueMarker>({.command = enqueue->command()});
+  }
   const std::scoped_lock lock(kernel->mutex);
-  const auto group = work_group_of(*kernel, enqueue->queue()->device);
+  const auto group = work_group_of(*kernel, device);
   if (!group) {
     return group.error();
   }
-  if (const cl_int code = check_local(*group, *enqueue->queue()->device, request); code != CL_SUCCESS) {
+  if (const cl_int code = check_local(*group, *device, request); code != CL_SUCCESS) {
     return code;
   }
   if (const cl_int code = add_arguments(*enqueue, *kernel); code != CL_SUCCESS) {

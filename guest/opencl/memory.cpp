@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <ranges>
 #include <tuple>
@@ -8,26 +7,11 @@
 
 #include "guest/opencl/entry.hpp"
 #include "guest/opencl/info.hpp"
+#include "guest/opencl/memory_flags.hpp"
 #include "guest/opencl/types.hpp"
 #include "src/gpu/opencl/bounds.hpp"
 
 namespace isthmus::opencl {
-namespace {
-
-constexpr cl_mem_flags kernel_access = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
-constexpr cl_mem_flags host_access = CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
-constexpr cl_mem_flags host_memory = CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR;
-
-bool flags_fit(cl_mem_flags flags) {
-  return (flags & ~(kernel_access | host_access | host_memory)) == 0 && std::popcount(flags & kernel_access) <= 1 &&
-         std::popcount(flags & host_access) <= 1 &&
-         ((flags & CL_MEM_USE_HOST_PTR) == 0 || (flags & (CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR)) == 0);
-}
-
-// A buffer from host memory that is also what the driver is told; the rest is the client's affair.
-constexpr cl_mem_flags told = kernel_access | host_access;
-
-}  // namespace
 
 Memory::~Memory() {
   Connection* connection = Connection::get();
@@ -59,29 +43,25 @@ cl_mem CL_API_CALL create_buffer(cl_context context_handle, cl_mem_flags flags, 
       std::ranges::none_of(context->devices, [size](const auto& device) { return size <= device->largest_buffer(); })) {
     return refuse(CL_INVALID_BUFFER_SIZE, errcode_ret);
   }
-  if (((flags & (CL_MEM_USE_HOST_PTR | CL_MEM_COPY_HOST_PTR)) != 0) != (host_ptr != nullptr)) {
+  if (!host_pointer_fits(flags, host_ptr)) {
     return refuse(CL_INVALID_HOST_PTR, errcode_ret);
   }
-  auto frame = connection->allocate(size);
+  auto frame = frame_with(*connection, size, host_ptr);
   if (!frame) {
     return refuse(frame.error(), errcode_ret);
   }
-  if (host_ptr != nullptr) {
-    std::memcpy(frame->data(), host_ptr, size);
-  }
   const Id id = connection->new_id();
-  const auto made = connection->call<CreateBuffer>(
-      {.id = id,
-       .context = context->id,
-       .flags = (flags & kernel_access) == 0 ? (flags & told) | CL_MEM_READ_WRITE : flags & told,
-       .memory = frame->reference()});
+  const auto made = connection->call<CreateBuffer>({.id = id,
+                                                    .context = context->id,
+                                                    .flags = with_kernel_access(flags) & told_flags,
+                                                    .memory = frame->reference()});
   if (!made) {
     return refuse(made.error(), errcode_ret);
   }
   auto memory = std::make_shared<Memory>();
   memory->id = id;
   memory->context = context;
-  memory->flags = (flags & kernel_access) == 0 ? flags | CL_MEM_READ_WRITE : flags;
+  memory->flags = with_kernel_access(flags);
   memory->size = size;
   memory->bytes = frame->data();
   memory->application = (flags & CL_MEM_USE_HOST_PTR) != 0 ? static_cast<std::byte*>(host_ptr) : nullptr;
@@ -96,7 +76,7 @@ cl_mem CL_API_CALL create_sub_buffer(cl_mem parent_handle, cl_mem_flags flags, c
                                      const void* info, cl_int* errcode_ret) {
   const auto parent = find<Memory>(parent_handle);
   Connection* connection = Connection::get();
-  if (parent == nullptr || connection == nullptr || parent->parent != nullptr) {
+  if (parent == nullptr || connection == nullptr || parent->parent != nullptr || parent->image) {
     return refuse(CL_INVALID_MEM_OBJECT, errcode_ret);
   }
   const cl_mem_flags of_parent = parent->flags;
@@ -130,8 +110,11 @@ cl_mem CL_API_CALL create_sub_buffer(cl_mem parent_handle, cl_mem_flags flags, c
                   ((flags & host_access) != 0 ? flags & host_access : of_parent & host_access) |
                   (of_parent & host_memory);
   const Id id = connection->new_id();
-  const auto made = connection->call<CreateSubBuffer>(
-      {.id = id, .parent = parent->id, .flags = memory->flags & told, .origin = region.origin, .size = region.size});
+  const auto made = connection->call<CreateSubBuffer>({.id = id,
+                                                       .parent = parent->id,
+                                                       .flags = memory->flags & told_flags,
+                                                       .origin = region.origin,
+                                                       .size = region.size});
   if (!made) {
     return refuse(made.error(), errcode_ret);
   }
@@ -165,7 +148,7 @@ cl_int CL_API_CALL get_mem_object_info(cl_mem handle, cl_mem_info parameter, std
   const InfoTarget target(size, value, size_ret);
   switch (parameter) {
     case CL_MEM_TYPE:
-      return target.value(cl_mem_object_type{CL_MEM_OBJECT_BUFFER});
+      return target.value(memory->image ? cl_mem_object_type{memory->image->kind} : CL_MEM_OBJECT_BUFFER);
     case CL_MEM_FLAGS:
       return target.value(memory->flags);
     case CL_MEM_SIZE:
@@ -182,6 +165,10 @@ cl_int CL_API_CALL get_mem_object_info(cl_mem handle, cl_mem_info parameter, std
       return target.value(handle_of(memory->context));
     case CL_MEM_ASSOCIATED_MEMOBJECT:
       return target.value(handle_of(memory->parent));
+    case CL_MEM_PROPERTIES:
+      return target.list(memory->properties);
+    case CL_MEM_USES_SVM_POINTER:
+      return target.value(cl_bool{CL_FALSE});
     case CL_MEM_OFFSET:
       return target.value(static_cast<std::size_t>(memory->origin));
     default:
@@ -200,17 +187,6 @@ cl_int CL_API_CALL set_mem_object_destructor_callback(cl_mem handle, void(CL_CAL
   }
   const std::scoped_lock lock(memory->mutex);
   memory->destructors.emplace_back([notify, handle, user_data] { notify(handle, user_data); });
-  return CL_SUCCESS;
-}
-
-cl_int CL_API_CALL get_supported_image_formats(cl_context handle, cl_mem_flags, cl_mem_object_type, cl_uint,
-                                               cl_image_format*, cl_uint* count) {
-  if (find<Context>(handle) == nullptr) {
-    return CL_INVALID_CONTEXT;
-  }
-  if (count != nullptr) {
-    *count = 0;
-  }
   return CL_SUCCESS;
 }
 

@@ -11,7 +11,7 @@ struct _cl_icd_dispatch;  // NOLINT(readability-identifier-naming): the OpenCL h
 
 namespace isthmus::opencl {
 
-enum class Kindred : std::uint32_t { none, platform, device, context, queue, memory, program, kernel, event };
+enum class Kindred : std::uint32_t { none, platform, device, context, queue, memory, program, kernel, event, sampler };
 
 class Object;
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <mutex>
 #include <ranges>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "guest/opencl/entry.hpp"
 #include "guest/opencl/info.hpp"
@@ -14,13 +16,14 @@ namespace isthmus::opencl {
 namespace {
 
 // What a kernel may use of the device's language; what concerns the host's side of the API would be ours to offer.
-constexpr std::array<std::string_view, 12> kept_extensions{"cl_khr_global_int32_base_atomics",
+constexpr std::array<std::string_view, 13> kept_extensions{"cl_khr_global_int32_base_atomics",
                                                            "cl_khr_global_int32_extended_atomics",
                                                            "cl_khr_local_int32_base_atomics",
                                                            "cl_khr_local_int32_extended_atomics",
                                                            "cl_khr_int64_base_atomics",
                                                            "cl_khr_int64_extended_atomics",
                                                            "cl_khr_byte_addressable_store",
+                                                           "cl_khr_3d_image_writes",
                                                            "cl_khr_fp64",
                                                            "cl_khr_fp16",
                                                            "cl_khr_select_fprounding_mode",
@@ -38,11 +41,51 @@ std::string text_of(const std::vector<std::byte>& bytes) {
   return text;
 }
 
+bool is_kept(std::string_view name) { return std::ranges::find(kept_extensions, name) != kept_extensions.end(); }
+
+// Of the optional parts of the kernel language: without what needs functions that we do not have.
+bool is_feature_kept(std::string_view name) {
+  return name != "__opencl_c_device_enqueue" && name != "__opencl_c_pipes" && name != "__opencl_c_subgroups";
+}
+
+// A list of names and versions, without those that are not kept.
+std::vector<cl_name_version> kept_of(const std::vector<std::byte>& bytes, bool (*keeps)(std::string_view)) {
+  std::vector<cl_name_version> list(bytes.size() / sizeof(cl_name_version));
+  if (!list.empty()) {
+    std::memcpy(list.data(), bytes.data(), list.size() * sizeof(cl_name_version));
+  }
+  std::erase_if(list, [keeps](cl_name_version& entry) {
+    std::ranges::end(entry.name)[-1] = '\0';
+    return !keeps(static_cast<const char*>(entry.name));
+  });
+  return list;
+}
+
+cl_name_version name_and_version(std::string_view name, cl_version version) {
+  cl_name_version made{.version = version, .name = {}};
+  std::ranges::copy(name.substr(0, sizeof made.name - 1), static_cast<char*>(made.name));
+  return made;
+}
+
+// The host's, with our version: programs look for the driver's name and version in it.
+std::string version_text(cl_version version, const std::string& of_host) {
+  const std::size_t rest = of_host.find(' ', std::string_view("OpenCL ").size());
+  return "OpenCL " + std::to_string(CL_VERSION_MAJOR(version)) + "." + std::to_string(CL_VERSION_MINOR(version)) +
+         (rest == std::string::npos ? "" : of_host.substr(rest)) + " (Isthmus)";
+}
+
+// "OpenCL C X.Y " of the host's, or what a device of 1.2 has.
+std::string language_text(cl_version version, const std::string& of_host) {
+  const std::size_t end = of_host.find(' ', std::string_view("OpenCL C ").size());
+  const bool is_known = version >= CL_MAKE_VERSION(3, 0, 0) && of_host.starts_with("OpenCL C ");
+  return (is_known ? of_host.substr(0, end) : "OpenCL C 1.2") + " Isthmus";
+}
+
 std::string kept(const std::string& extensions) {
   std::string out;
   for (const auto word : std::views::split(extensions, ' ')) {
     const std::string_view name(word.begin(), word.end());
-    if (std::ranges::find(kept_extensions, name) != kept_extensions.end()) {
+    if (is_kept(name)) {
       out += out.empty() ? "" : " ";
       out += name;
     }
@@ -82,8 +125,57 @@ std::shared_ptr<Platform> platform_of(cl_platform_id handle) {
   return all.empty() ? nullptr : all.front();
 }
 
+// A platform's version is the highest of its devices'.
+cl_version version_of(const Platform& platform) {
+  cl_version highest = CL_MAKE_VERSION(1, 2, 0);
+  for (const auto& device : platform.devices) {
+    highest = std::max(highest, device->version());
+  }
+  return highest;
+}
+
 cl_int asked(const Expected<std::vector<std::byte>>& answer, const InfoTarget& target) {
   return answer ? target.list(*answer) : answer.error();
+}
+
+// The same of what OpenCL 3.0 added.
+cl_int masked_newer_info(Device& device, cl_device_info parameter, const InfoTarget& target, bool& is_masked) {
+  if (device.version() < CL_MAKE_VERSION(3, 0, 0) && parameter > CL_DEVICE_PRINTF_BUFFER_SIZE) {
+    return CL_INVALID_VALUE;
+  }
+  switch (parameter) {
+    case CL_DEVICE_NUMERIC_VERSION:
+      return target.value(device.version());
+    case CL_DEVICE_EXTENSIONS_WITH_VERSION:
+    case CL_DEVICE_OPENCL_C_FEATURES: {
+      const auto answer = device.ask(parameter);
+      const bool are_features = parameter == CL_DEVICE_OPENCL_C_FEATURES;
+      return answer ? target.list(kept_of(*answer, are_features ? is_feature_kept : is_kept)) : answer.error();
+    }
+    case CL_DEVICE_IL_VERSION:
+      return target.text("");
+    case CL_DEVICE_ILS_WITH_VERSION:
+    case CL_DEVICE_BUILT_IN_KERNELS_WITH_VERSION:
+      return target.bytes({});
+    case CL_DEVICE_SVM_CAPABILITIES:
+    case CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES:
+    case CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES:
+      return target.value(cl_bitfield{0});
+    case CL_DEVICE_QUEUE_ON_DEVICE_PREFERRED_SIZE:
+    case CL_DEVICE_QUEUE_ON_DEVICE_MAX_SIZE:
+    case CL_DEVICE_MAX_ON_DEVICE_QUEUES:
+    case CL_DEVICE_MAX_ON_DEVICE_EVENTS:
+    case CL_DEVICE_PIPE_SUPPORT:
+    case CL_DEVICE_MAX_PIPE_ARGS:
+    case CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS:
+    case CL_DEVICE_PIPE_MAX_PACKET_SIZE:
+    case CL_DEVICE_MAX_NUM_SUB_GROUPS:
+    case CL_DEVICE_SUB_GROUP_INDEPENDENT_FORWARD_PROGRESS:
+      return target.value(cl_uint{0});
+    default:
+      is_masked = false;
+      return CL_SUCCESS;
+  }
 }
 
 // What the driver says and we cannot keep, or what must be in our own words.
@@ -98,30 +190,18 @@ cl_int masked_info(Device& device, cl_device_info parameter, const InfoTarget& t
       return target.value(cl_uint{1});
     case CL_DEVICE_VERSION: {
       const auto answer = device.ask(parameter);
-      return answer ? target.text("OpenCL 1.2 Isthmus (" + text_of(*answer) + ")") : answer.error();
+      return answer ? target.text(version_text(device.version(), text_of(*answer))) : answer.error();
     }
-    case CL_DEVICE_OPENCL_C_VERSION:
-      return target.text("OpenCL C 1.2 Isthmus");
+    case CL_DEVICE_OPENCL_C_VERSION: {
+      const auto answer = device.ask(parameter);
+      return answer ? target.text(language_text(device.version(), text_of(*answer))) : answer.error();
+    }
     case CL_DEVICE_EXTENSIONS: {
       const auto answer = device.ask(parameter);
       return answer ? target.text(kept(text_of(*answer))) : answer.error();
     }
-    case CL_DEVICE_IMAGE_SUPPORT:
-    case CL_DEVICE_LINKER_AVAILABLE:
-      return target.value(cl_bool{CL_FALSE});
-    case CL_DEVICE_MAX_READ_IMAGE_ARGS:
-    case CL_DEVICE_MAX_WRITE_IMAGE_ARGS:
-    case CL_DEVICE_MAX_SAMPLERS:
     case CL_DEVICE_PARTITION_MAX_SUB_DEVICES:
       return target.value(cl_uint{0});
-    case CL_DEVICE_IMAGE2D_MAX_WIDTH:
-    case CL_DEVICE_IMAGE2D_MAX_HEIGHT:
-    case CL_DEVICE_IMAGE3D_MAX_WIDTH:
-    case CL_DEVICE_IMAGE3D_MAX_HEIGHT:
-    case CL_DEVICE_IMAGE3D_MAX_DEPTH:
-    case CL_DEVICE_IMAGE_MAX_BUFFER_SIZE:
-    case CL_DEVICE_IMAGE_MAX_ARRAY_SIZE:
-      return target.value(std::size_t{0});
     case CL_DEVICE_PARTITION_PROPERTIES:
       return target.value(cl_device_partition_property{0});
     case CL_DEVICE_PARTITION_AFFINITY_DOMAIN:
@@ -140,8 +220,7 @@ cl_int masked_info(Device& device, cl_device_info parameter, const InfoTarget& t
     case CL_DEVICE_MAX_MEM_ALLOC_SIZE:
       return target.value(device.largest_buffer());
     default:
-      is_masked = false;
-      return CL_SUCCESS;
+      return masked_newer_info(device, parameter, target, is_masked);
   }
 }
 
@@ -225,8 +304,15 @@ cl_int CL_API_CALL get_platform_info(cl_platform_id handle, cl_platform_info par
         return answer.error();
       }
       return parameter == CL_PLATFORM_NAME ? target.text("Isthmus: " + text_of(*answer))
-                                           : target.text("OpenCL 1.2 Isthmus (" + text_of(*answer) + ")");
+                                           : target.text(version_text(version_of(*platform), text_of(*answer)));
     }
+    case CL_PLATFORM_NUMERIC_VERSION:
+      return version_of(*platform) < CL_MAKE_VERSION(3, 0, 0) ? CL_INVALID_VALUE : target.value(version_of(*platform));
+    case CL_PLATFORM_EXTENSIONS_WITH_VERSION:
+      return target.list(std::vector{name_and_version("cl_khr_icd", CL_MAKE_VERSION(1, 0, 0)),
+                                     name_and_version(frontend_extension, CL_MAKE_VERSION(1, 0, 0))});
+    case CL_PLATFORM_HOST_TIMER_RESOLUTION:
+      return target.value(cl_ulong{0});  // no timers
     case CL_PLATFORM_VENDOR:
       return asked(connection->query(Subject::platform, parameter, platform->number), target);
     case CL_PLATFORM_EXTENSIONS:

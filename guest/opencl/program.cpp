@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "guest/opencl/build.hpp"
 #include "guest/opencl/entry.hpp"
 #include "guest/opencl/info.hpp"
 #include "guest/opencl/types.hpp"
@@ -15,25 +16,6 @@ namespace {
 constexpr cl_uint most_strings = 1 << 20;
 constexpr cl_uint most_binaries = 1024;
 constexpr std::size_t longest_options = 16 * 1024;
-
-using Notify = void(CL_CALLBACK*)(cl_program, void*);
-
-// The devices of a build: those given, or all of the program's. Nothing when one is not the program's.
-bool devices_of_build(const Program& program, cl_uint count, const cl_device_id* handles,
-                      std::vector<std::shared_ptr<Device>>& devices) {
-  if (count == 0) {
-    devices = program.devices;
-    return true;
-  }
-  for (cl_uint i = 0; i < count; ++i) {
-    auto device = find<Device>(handles[i]);
-    if (device == nullptr || std::ranges::find(program.devices, device) == program.devices.end()) {
-      return false;
-    }
-    devices.push_back(std::move(device));
-  }
-  return true;
-}
 
 cl_int get_binaries(const Program& program, const InfoTarget& target) {
   target.set_size(program.devices.size() * sizeof(unsigned char*));
@@ -76,6 +58,44 @@ cl_int get_binaries(const Program& program, const InfoTarget& target) {
 }
 
 }  // namespace
+
+bool devices_of_build(const std::vector<std::shared_ptr<Device>>& all, cl_uint count, const cl_device_id* handles,
+                      std::vector<std::shared_ptr<Device>>& devices) {
+  if (count == 0) {
+    devices = all;
+    return true;
+  }
+  for (cl_uint i = 0; i < count; ++i) {
+    auto device = find<Device>(handles[i]);
+    if (device == nullptr || std::ranges::find(all, device) == all.end()) {
+      return false;
+    }
+    devices.push_back(std::move(device));
+  }
+  return true;
+}
+
+std::vector<std::uint32_t> numbers_of(const std::vector<std::shared_ptr<Device>>& devices) {
+  std::vector<std::uint32_t> numbers;
+  for (const auto& device : devices) {
+    numbers.push_back(device->number);
+  }
+  return numbers;
+}
+
+void keep_options(Program& program, const std::vector<std::shared_ptr<Device>>& devices, const std::string& options) {
+  const std::scoped_lock lock(program.mutex);
+  for (const auto& device : devices) {
+    program.options.insert_or_assign(device.get(), options);
+  }
+}
+
+bool asks_for_argument_info(Program& program) {
+  const std::scoped_lock lock(program.mutex);
+  return program.has_argument_info || std::ranges::any_of(program.options, [](const auto& built) {
+           return built.second.find("-cl-kernel-arg-info") != std::string::npos;
+         });
+}
 
 Program::~Program() {
   if (Connection* connection = Connection::get(); connection != nullptr && id != 0) {
@@ -199,17 +219,18 @@ cl_int CL_API_CALL release_program(cl_program handle) {
 }
 
 cl_int CL_API_CALL build_program(cl_program handle, cl_uint count, const cl_device_id* devices, const char* options,
-                                 Notify notify, void* user_data) {
+                                 BuildNotify notify, void* user_data) {
   const auto program = find<Program>(handle);
   Connection* connection = Connection::get();
   if (program == nullptr || connection == nullptr) {
     return CL_INVALID_PROGRAM;
   }
-  if ((devices == nullptr) != (count == 0) || count > most_binaries || (notify == nullptr && user_data != nullptr)) {
+  if ((devices == nullptr) != (count == 0) || count > most_devices_of_a_build ||
+      (notify == nullptr && user_data != nullptr)) {
     return CL_INVALID_VALUE;
   }
   std::vector<std::shared_ptr<Device>> chosen;
-  if (!devices_of_build(*program, count, devices, chosen)) {
+  if (!devices_of_build(program->devices, count, devices, chosen)) {
     return CL_INVALID_DEVICE;
   }
   if (program->kernels.load() != 0) {
@@ -219,15 +240,12 @@ cl_int CL_API_CALL build_program(cl_program handle, cl_uint count, const cl_devi
   if (text.size() > longest_options) {
     return CL_INVALID_BUILD_OPTIONS;
   }
-  std::vector<std::byte> trailing;
-  for (const auto& device : chosen) {
-    const auto number = std::as_bytes(std::span(&device->number, 1));
-    trailing.insert(trailing.end(), number.begin(), number.end());
-    const std::scoped_lock lock(program->mutex);
-    program->options.insert_or_assign(device.get(), text);
-  }
-  const auto bytes = std::as_bytes(std::span(text));
-  trailing.insert(trailing.end(), bytes.begin(), bytes.end());
+  keep_options(*program, chosen, text);
+  const std::vector<std::uint32_t> numbers = numbers_of(chosen);
+  const auto head = std::as_bytes(std::span(numbers));
+  const auto tail = std::as_bytes(std::span(text));
+  std::vector<std::byte> trailing(head.begin(), head.end());
+  trailing.insert(trailing.end(), tail.begin(), tail.end());
   const auto built = connection->call<BuildProgram>(
       {.id = program->id, .devices = static_cast<std::uint32_t>(chosen.size())}, trailing);
   if (notify != nullptr) {
@@ -235,16 +253,6 @@ cl_int CL_API_CALL build_program(cl_program handle, cl_uint count, const cl_devi
     return CL_SUCCESS;
   }
   return built ? CL_SUCCESS : built.error();
-}
-
-cl_int CL_API_CALL compile_program(cl_program handle, cl_uint, const cl_device_id*, const char*, cl_uint,
-                                   const cl_program*, const char**, Notify, void*) {
-  return find<Program>(handle) == nullptr ? CL_INVALID_PROGRAM : CL_COMPILER_NOT_AVAILABLE;
-}
-
-cl_program CL_API_CALL link_program(cl_context context, cl_uint, const cl_device_id*, const char*, cl_uint,
-                                    const cl_program*, Notify, void*, cl_int* errcode_ret) {
-  return refuse(find<Context>(context) == nullptr ? CL_INVALID_CONTEXT : CL_LINKER_NOT_AVAILABLE, errcode_ret);
 }
 
 cl_int CL_API_CALL get_program_info(cl_program handle, cl_program_info parameter, std::size_t size, void* value,
@@ -271,6 +279,11 @@ cl_int CL_API_CALL get_program_info(cl_program handle, cl_program_info parameter
     }
     case CL_PROGRAM_SOURCE:
       return target.text(program->source);
+    case CL_PROGRAM_IL:
+      return target.bytes({});
+    case CL_PROGRAM_SCOPE_GLOBAL_CTORS_PRESENT:
+    case CL_PROGRAM_SCOPE_GLOBAL_DTORS_PRESENT:
+      return target.value(cl_bool{CL_FALSE});
     case CL_PROGRAM_BINARIES:
       return get_binaries(*program, target);
     case CL_PROGRAM_BINARY_SIZES:
@@ -305,7 +318,8 @@ cl_int CL_API_CALL get_program_build_info(cl_program handle, cl_device_id device
     }
     case CL_PROGRAM_BUILD_STATUS:
     case CL_PROGRAM_BUILD_LOG:
-    case CL_PROGRAM_BINARY_TYPE: {
+    case CL_PROGRAM_BINARY_TYPE:
+    case CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE: {
       const auto answer = connection->query(Subject::build, parameter, program->id, device->number);
       return answer ? target.list(*answer) : answer.error();
     }

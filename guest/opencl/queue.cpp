@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <tuple>
+#include <utility>
 
 #include "guest/opencl/entry.hpp"
 #include "guest/opencl/info.hpp"
@@ -57,13 +58,26 @@ cl_command_queue CL_API_CALL create_command_queue_with_properties(cl_context con
                                                                   const cl_queue_properties* list,
                                                                   cl_int* errcode_ret) {
   cl_command_queue_properties properties = 0;
+  std::vector<cl_queue_properties> given;
   for (; list != nullptr && *list != 0; list += 2) {
     if (*list != CL_QUEUE_PROPERTIES) {  // among them the size of a queue on the device
       return refuse(CL_INVALID_VALUE, errcode_ret);
     }
     properties = list[1];
+    given.insert(given.end(), {list[0], list[1]});
   }
-  return create_command_queue(context, device, properties, errcode_ret);
+  if (list != nullptr) {
+    given.push_back(0);
+  }
+  constexpr cl_command_queue_properties on_device = CL_QUEUE_ON_DEVICE | CL_QUEUE_ON_DEVICE_DEFAULT;
+  if ((properties & on_device) != 0) {
+    return refuse(CL_INVALID_QUEUE_PROPERTIES, errcode_ret);
+  }
+  cl_command_queue made = create_command_queue(context, device, properties, errcode_ret);
+  if (const auto queue = find<Queue>(made); queue != nullptr) {
+    queue->list = std::move(given);
+  }
+  return made;
 }
 
 cl_int CL_API_CALL retain_command_queue(cl_command_queue handle) {
@@ -90,6 +104,12 @@ cl_int CL_API_CALL get_command_queue_info(cl_command_queue handle, cl_command_qu
       return target.value(queue->references());
     case CL_QUEUE_PROPERTIES:
       return target.value(queue->properties);
+    case CL_QUEUE_PROPERTIES_ARRAY:
+      return target.list(queue->list);
+    case CL_QUEUE_DEVICE_DEFAULT:
+      return target.value(cl_command_queue{nullptr});
+    case CL_QUEUE_SIZE:
+      return CL_INVALID_COMMAND_QUEUE;  // only a queue on the device has one
     default:
       return CL_INVALID_VALUE;
   }
@@ -108,8 +128,13 @@ cl_int CL_API_CALL finish(cl_command_queue handle) {
   if (queue == nullptr || connection == nullptr) {
     return CL_INVALID_COMMAND_QUEUE;
   }
+  const std::uint64_t before = queue->sent();
   const auto done = connection->call<Finish>({.queue = queue->id});
-  return done ? CL_SUCCESS : done.error();
+  if (!done) {
+    return done.error();
+  }
+  queue->complete(before);
+  return CL_SUCCESS;
 }
 
 }  // namespace entry

@@ -5,6 +5,7 @@
 #include <ranges>
 #include <utility>
 
+#include "guest/opencl/box_transfer.hpp"
 #include "guest/opencl/command.hpp"
 #include "guest/opencl/entry.hpp"
 #include "guest/opencl/types.hpp"
@@ -29,67 +30,23 @@ void copy_bytes(std::byte* to, const std::byte* from, std::size_t size) {
   }
 }
 
-bool host_may_read(const Memory& memory) {
-  return (memory.flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS)) == 0;
-}
-bool host_may_write(const Memory& memory) {
-  return (memory.flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)) == 0;
-}
-
-std::array<std::uint64_t, 3> numbers(const std::size_t* three) { return {three[0], three[1], three[2]}; }
-
-struct BoxTransfer {
-  Box buffer;
-  Box host;
-  std::array<std::uint64_t, 3> region{};
-};
-
-void copy_box(std::byte* to, const Box& to_box, const std::byte* from, const Box& from_box,
-              const std::array<std::uint64_t, 3>& region) {
-  const auto place = [](const Box& box, std::uint64_t y, std::uint64_t z) {
-    return box.origin[0] + (box.origin[1] + y) * box.row_pitch + (box.origin[2] + z) * box.slice_pitch;
-  };
-  for (std::uint64_t z = 0; z < region[2]; ++z) {
-    for (std::uint64_t y = 0; y < region[1]; ++y) {
-      std::memmove(to + place(to_box, y, z), from + place(from_box, y, z), region[0]);
-    }
-  }
-}
-
 cl_int transfer_box(const Enqueue::Arguments& arguments, cl_mem buffer, bool writes, bool blocking,
                     const std::size_t* buffer_origin, const std::size_t* host_origin, const std::size_t* region,
                     std::array<std::size_t, 4> pitches, std::byte* host) {
-  auto enqueue = Enqueue::begin(arguments);
-  if (!enqueue) {
-    return enqueue.error();
+  auto begun = Enqueue::begin_on(buffer, arguments);
+  if (!begun) {
+    return begun.error();
   }
-  const auto memory = enqueue->memory(buffer);
-  if (!memory) {
-    return memory.error();
-  }
+  auto& [enqueue, memory] = *begun;
   if (buffer_origin == nullptr || host_origin == nullptr || region == nullptr || host == nullptr) {
     return CL_INVALID_VALUE;
   }
-  BoxTransfer box{.buffer = {}, .host = {}, .region = numbers(region)};
-  box.buffer =
-      with_pitches({.origin = numbers(buffer_origin), .row_pitch = pitches[0], .slice_pitch = pitches[1]}, box.region);
+  BoxTransfer box{.memory = {}, .host = {}, .region = three(region)};
+  box.memory =
+      with_pitches({.origin = three(buffer_origin), .row_pitch = pitches[0], .slice_pitch = pitches[1]}, box.region);
   box.host =
-      with_pitches({.origin = numbers(host_origin), .row_pitch = pitches[2], .slice_pitch = pitches[3]}, box.region);
-  const auto extent = extent_of(box.buffer, box.region);
-  if (!extent || !extent_of(box.host, box.region) || !lies_within(extent->begin, extent->size, (*memory)->size)) {
-    return CL_INVALID_VALUE;
-  }
-  if (!(writes ? host_may_write(**memory) : host_may_read(**memory))) {
-    return CL_INVALID_OPERATION;
-  }
-  return enqueue->host_access(*memory, extent->begin, extent->size, writes, blocking,
-                              [memory = *memory, box, host, writes] {
-                                if (writes) {
-                                  copy_box(memory->bytes, box.buffer, host, box.host, box.region);
-                                } else {
-                                  copy_box(host, box.host, memory->bytes, box.buffer, box.region);
-                                }
-                              });
+      with_pitches({.origin = three(host_origin), .row_pitch = pitches[2], .slice_pitch = pitches[3]}, box.region);
+  return transfer(enqueue, memory, box, writes, blocking, host);
 }
 
 bool is_same_or_part(const Memory& a, const Memory& b) {
@@ -107,22 +64,19 @@ namespace entry {
 cl_int CL_API_CALL enqueue_read_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, std::size_t offset,
                                        std::size_t size, void* to, cl_uint waits, const cl_event* events,
                                        cl_event* event) {
-  auto enqueue = Enqueue::begin(
-      {.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_READ_BUFFER});
-  if (!enqueue) {
-    return enqueue.error();
+  auto begun = Enqueue::begin_on(
+      buffer, {.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_READ_BUFFER});
+  if (!begun) {
+    return begun.error();
   }
-  const auto memory = enqueue->memory(buffer);
-  if (!memory) {
-    return memory.error();
-  }
-  if (to == nullptr || size == 0 || !lies_within(offset, size, (*memory)->size)) {
+  auto& [enqueue, memory] = *begun;
+  if (to == nullptr || size == 0 || !lies_within(offset, size, memory->size)) {
     return CL_INVALID_VALUE;
   }
-  if (!host_may_read(**memory)) {
+  if (!memory->host_may_read()) {
     return CL_INVALID_OPERATION;
   }
-  return enqueue->host_access(*memory, offset, size, false, blocking != CL_FALSE, [memory = *memory, offset, size, to] {
+  return enqueue.host_access(memory, offset, size, false, blocking != CL_FALSE, [memory, offset, size, to] {
     copy_bytes(static_cast<std::byte*>(to), memory->bytes + offset, size);
   });
 }
@@ -130,29 +84,29 @@ cl_int CL_API_CALL enqueue_read_buffer(cl_command_queue queue, cl_mem buffer, cl
 cl_int CL_API_CALL enqueue_write_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, std::size_t offset,
                                         std::size_t size, const void* from, cl_uint waits, const cl_event* events,
                                         cl_event* event) {
-  auto enqueue = Enqueue::begin(
-      {.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_WRITE_BUFFER});
-  if (!enqueue) {
-    return enqueue.error();
+  auto begun = Enqueue::begin_on(
+      buffer, {.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_WRITE_BUFFER});
+  if (!begun) {
+    return begun.error();
   }
-  const auto memory = enqueue->memory(buffer);
-  if (!memory) {
-    return memory.error();
-  }
-  if (from == nullptr || size == 0 || !lies_within(offset, size, (*memory)->size)) {
+  auto& [enqueue, memory] = *begun;
+  if (from == nullptr || size == 0 || !lies_within(offset, size, memory->size)) {
     return CL_INVALID_VALUE;
   }
-  if (!host_may_write(**memory)) {
+  if (!memory->host_may_write()) {
     return CL_INVALID_OPERATION;
   }
-  if (size <= short_write && (blocking == CL_FALSE || waits == 0)) {
-    enqueue->add(std::span(static_cast<const std::byte*>(from), size));
-    return enqueue->post<EnqueueWrite>({.command = enqueue->command(), .memory = (*memory)->id, .offset = offset});
+  const auto copy = [memory, offset, size, from] {
+    copy_bytes(memory->bytes + offset, static_cast<const std::byte*>(from), size);
+  };
+  if (enqueue.copy_at_once(blocking != CL_FALSE, copy)) {
+    return CL_SUCCESS;
   }
-  return enqueue->host_access(*memory, offset, size, true, blocking != CL_FALSE,
-                              [memory = *memory, offset, size, from] {
-                                copy_bytes(memory->bytes + offset, static_cast<const std::byte*>(from), size);
-                              });
+  if (size <= short_write && (blocking == CL_FALSE || waits == 0)) {
+    enqueue.add(std::span(static_cast<const std::byte*>(from), size));
+    return enqueue.post<EnqueueWrite>({.command = enqueue.command(), .memory = memory->id, .offset = offset});
+  }
+  return enqueue.host_access(memory, offset, size, true, blocking != CL_FALSE, copy);
 }
 
 cl_int CL_API_CALL enqueue_read_buffer_rect(cl_command_queue queue, cl_mem buffer, cl_bool blocking,
@@ -228,11 +182,11 @@ cl_int CL_API_CALL enqueue_copy_buffer_rect(cl_command_queue queue, cl_mem from_
   request.command = enqueue->command();
   request.from = (*from)->id;
   request.to = (*to)->id;
-  request.region = numbers(region);
+  request.region = three(region);
   request.from_box =
-      with_pitches({.origin = numbers(from_origin), .row_pitch = from_row, .slice_pitch = from_slice}, request.region);
+      with_pitches({.origin = three(from_origin), .row_pitch = from_row, .slice_pitch = from_slice}, request.region);
   request.to_box =
-      with_pitches({.origin = numbers(to_origin), .row_pitch = to_row, .slice_pitch = to_slice}, request.region);
+      with_pitches({.origin = three(to_origin), .row_pitch = to_row, .slice_pitch = to_slice}, request.region);
   const auto reads = extent_of(request.from_box, request.region);
   const auto writes = extent_of(request.to_box, request.region);
   if (!reads || !writes || !lies_within(reads->begin, reads->size, (*from)->size) ||
@@ -260,26 +214,23 @@ cl_int CL_API_CALL enqueue_copy_buffer_rect(cl_command_queue queue, cl_mem from_
 cl_int CL_API_CALL enqueue_fill_buffer(cl_command_queue queue, cl_mem buffer, const void* pattern,
                                        std::size_t pattern_size, std::size_t offset, std::size_t size, cl_uint waits,
                                        const cl_event* events, cl_event* event) {
-  auto enqueue = Enqueue::begin(
-      {.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_FILL_BUFFER});
-  if (!enqueue) {
-    return enqueue.error();
+  auto begun = Enqueue::begin_on(
+      buffer, {.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_FILL_BUFFER});
+  if (!begun) {
+    return begun.error();
   }
-  const auto memory = enqueue->memory(buffer);
-  if (!memory) {
-    return memory.error();
-  }
+  auto& [enqueue, memory] = *begun;
   if (pattern == nullptr || !is_pattern_size(pattern_size) || size == 0 || offset % pattern_size != 0 ||
-      size % pattern_size != 0 || !lies_within(offset, size, (*memory)->size)) {
+      size % pattern_size != 0 || !lies_within(offset, size, memory->size)) {
     return CL_INVALID_VALUE;
   }
-  EnqueueFill::Request request{.command = enqueue->command(),
-                               .memory = (*memory)->id,
+  EnqueueFill::Request request{.command = enqueue.command(),
+                               .memory = memory->id,
                                .offset = offset,
                                .size = size,
                                .pattern_size = static_cast<std::uint32_t>(pattern_size)};
   std::memcpy(request.pattern.data(), pattern, pattern_size);
-  return enqueue->post<EnqueueFill>(request);
+  return enqueue.post<EnqueueFill>(request);
 }
 
 cl_int CL_API_CALL enqueue_migrate_mem_objects(cl_command_queue queue, cl_uint count, const cl_mem* buffers,
@@ -295,7 +246,7 @@ cl_int CL_API_CALL enqueue_migrate_mem_objects(cl_command_queue queue, cl_uint c
     return CL_INVALID_VALUE;
   }
   for (cl_uint i = 0; i < count; ++i) {
-    if (const auto memory = enqueue->memory(buffers[i]); !memory) {
+    if (const auto memory = enqueue->memory(buffers[i], Wanted::any); !memory) {
       return memory.error();
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -57,6 +58,12 @@ class Device final : public Object {
     std::memcpy(&value, answer->data(), sizeof value);
     return value;
   }
+  /// The version that it offers: OpenCL 3.0, where most of what came after 1.2 may be missing, if the host's device
+  /// has that; otherwise 1.2.
+  [[nodiscard]] cl_version version() {
+    return value<cl_version>(CL_DEVICE_NUMERIC_VERSION, 0) >= CL_MAKE_VERSION(3, 0, 0) ? CL_MAKE_VERSION(3, 0, 0)
+                                                                                       : CL_MAKE_VERSION(1, 2, 0);
+  }
   /// The largest buffer, in bytes: what both the device and the slab allow.
   [[nodiscard]] cl_ulong largest_buffer();
 
@@ -75,7 +82,12 @@ class Context final : public Object {
   std::vector<std::shared_ptr<Device>> devices;
   std::vector<cl_context_properties> properties;
 
+  std::mutex mutex;  ///< guards what follows
+  std::vector<std::function<void()>> destructors;
+
   [[nodiscard]] bool has(const std::shared_ptr<Device>& device) const;
+  /// Whether one of the devices has images.
+  [[nodiscard]] bool has_images() const;
 };
 
 class Queue final : public Object {
@@ -88,6 +100,38 @@ class Queue final : public Object {
   std::shared_ptr<Context> context;
   std::shared_ptr<Device> device;
   cl_command_queue_properties properties = 0;
+  std::vector<cl_queue_properties> list;  ///< as it was given, with its end; empty without one
+
+  /// Counts a command that is about to be sent; returns its number.
+  std::uint64_t count() {
+    const std::scoped_lock lock(mutex_);
+    return ++sent_;
+  }
+  [[nodiscard]] std::uint64_t sent() {
+    const std::scoped_lock lock(mutex_);
+    return sent_;
+  }
+  /// Everything up to that number is complete.
+  void complete(std::uint64_t number) {
+    const std::scoped_lock lock(mutex_);
+    done_ = std::max(done_, number);
+  }
+  /// Runs `copy` between what was sent before, if all of that is known to be complete, and what comes after; says
+  /// whether it did.
+  template <class F>
+  [[nodiscard]] bool run_if_idle(const F& copy) {
+    const std::scoped_lock lock(mutex_);
+    if (sent_ != done_) {
+      return false;
+    }
+    copy();
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;  // guards what follows
+  std::uint64_t sent_ = 0;
+  std::uint64_t done_ = 0;
 };
 
 class Memory final : public Object {
@@ -100,23 +144,53 @@ class Memory final : public Object {
     std::byte* address = nullptr;
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
+    Box box;  ///< in the memory, and in the application's
+    std::array<std::uint64_t, 3> region{};
     cl_map_flags flags = 0;
   };
 
   ~Memory() override;
+  /// What the flags allow the application.
+  [[nodiscard]] bool host_may_read() const noexcept {
+    return (flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS)) == 0;
+  }
+  [[nodiscard]] bool host_may_write() const noexcept {
+    return (flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)) == 0;
+  }
+  [[nodiscard]] bool host_may_map(cl_map_flags how) const noexcept {
+    return ((how & CL_MAP_READ) == 0 || host_may_read()) &&
+           ((how & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)) == 0 || host_may_write());
+  }
+
   Id id = 0;
   std::shared_ptr<Context> context;
-  std::shared_ptr<Memory> parent;  ///< of a sub-buffer
+  std::shared_ptr<Memory> parent;   ///< of a sub-buffer, and of an image of a buffer's bytes
+  std::optional<ImageShape> image;  ///< none: a buffer
   std::uint64_t origin = 0;
   cl_mem_flags flags = 0;
+  std::vector<cl_mem_properties> properties;  ///< as they were given, with their end; empty without any
   std::uint64_t size = 0;
   std::byte* bytes = nullptr;        ///< in the slab, where the device uses them
   std::byte* application = nullptr;  ///< CL_MEM_USE_HOST_PTR: the application's copy, up to date while it is mapped
-  Frame frame;                       ///< of a buffer that is no sub-buffer
+  Frame frame;                       ///< where there is no parent
 
   std::mutex mutex;  ///< guards what follows
   std::vector<Mapping> mappings;
   std::vector<std::function<void()>> destructors;
+};
+
+class Sampler final : public Object {
+ public:
+  using Handle = cl_sampler;
+  static constexpr Kindred kind = Kindred::sampler;
+
+  ~Sampler() override;
+  Id id = 0;
+  std::shared_ptr<Context> context;
+  cl_bool normalized = CL_FALSE;
+  cl_addressing_mode addressing = CL_ADDRESS_NONE;
+  cl_filter_mode filter = CL_FILTER_NEAREST;
+  std::vector<cl_sampler_properties> properties;  ///< as they were given, with their end; empty without any
 };
 
 class Program final : public Object {
@@ -133,6 +207,7 @@ class Program final : public Object {
 
   std::mutex mutex;  ///< guards what follows
   std::map<const Device*, std::string> options;
+  bool has_argument_info = false;  ///< by a part that it was linked of
 };
 
 class Kernel final : public Object {
@@ -145,7 +220,10 @@ class Kernel final : public Object {
     bool is_set = false;
     ArgumentKind is = ArgumentKind::value;
     std::vector<std::byte> value;
-    std::shared_ptr<Memory> memory;
+    // A kernel holds no reference to its arguments, as the specification wants it.
+    std::weak_ptr<Memory> memory;  ///< of `memory` and `image`
+    std::weak_ptr<Sampler> sampler;
+    bool is_null = false;  ///< of `memory`: a null buffer
     std::size_t local_size = 0;
     std::size_t checked_size = 0;  ///< the driver has accepted a value of so many bytes; 0: not asked yet
   };

@@ -75,7 +75,7 @@ inline constexpr std::array<std::uint16_t, 4> batch_slots{0, 7, 31, 255};
 inline constexpr std::uint8_t flag_continuation = 1;  ///< not the first slot of a descriptor
 inline constexpr std::uint8_t flag_post = 2;          ///< nobody waits for a reply, and none is sent
 inline constexpr std::uint8_t flag_fence = 4;         ///< the body starts with a Fence
-inline constexpr std::uint8_t flag_frames_held = 8;  ///< of a reply: frames of posts before it may be in use still
+inline constexpr std::uint8_t flag_frames_held = 8;   ///< of a reply: frames of posts before it may be in use still
 inline constexpr std::uint8_t flags_known = 15;
 
 /// "Not before that channel has executed up to there": {channel: 16 bits, position: 48 bits}, in front of a request's

@@ -14,6 +14,7 @@
 #include "src/transport/completion_waiter.hpp"
 #include "src/transport/text.hpp"
 
+// NOLINTNEXTLINE(readability-identifier-naming,bugprone-reserved-identifier): the C++ ABI's name
 extern "C" void* __dso_handle;  // of this library or program; the compiler makes it
 
 namespace isthmus {
@@ -130,7 +131,7 @@ ThreadChannels& thread_channels() {
           channels_of_thread = nullptr;
           delete static_cast<ThreadChannels*>(channels);
         },
-        channels_of_thread, &__dso_handle);
+        channels_of_thread, static_cast<void*>(&__dso_handle));
   }
   return *channels_of_thread;
 }

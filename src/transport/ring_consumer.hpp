@@ -79,14 +79,8 @@ class RingConsumer {
       fetch_ahead();
     }
     // The usual descriptor: one slot, no fence. Everything else takes the long way, with the same checks.
-    if ((word & ~usual_varies) == usual && out.header.size <= abi::head_body_bytes &&
-        out.header.fixed <= out.header.size) [[likely]] {
-      out.control = {.lap = static_cast<std::uint32_t>(word),
-                     .opcode = static_cast<std::uint16_t>(word >> 32),
-                     .slots = 1,
-                     .flags = static_cast<std::uint8_t>(word >> 58)};
-      out.body = std::as_bytes(std::span<const std::uint64_t, 7>(copy_)).subspan(body_offset, out.header.size);
-      out.fence = 0;
+    if ((word & ~usual_varies) == usual && head_fits(out.header)) [[likely]] {
+      set_usual(word, copy_, out);
       position_ += 1;
     } else if (take_long(word, out)) {
       position_ += out.control.slots;
@@ -95,6 +89,52 @@ class RingConsumer {
     }
     if (position_ - published_ >= abi::ring_slots / 4) [[unlikely]] {
       publish();
+    }
+    return Polled::ready;
+  }
+
+  /// Takes up to `most` descriptors and gives each to `take(const Incoming&)`, until one is not there or `take` says
+  /// false: the quick way through a batch, a third of poll()'s cost. The verdict is poll()'s on the next one, `ready`
+  /// where it was not looked at. `take` may use everything here but poll() and drain(); take_news() is to be asked in
+  /// it.
+  template <class Take>
+  [[nodiscard]] Polled drain(std::uint32_t most, const Take& take) {
+    const std::uint64_t end = position_ + most;
+    while (position_ < end) {
+      if (position_ >= fetch_at_) [[unlikely]] {
+        fetch_ahead();
+      }
+      const std::uint64_t quick_end = quick_until(end);
+      const std::uint64_t expected = usual | lap(position_);
+      std::uint64_t position = position_;  // so that it need not be read again after each `take`
+      const abi::Slot* head = &slot(position);
+      for (; position < quick_end; ++head) {
+        const std::uint64_t word = head->words[0].load_acquire().snapshot();  // C1: acquires P1
+        if ((word & ~usual_varies_in_a_lap) != expected) {
+          break;
+        }
+        SlotCopy copy;
+        copy_slot(*head, copy);
+        Incoming incoming;
+        incoming.header = std::bit_cast<abi::MessageHeader>(std::array{copy[0], copy[1]});
+        if (!head_fits(incoming.header)) [[unlikely]] {
+          break;
+        }
+        set_usual(word, copy, incoming);
+        position_ = ++position;
+        if (!take(static_cast<const Incoming&>(incoming))) {
+          return Polled::ready;
+        }
+      }
+      if (position_ < end && position_ < fetch_at_) {
+        Incoming incoming;
+        if (const Polled polled = poll(incoming); polled != Polled::ready) {
+          return polled;
+        }
+        if (!take(static_cast<const Incoming&>(incoming))) {
+          return Polled::ready;
+        }
+      }
     }
     return Polled::ready;
   }
@@ -149,16 +189,36 @@ class RingConsumer {
 
  private:
   // Lines of a batch are asked for so many at a time, and so many ahead.
-  static constexpr std::uint64_t fetch_step = 8;
+  static constexpr std::uint64_t fetch_step = 16;
   static constexpr std::uint64_t never = ~std::uint64_t{0};
 
   // The control word of the usual descriptor: lap, opcode, and whether it is a post, may be anything.
   static constexpr std::uint64_t usual = abi::ControlWord{.slots = 1}.encode();
   static constexpr std::uint64_t usual_varies =
       abi::ControlWord{.lap = 0xffff'ffff, .opcode = 0xffff, .flags = abi::flag_post}.encode();
+  static constexpr std::uint64_t usual_varies_in_a_lap = usual_varies & ~std::uint64_t{0xffff'ffff};
   static constexpr std::size_t body_offset = sizeof(abi::MessageHeader);
 
   using LongBody = std::array<std::uint64_t, (abi::max_body + abi::fence_bytes + 7) / 8>;
+
+  [[nodiscard]] static bool head_fits(const abi::MessageHeader& header) noexcept {
+    return header.size <= abi::head_body_bytes && header.fixed <= header.size;
+  }
+  static void set_usual(std::uint64_t word, const SlotCopy& copy, Incoming& out) noexcept {
+    out.control = {.lap = static_cast<std::uint32_t>(word),
+                   .opcode = static_cast<std::uint16_t>(word >> 32),
+                   .slots = 1,
+                   .flags = static_cast<std::uint8_t>(word >> 58)};
+    out.body = std::as_bytes(std::span<const std::uint64_t, 7>(copy)).subspan(body_offset, out.header.size);
+    out.fence = 0;
+  }
+  // Up to there slots need nothing but to be taken, if they are usual: the ring does not end, no credit is due, and no
+  // lines are to be asked for. poll() does all that.
+  [[nodiscard]] std::uint64_t quick_until(std::uint64_t end) const noexcept {
+    const std::uint64_t credit_due = published_ + abi::ring_slots / 4 - 1;
+    const std::uint64_t lap_end = (position_ / abi::ring_slots + 1) * abi::ring_slots;
+    return std::min({end, credit_due, lap_end, fetch_at_});
+  }
 
   void publish() noexcept {
     consumed_->store_release(position_);  // C2: this side's reads of the slots come before

@@ -75,11 +75,11 @@ class RingProducer {
     header.fixed = static_cast<std::uint16_t>(message.fixed.size());
     const auto head = std::bit_cast<std::array<std::uint64_t, 2>>(header);
     if (bytes <= abi::head_body_bytes) [[likely]] {
-      abi::Slot& slot = slots_[position_ % abi::ring_slots];
-      slot.words[1].store_relaxed(head[0]);
-      slot.words[2].store_relaxed(head[1]);
+      abi::Slot& target = slot(position_);
+      target.words[1].store_relaxed(head[0]);
+      target.words[2].store_relaxed(head[1]);
       if (bytes == message.fixed.size() && bytes % 8 == 0) [[likely]] {  // whole words: straight from where they are
-        store_words(slot, message.fixed.data(), bytes);
+        store_words(target, message.fixed.data(), bytes);
       } else {
         std::array<std::byte, abi::head_body_bytes> body{};
         std::byte* at = body.data();
@@ -89,9 +89,9 @@ class RingProducer {
         }
         copy_small(at, message.fixed);
         copy_small(at + message.fixed.size(), message.trailing);
-        store_words(slot, body.data(), bytes);
+        store_words(target, body.data(), bytes);
       }
-      show(slot, position_, {.opcode = message.opcode, .slots = 1, .flags = message.flags});
+      show(target, position_, {.opcode = message.opcode, .slots = 1, .flags = message.flags});
       position_ += 1;
     } else {
       write_long(message, head);
@@ -110,7 +110,7 @@ class RingProducer {
   void release() noexcept {
     if (hold_ == Hold::held) {
       held_control_.batch = batch_of(static_cast<std::uint32_t>(position_ - held_position_ - 1));
-      slots_[held_position_ % abi::ring_slots].words[0].store_release(held_control_.encode());  // P1
+      slot(held_position_).words[0].store_release(held_control_.encode());  // P1
     }
     hold_ = Hold::none;
   }
@@ -132,21 +132,21 @@ class RingProducer {
     return word;
   }
   // At most 40 bytes, rounded up to words: without a loop.
-  static void store_words(abi::Slot& slot, const std::byte* from, std::size_t bytes) noexcept {
+  static void store_words(abi::Slot& to, const std::byte* from, std::size_t bytes) noexcept {
     if (bytes > 32) {
-      slot.words[7].store_relaxed(word_at(from + 32));
+      to.words[7].store_relaxed(word_at(from + 32));
     }
     if (bytes > 24) {
-      slot.words[6].store_relaxed(word_at(from + 24));
+      to.words[6].store_relaxed(word_at(from + 24));
     }
     if (bytes > 16) {
-      slot.words[5].store_relaxed(word_at(from + 16));
+      to.words[5].store_relaxed(word_at(from + 16));
     }
     if (bytes > 8) {
-      slot.words[4].store_relaxed(word_at(from + 8));
+      to.words[4].store_relaxed(word_at(from + 8));
     }
     if (bytes > 0) {
-      slot.words[3].store_relaxed(word_at(from));
+      to.words[3].store_relaxed(word_at(from));
     }
   }
 
@@ -167,23 +167,23 @@ class RingProducer {
     Source source(message);
     std::array<std::uint64_t, 7> words{header[0], header[1]};
     source.fill(std::as_writable_bytes(std::span(words)).subspan(sizeof(abi::MessageHeader)));
-    abi::Slot& head = slots_[position_ % abi::ring_slots];
+    abi::Slot& head = slot(position_);
     store_all(head, words);
     for (std::uint32_t i = 1; i < count; ++i) {
       words.fill(0);
       source.fill(std::as_writable_bytes(std::span(words)));
-      abi::Slot& slot = slots_[(position_ + i) % abi::ring_slots];
-      store_all(slot, words);
-      slot.words[0].store_release(  // P1
+      abi::Slot& next = slot(position_ + i);
+      store_all(next, words);
+      next.words[0].store_release(  // P1
           control_word(position_ + i, {.opcode = message.opcode, .flags = abi::flag_continuation}).encode());
     }
     show(head, position_,
          {.opcode = message.opcode, .slots = static_cast<std::uint16_t>(count), .flags = message.flags});
     position_ += count;
   }
-  static void store_all(abi::Slot& slot, const std::array<std::uint64_t, 7>& words) noexcept {
+  static void store_all(abi::Slot& to, const std::array<std::uint64_t, 7>& words) noexcept {
     for (std::size_t i = 0; i < words.size(); ++i) {
-      slot.words[i + 1].store_relaxed(words[i]);
+      to.words[i + 1].store_relaxed(words[i]);
     }
   }
 
@@ -216,31 +216,32 @@ class RingProducer {
 
   // Lines that the consumer is not looking at yet are fetched for writing ahead of time: only within a batch, which it
   // does not look at. Else it follows close behind, and a line that is taken from it early has to be taken back.
-  static void prefetch_for_writing(const abi::Slot& slot) noexcept {
+  static void prefetch_for_writing(const abi::Slot& target) noexcept {
 #if defined(__x86_64__)
-    asm volatile("prefetchw %0" : : "m"(slot));
+    asm volatile("prefetchw %0" : : "m"(target));
 #else
-    __builtin_prefetch(&slot, 1);
+    __builtin_prefetch(&target, 1);
 #endif
   }
 
+  [[nodiscard]] abi::Slot& slot(std::uint64_t position) const noexcept { return slots_[position % abi::ring_slots]; }
   [[nodiscard]] abi::ControlWord control_word(std::uint64_t position, abi::ControlWord control) const noexcept {
     control.lap = first_lap_ + static_cast<std::uint32_t>(position / abi::ring_slots);
     return control;
   }
 
   // Stores a head's control word, the last of its descriptor.
-  void show(abi::Slot& slot, std::uint64_t position, const abi::ControlWord& without_lap) noexcept {
+  void show(abi::Slot& head, std::uint64_t position, const abi::ControlWord& without_lap) noexcept {
     const abi::ControlWord control = control_word(position, without_lap);
     if (hold_ == Hold::wanted) [[unlikely]] {
       hold_ = Hold::held;
       held_position_ = position;
       held_control_ = control;
     } else {
-      slot.words[0].store_release(control.encode());  // P1
+      head.words[0].store_release(control.encode());  // P1
     }
     if (hold_ != Hold::none) {
-      prefetch_for_writing(slots_[(position + prefetch_distance) % abi::ring_slots]);
+      prefetch_for_writing(slot(position + prefetch_distance));
     }
   }
 

@@ -175,8 +175,17 @@ void Twin::run() {
   };
   constexpr int pauses_after_post = 3;
   bool after_post = false;
-  Incoming incoming;
-  for (bool going = true; going;) {
+  bool going = true;
+  // Whatever else is to be done is looked for after each request.
+  const auto take = [&](const Incoming& incoming) {
+    if (requests_.take_news()) {
+      publish_progress(true);
+    }
+    after_post = (incoming.control.flags & abi::flag_post) != 0;
+    going = handle(incoming);
+    return going && !mailbox_->has_letters() && parked_.empty();
+  };
+  while (going) {
     // Looked at before the ring: what the client wrote before it closed the channel must be seen by the poll after it.
     const Stop stop = stop_.load(std::memory_order_seq_cst);
     if (stop == Stop::now) {
@@ -188,16 +197,11 @@ void Twin::run() {
     if (!parked_.empty()) [[unlikely]] {
       deliver_parked();
     }
-    switch (requests_.poll(incoming)) {
+    switch (requests_.drain(abi::ring_slots, take)) {
       case Polled::ready:
-        if (requests_.take_news()) {
-          publish_progress(true);
-        }
-        after_post = (incoming.control.flags & abi::flag_post) != 0;
-        going = handle(incoming);
         break;
       case Polled::empty:
-        going = !may_end(stop);
+        going = going && !may_end(stop);
         if (going) {
           // More posts are likely to follow a post, and nobody waits for an answer: looking at the next line while the
           // client writes it would only slow both down.

@@ -66,6 +66,32 @@ TEST(TrailingTest, ElementsThatLieAtOddPlacesAreReadAllTheSame) {
   EXPECT_TRUE(std::ranges::equal(read, numbers));
 }
 
+TEST(TrailingTest, PiecesWhoseCountsAreToldElsewhereAreReadAndNoMoreThanIsThere) {
+  std::array<std::byte, 64> buffer{};
+  const auto written = must(TrailingWriter(buffer)
+                                .value(std::uint8_t{7})
+                                .value(std::uint32_t{1})
+                                .value(std::uint32_t{2})
+                                .value(Point{.x = 1, .y = 2, .z = 3})
+                                .value(std::uint16_t{9})
+                                .finish());
+  TrailingReader reader(written);
+  EXPECT_EQ(must(reader.raw(1)).front(), std::byte{7});
+  EXPECT_EQ(must(reader.elements<std::uint32_t>(2)), (std::vector<std::uint32_t>{1, 2}));
+  EXPECT_TRUE(must(reader.elements<Point>(0)).empty());
+  EXPECT_EQ(must(reader.elements<Point>(1)), (std::vector{Point{.x = 1, .y = 2, .z = 3}}));
+  EXPECT_EQ(reader.rest().size(), sizeof(std::uint16_t));
+  EXPECT_TRUE(reader.rest().empty());
+
+  EXPECT_FALSE(TrailingReader(written).raw(written.size() + 1));
+  TrailingReader greedy(written);
+  const auto too_many = greedy.elements<std::uint64_t>(std::numeric_limits<std::size_t>::max());
+  ASSERT_FALSE(too_many);
+  EXPECT_EQ(too_many.error().code, Errc::invalid_argument);
+  EXPECT_FALSE(greedy.raw(1));
+  EXPECT_TRUE(greedy.rest().empty());
+}
+
 TEST(TrailingTest, ABufferThatIsTooSmallIsAnErrorThatSaysHowMuchIsNeeded) {
   std::array<std::byte, 12> buffer{};
   const auto written = TrailingWriter(buffer).string("12345678").string("9").finish();

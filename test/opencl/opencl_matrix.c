@@ -4,7 +4,8 @@
 // addresses and sizes of its handles, which are pointers.
 
 // An OpenCL program like any other: multiplies two matrices on the first device, and checks the product. Nothing in it
-// knows of Isthmus; in a VM its device is the host's.
+// knows of Isthmus; in a VM its device is the host's. Times are of the program's own: up to the build (setup), of the
+// build, and from there to the product's being read (run; the first launch of a kernel compiles it on some devices).
 //     opencl_matrix [N]      N x N, a multiple of 16; default 256
 
 #define CL_TARGET_OPENCL_VERSION 120
@@ -12,6 +13,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static const char* const source =
     "__kernel void multiply(__global const float* a, __global const float* b, __global float* c, int n,\n"
@@ -27,6 +29,12 @@ static const char* const source =
     "  }\n"
     "  c[row * n + column] = sum;\n"
     "}\n";
+
+static double milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
 
 static void check(cl_int code, const char* what) {
   if (code != CL_SUCCESS) {
@@ -57,6 +65,7 @@ int main(int argc, char** argv) {
     b[i] = (float)(i % 5) - 2;
   }
 
+  const double begin = milliseconds();
   cl_platform_id platform;
   cl_device_id device;
   cl_int code;
@@ -65,6 +74,8 @@ int main(int argc, char** argv) {
   char name[256];
   check(clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name, name, NULL), "clGetPlatformInfo");
   printf("platform %s\n", name);
+  check(clGetDeviceInfo(device, CL_DEVICE_NAME, sizeof name, name, NULL), "clGetDeviceInfo");
+  printf("device %s\n", name);
   cl_context context = clCreateContext(NULL, 1, &device, NULL, NULL, &code);
   check(code, "clCreateContext");
   cl_command_queue queue = clCreateCommandQueue(context, device, CL_QUEUE_PROFILING_ENABLE, &code);
@@ -80,7 +91,9 @@ int main(int argc, char** argv) {
 
   cl_program program = clCreateProgramWithSource(context, 1, (const char**)&source, NULL, &code);
   check(code, "clCreateProgramWithSource");
+  const double before_build = milliseconds();
   build(program, device);
+  const double after_build = milliseconds();
   cl_kernel kernel = clCreateKernel(program, "multiply", &code);
   check(code, "clCreateKernel");
   const cl_int size = n;
@@ -94,6 +107,10 @@ int main(int argc, char** argv) {
   check(clEnqueueNDRangeKernel(queue, kernel, 2, NULL, global, local, 0, NULL, &done), "clEnqueueNDRangeKernel");
   check(clEnqueueReadBuffer(queue, out, CL_TRUE, 0, bytes, c, 1, &done, NULL), "clEnqueueReadBuffer");
 
+  const double finished = milliseconds();
+  printf("build_ms %.3f\n", after_build - before_build);
+  printf("setup_ms %.3f\n", before_build - begin);
+  printf("run_ms %.3f\n", finished - after_build);
   cl_ulong start = 0, end = 0;
   check(clGetEventProfilingInfo(done, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL), "profiling");
   check(clGetEventProfilingInfo(done, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL), "profiling");

@@ -145,6 +145,43 @@ TEST_F(Programs, a_structure_is_an_argument) {
   EXPECT_EQ(read<double>(memory, 1).front(), 3.75);
 }
 
+TEST_F(Programs, are_compiled_with_headers_and_linked) {
+  cl_program header = program("int triple(int x);\n#define OFFSET 4\n");
+  cl_program library = program("int triple(int x) { return 3 * x; }");
+  cl_program main = program(
+      "#include <own/triple.h>\n"
+      "__kernel void use(__global int* v) { v[get_global_id(0)] = triple(v[get_global_id(0)]) + OFFSET; }");
+  const char* name = "own/triple.h";
+  ASSERT_EQ(clCompileProgram(library, 1, &device, "", 0, nullptr, nullptr, nullptr, nullptr), CL_SUCCESS)
+      << log(library);
+  ASSERT_EQ(clCompileProgram(main, 0, nullptr, nullptr, 1, &header, &name, nullptr, nullptr), CL_SUCCESS) << log(main);
+  cl_program_binary_type type = 0;
+  ASSERT_EQ(clGetProgramBuildInfo(main, device, CL_PROGRAM_BINARY_TYPE, sizeof type, &type, nullptr), CL_SUCCESS);
+  EXPECT_EQ(type, static_cast<cl_program_binary_type>(CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT));
+  const std::array<cl_program, 2> parts{main, library};
+  cl_int code = CL_SUCCESS;
+  cl_program linked = clLinkProgram(context, 1, &device, "", parts.size(), parts.data(), nullptr, nullptr, &code);
+  ASSERT_EQ(code, CL_SUCCESS);
+  cl_mem memory = buffer(4 * sizeof(cl_int));
+  write(memory, std::vector<cl_int>{1, 2, 3, 4});
+  cl_kernel use = kernel(linked, "use");
+  ASSERT_EQ(clSetKernelArg(use, 0, sizeof memory, &memory), CL_SUCCESS);
+  run(use, 4);
+  EXPECT_EQ(read<cl_int>(memory, 4), (std::vector<cl_int>{7, 10, 13, 16}));
+  EXPECT_EQ(clReleaseProgram(linked), CL_SUCCESS);
+
+  cl_program broken = program("#include <own/triple.h>\nint f() { return OFFSET; }");
+  EXPECT_EQ(clCompileProgram(broken, 1, &device, "", 0, nullptr, nullptr, nullptr, nullptr),
+            CL_COMPILE_PROGRAM_FAILURE);
+  EXPECT_NE(log(broken).find("triple.h"), std::string::npos) << "the log tells what is missing";
+  EXPECT_EQ(clCompileProgram(main, 1, &device, "", 1, nullptr, &name, nullptr, nullptr), CL_INVALID_VALUE);
+  cl_program none = nullptr;
+  EXPECT_EQ(clLinkProgram(context, 1, &device, "", 1, &none, nullptr, nullptr, &code), nullptr);
+  EXPECT_EQ(code, CL_INVALID_PROGRAM);
+  EXPECT_EQ(clLinkProgram(context, 1, &device, "", 0, nullptr, nullptr, nullptr, &code), nullptr);
+  EXPECT_EQ(code, CL_INVALID_VALUE);
+}
+
 }  // namespace
 }  // namespace isthmus::test
 

@@ -172,6 +172,57 @@ TEST_F(HostileClient, points_outside_of_the_region_and_of_buffers) {
   EXPECT_EQ(status<EnqueueWrite>({.command = command, .memory = 1, .offset = 4090}, bytes), CL_INVALID_VALUE);
 }
 
+TEST_F(HostileClient, makes_images_larger_than_their_memory_and_copies_beyond_them) {
+  const ImageShape shape{.kind = CL_MEM_OBJECT_IMAGE2D,
+                         .channel_order = CL_RGBA,
+                         .channel_type = CL_UNSIGNED_INT8,
+                         .width = 32,
+                         .height = 32};
+  CreateImage::Request request{.id = 9, .context = 1, .memory = frame().reference(), .shape = shape};
+  for (const auto& change : std::vector<void (*)(ImageShape&)>{
+           [](ImageShape& s) { s.height = 33; }, [](ImageShape& s) { s.row_pitch = 132; },
+           [](ImageShape& s) { s.height = UINT64_MAX / 64; }, [](ImageShape& s) { s.width = UINT64_MAX / 2; },
+           [](ImageShape& s) { s.row_pitch = 127; }, [](ImageShape& s) { s.height = 0; },
+           [](ImageShape& s) { s.kind = CL_MEM_OBJECT_BUFFER; }, [](ImageShape& s) { s.channel_order = 0; },
+           [](ImageShape& s) { s.kind = CL_MEM_OBJECT_IMAGE1D_BUFFER; },
+           [](ImageShape& s) {
+             s.kind = CL_MEM_OBJECT_IMAGE2D_ARRAY;
+             s.layers = UINT64_MAX / 4096 + 2;
+           }}) {
+    request.shape = shape;
+    change(request.shape);
+    EXPECT_NE(status<CreateImage>(request), CL_SUCCESS) << &change;
+  }
+  request.shape = shape;
+  ASSERT_EQ(status<CreateImage>(request), CL_SUCCESS);
+  const Command command{.queue = 1};
+  EXPECT_EQ(
+      status<EnqueueCopyImage>({.command = command, .from = 9, .to = 1, .to_origin = {4, 0, 0}, .region = {32, 32, 1}}),
+      CL_INVALID_VALUE);
+  EXPECT_EQ(status<EnqueueCopyImage>(
+                {.command = command, .from = 9, .to = 1, .region = {UINT64_MAX / 4, UINT64_MAX / 4, UINT64_MAX / 4}}),
+            CL_INVALID_VALUE);
+  EXPECT_EQ(status<EnqueueCopyImage>({.command = command, .from = 1, .to = 1, .region = {1, 1, 1}}),
+            CL_INVALID_MEM_OBJECT);
+  EXPECT_EQ(status<EnqueueFillImage>({.command = command, .image = 9, .origin = {32, 0, 0}, .region = {1, 1, 1}}),
+            CL_INVALID_VALUE);
+  EXPECT_EQ(status<EnqueueFillImage>({.command = command, .image = 1, .region = {1, 1, 1}}), CL_INVALID_MEM_OBJECT);
+  EXPECT_EQ(status<EnqueueFill>({.command = command, .memory = 9, .size = 4, .pattern_size = 4}),
+            CL_INVALID_MEM_OBJECT);
+  EXPECT_EQ(status<CreateSubBuffer>({.id = 10, .parent = 9, .size = 8}), CL_INVALID_MEM_OBJECT);
+  // An image where the kernel wants a buffer.
+  struct Wrong {
+    ArgumentRow row{.index = 0, .kind = ArgumentKind::memory, .size = 8};
+    Id name = 9;
+  } const wrong;
+  EnqueueKernel::Request launch{.command = command, .kernel = 1, .dimensions = 1, .arguments = 1};
+  launch.global = {1, 1, 1};
+  EXPECT_EQ(status<EnqueueKernel>(launch, std::as_bytes(std::span(&wrong, 1))), CL_INVALID_KERNEL_ARGS);
+  EXPECT_EQ(status<CreateSampler>({.id = 1, .context = 77}), CL_INVALID_CONTEXT);
+  EXPECT_EQ(status<LinkProgram>({.id = 9, .context = 1, .programs = UINT32_MAX}), CL_INVALID_VALUE);
+  EXPECT_EQ(status<CompileProgram>({.id = 1, .headers = UINT32_MAX}), CL_INVALID_PROGRAM);
+}
+
 TEST_F(HostileClient, asks_for_what_lies_in_the_host) {
   EXPECT_EQ(status<Query>({.subject = Subject::device, .parameter = CL_DEVICE_PLATFORM}), CL_INVALID_VALUE);
   EXPECT_EQ(status<Query>({.subject = Subject::device, .parameter = CL_DEVICE_PARENT_DEVICE}), CL_INVALID_VALUE);
@@ -223,7 +274,8 @@ TEST_F(HostileClient, says_random_things_for_a_while) {
       forms_of<Discover, Query, CreateContext, CreateQueue, CreateBuffer, CreateSubBuffer, CreateProgram,
                CreateProgramFromBinaries, GetBinary, CreateKernel, CheckArgument, CreateUserEvent, SetUserEvent,
                Release, Flush, Finish, WaitForEvents, WatchEvent, HostAccess, HostDone, EnqueueKernel, EnqueueWrite,
-               EnqueueCopy, EnqueueCopyBox, EnqueueFill, EnqueueMarker, EnqueueMap, EnqueueUnmap>();
+               EnqueueCopy, EnqueueCopyBox, EnqueueFill, EnqueueMarker, EnqueueMap, EnqueueUnmap, CreateImage,
+               CreateSampler, EnqueueCopyImage, EnqueueFillImage, CompileProgram, LinkProgram>();
   std::mt19937_64 random(7);  // NOLINT(bugprone-random-generator-seed): the same each time
   constexpr int rounds = 20000;
   int succeeded = 0;

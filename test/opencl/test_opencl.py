@@ -63,9 +63,9 @@ class Programs(OpenCl):
 
     def test_clinfo_finds_nothing_odd(self):
         said = self.run_program(self.needs("clinfo"))
-        self.assertRegex(said, r"Device Version +OpenCL 1\.2 Isthmus")
-        self.assertRegex(said, r"Image support +No")
-        self.assertRegex(said, r"Linker Available +No")
+        self.assertRegex(said, r"Device Version +OpenCL 3\.0 .*\(Isthmus\)")
+        self.assertRegex(said, r"Image support +Yes")
+        self.assertRegex(said, r"Linker Available +Yes")
         self.assertRegex(said, r"Run native kernels +No")
         self.assertRegex(said, r"clCreateContextFromType\(NULL, CL_DEVICE_TYPE_ALL\) +Success")
         self.assertNotIn("rror", re.sub("Error Correction support", "", said))
@@ -109,7 +109,13 @@ class Calls(OpenCl):
         self.calls("Memory", 7)
 
     def test_programs(self):
-        self.calls("Programs", 6)
+        self.calls("Programs", 7)
+
+    def test_images(self):
+        self.calls("Images", 7)
+
+    def test_newer_functions(self):
+        self.calls("Newer", 5)
 
     def test_commands(self):
         self.calls("Commands", 7)

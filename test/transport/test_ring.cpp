@@ -127,6 +127,108 @@ TEST(RingTest, AllFieldsOfTheHeadTravel) {
   EXPECT_EQ(incoming.header.status, -77);
 }
 
+// What a consumer took, in the order in which it took it.
+struct Taken {
+  explicit Taken(const Incoming& incoming)
+      : call_id(incoming.header.call_id),
+        opcode(incoming.control.opcode),
+        flags(incoming.control.flags),
+        slots(incoming.control.slots),
+        fence(incoming.fence),
+        body(incoming.body.begin(), incoming.body.end()) {}
+  bool operator==(const Taken&) const = default;
+
+  std::uint32_t call_id;
+  std::uint16_t opcode;
+  std::uint8_t flags;
+  std::uint16_t slots;
+  std::uint64_t fence;
+  std::vector<std::byte> body;
+};
+
+// Random messages, in batches and one by one, into a ring whose laps wrap; the same for the same seed.
+class RandomSender {
+ public:
+  explicit RandomSender(Ring& ring) : producer_(ring.producer()) {}
+  void send_some() {
+    const bool batch = random_.below(2) == 0;
+    if (batch) {
+      producer_.hold();
+    }
+    for (std::uint64_t left = random_.below(300); left > 0; --left) {
+      const auto body = body_of(random_.below(8) == 0 ? random_.below(300) : random_.below(41), left);
+      Outgoing sent =
+          message(std::span(body).first(body.size() / 2), std::span(body).subspan(body.size() / 2), ++calls_);
+      sent.opcode = static_cast<std::uint16_t>(calls_);
+      sent.flags =
+          static_cast<std::uint8_t>(abi::flag_post * random_.below(2) + (random_.below(8) == 0 ? abi::flag_fence : 0));
+      sent.fence = calls_;
+      if (producer_.credit(abi::slots_for(static_cast<std::uint32_t>(sent.size()))) != Credit::enough) {
+        break;
+      }
+      producer_.write(sent);
+    }
+    producer_.release();
+  }
+
+ private:
+  RingProducer producer_;
+  Random random_{42};
+  std::uint32_t calls_ = 0;
+};
+
+TEST(RingTest, DrainingTakesWhatPollingTakes) {
+  constexpr std::uint32_t near_the_wrap = 0xffff'fffe;
+  Ring polled_ring(near_the_wrap);
+  Ring drained_ring(near_the_wrap);
+  RandomSender polled_sender(polled_ring);
+  RandomSender drained_sender(drained_ring);
+  RingConsumer polled = polled_ring.consumer();
+  RingConsumer drained = drained_ring.consumer();
+  Random random(7);
+  for (int round = 0; round < 200; ++round) {
+    polled_sender.send_some();
+    drained_sender.send_some();
+    std::vector<Taken> one_by_one;
+    std::vector<std::uint64_t> positions;
+    for (Incoming incoming; polled.poll(incoming) == Polled::ready;) {
+      one_by_one.emplace_back(incoming);
+      positions.push_back(polled.position());
+    }
+    std::vector<Taken> together;
+    for (Polled verdict = Polled::ready; verdict == Polled::ready;) {
+      const std::size_t stop_at = together.size() + 1 + random.below(100);
+      verdict = drained.drain(static_cast<std::uint32_t>(1 + random.below(100)), [&](const Incoming& incoming) {
+        together.emplace_back(incoming);
+        EXPECT_EQ(drained.position(), positions.at(together.size() - 1));  // what a twin reports as executed
+        return together.size() != stop_at;
+      });
+      ASSERT_NE(verdict, Polled::violated);
+    }
+    ASSERT_EQ(together, one_by_one);
+    ASSERT_EQ(drained.published(), polled.published());
+    ASSERT_EQ(drained.publish_credit(), polled.publish_credit());
+  }
+}
+
+TEST(RingTest, DrainingStopsWhereItIsToldToAndAtAViolation) {
+  Ring ring;
+  RingProducer producer = ring.producer();
+  RingConsumer consumer = ring.consumer();
+  for (int i = 0; i < 5; ++i) {
+    producer.write(message({}));
+  }
+  int taken = 0;
+  EXPECT_EQ(consumer.drain(3, [&](const Incoming&) { return ++taken > 0; }), Polled::ready);
+  EXPECT_EQ(taken, 3);
+  EXPECT_EQ(consumer.drain(3, [&](const Incoming&) { return ++taken < 0; }), Polled::ready);
+  EXPECT_EQ(taken, 4);
+  ring.forge_head(5, {.lap = ring.lap(5), .slots = 1}, {.size = abi::head_body_bytes + 1});
+  EXPECT_EQ(consumer.drain(3, [&](const Incoming&) { return ++taken > 0; }), Polled::violated);
+  EXPECT_EQ(taken, 5);
+  EXPECT_EQ(consumer.position(), 5);
+}
+
 TEST(RingTest, ControlWordsSurviveEncodingAtTheLimitsOfTheirFields) {
   const abi::ControlWord most{.lap = 0xffff'ffff, .opcode = 0xffff, .slots = 0x3ff, .flags = 0xf, .batch = 3};
   EXPECT_EQ(most.encode(), ~std::uint64_t{0});

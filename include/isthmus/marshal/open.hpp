@@ -49,7 +49,7 @@ class Opened {
   }
   template <MessageKind M>
     requires(A::Messages::template contain<M>)
-  [[nodiscard]] Result<void> post(const typename M::Request& request, std::vector<Frame> frames,
+  [[nodiscard]] Result<void> post(const typename M::Request& request, std::vector<Frame>&& frames,
                                   std::span<const std::byte> trailing = {}) {
     if (since<M> > agreed_.minor) {
       return std::unexpected(too_old(since<M>));

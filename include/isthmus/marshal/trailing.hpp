@@ -181,6 +181,24 @@ class TrailingReader {
     }
     return std::size_t{*size};
   }
+  /// `count` elements whose count is told elsewhere in the message; memory is taken only for elements that are there.
+  template <TrailingPart T>
+  [[nodiscard]] Result<std::vector<T>> elements(std::size_t count) {
+    if (failed_ || count > left_.size() / sizeof(T)) {
+      return broken("an array of " + std::to_string(count) + " elements, but only " + std::to_string(left_.size()) +
+                    " bytes are left");
+    }
+    std::vector<T> read(count);
+    std::ranges::copy(left_.first(count * sizeof(T)), std::as_writable_bytes(std::span(read)).begin());
+    left_ = left_.subspan(count * sizeof(T));
+    return read;
+  }
+  /// `size` bytes whose count is told elsewhere in the message.
+  [[nodiscard]] Result<std::span<const std::byte>> raw(std::size_t size) { return take(size, "bytes"); }
+  /// What is left, whatever it is; nothing after an error.
+  [[nodiscard]] std::span<const std::byte> rest() noexcept {
+    return failed_ ? std::span<const std::byte>() : std::exchange(left_, {});
+  }
   /// That nothing is left but zeros, which a newer sender may add.
   [[nodiscard]] Result<void> end() {
     if (failed_ || !std::ranges::all_of(left_, [](std::byte byte) { return byte == std::byte{0}; })) {

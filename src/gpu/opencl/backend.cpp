@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "src/gpu/opencl/bounds.hpp"
 #include "src/gpu/opencl/opencl_service.hpp"
 
 namespace isthmus::opencl {
@@ -36,29 +37,22 @@ extern "C" void CL_CALLBACK on_event(cl_event, cl_int status, void* data) {
 }  // namespace
 
 LaneBackend::~LaneBackend() {
-  if (driver_ == nullptr) {
+  const Driver* cl = driver();
+  if (cl == nullptr) {
     return;
   }
   constexpr cl_int gone = CL_OUT_OF_RESOURCES;
-  const auto give_up = [this](const EventObject& event) {
+  const auto give_up = [cl](const EventObject& event) {
     if (event.user) {
-      std::ignore = driver_->clSetUserEventStatus(event.handle.get(), gone);  // fails where it was set before
+      std::ignore = cl->clSetUserEventStatus(event.handle.get(), gone);  // fails where it was set before
     }
   };
   turns_.each(give_up);
   events_.each(give_up);
-  std::error_code ignored;
-  if (!cache_directory_.empty()) {
-    std::filesystem::remove_all(cache_directory_, ignored);
-  }
 }
 
-const Driver* LaneBackend::driver() const {
-  const std::scoped_lock lock(driver_mutex_);
-  return driver_.get();
-}
-
-Answer<Nothing> LaneBackend::enqueue(const Command& command, Trailing& trailing, const Enqueue& function) {
+Answer<Nothing> LaneBackend::enqueue(const Command& command, marshal::TrailingReader& trailing,
+                                     const Enqueue& function) {
   cl_event made = nullptr;
   const cl_int code = try_to_enqueue(command, trailing, function, command.event != 0 ? &made : nullptr);
   if (code != CL_SUCCESS) {
@@ -75,13 +69,13 @@ Answer<Nothing> LaneBackend::enqueue(const Command& command, Trailing& trailing,
   return Nothing{};
 }
 
-cl_int LaneBackend::try_to_enqueue(const Command& command, Trailing& trailing, const Enqueue& function,
+cl_int LaneBackend::try_to_enqueue(const Command& command, marshal::TrailingReader& trailing, const Enqueue& function,
                                    cl_event* made) {
   const auto queue = queues_.find(command.queue);
   if (queue == nullptr) {
     return CL_INVALID_COMMAND_QUEUE;
   }
-  const auto names = trailing.next<Id>(command.waits);
+  const auto names = trailing.elements<Id>(command.waits);
   if (!names) {
     return CL_INVALID_EVENT_WAIT_LIST;
   }
@@ -95,7 +89,10 @@ cl_int LaneBackend::try_to_enqueue(const Command& command, Trailing& trailing, c
     events.push_back(event->handle.get());
     objects.push_back(std::move(event));
   }
-  return function(*queue, static_cast<cl_uint>(events.size()), events.empty() ? nullptr : events.data(), made);
+  return function({.queue = *queue,
+                   .waits = static_cast<cl_uint>(events.size()),
+                   .events = events.empty() ? nullptr : events.data(),
+                   .made = made});
 }
 
 void LaneBackend::keep_failed(const Command& command, cl_int code) {
@@ -128,14 +125,21 @@ cl_int LaneBackend::when(cl_event event, cl_int state, std::move_only_function<v
   return code;
 }
 
-void LaneBackend::flush_queue_of(cl_event event) const {
-  const Driver& cl = *driver();
-  cl_command_queue queue = nullptr;
-  if (cl.clGetEventInfo(event, CL_EVENT_COMMAND_QUEUE, sizeof(cl_command_queue), static_cast<void*>(&queue), nullptr) ==
-          CL_SUCCESS &&
-      queue != nullptr) {
-    cl.clFlush(queue);
+Answer<std::shared_ptr<MemoryObject>> LaneBackend::any_range(Id memory, std::uint64_t offset,
+                                                             std::uint64_t size) const {
+  auto found = memory_.find(memory);
+  if (found == nullptr) {
+    return refuse(CL_INVALID_MEM_OBJECT);
   }
+  if (size == 0 || !lies_within(offset, size, found->size)) {
+    return refuse(CL_INVALID_VALUE);
+  }
+  return found;
+}
+
+Answer<std::shared_ptr<MemoryObject>> LaneBackend::range(Id memory, std::uint64_t offset, std::uint64_t size) const {
+  auto found = any_range(memory, offset, size);
+  return found && (*found)->image ? refuse(CL_INVALID_MEM_OBJECT) : found;
 }
 
 void add_opencl_service(marshal::Dispatcher& dispatcher) {
@@ -143,7 +147,9 @@ void add_opencl_service(marshal::Dispatcher& dispatcher) {
   backend->add_discovery(dispatcher);
   backend->add_contexts(dispatcher);
   backend->add_memory(dispatcher);
+  backend->add_images(dispatcher);
   backend->add_programs(dispatcher);
+  backend->add_linking(dispatcher);
   backend->add_kernels(dispatcher);
   backend->add_commands(dispatcher);
   backend->add_events(dispatcher);

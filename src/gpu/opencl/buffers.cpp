@@ -5,15 +5,11 @@
 
 #include "src/gpu/opencl/backend.hpp"
 #include "src/gpu/opencl/bounds.hpp"
+#include "src/gpu/opencl/memory_flags.hpp"
+#include "src/gpu/opencl/upcall.hpp"
 
 namespace isthmus::opencl {
 namespace {
-
-// What the client may choose; where the memory comes from is chosen here.
-constexpr cl_mem_flags access_flags = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY |
-                                      CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS;
-// The driver's own checks of host access would be about the copies through which HostAccess works. The client checks.
-constexpr cl_mem_flags device_flags = CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY;
 
 // Tells the client that a buffer's memory is its own again.
 struct ReleaseNotice {
@@ -22,25 +18,21 @@ struct ReleaseNotice {
   Id id = 0;
 };
 
-// A client that reads no upcalls for so long has lost them; it only harms itself.
-constexpr std::chrono::seconds patience{10};
-
 extern "C" void CL_CALLBACK on_memory_released(cl_mem, void* data) {
   std::unique_ptr<ReleaseNotice> notice(static_cast<ReleaseNotice*>(data));
   const std::shared_ptr<TaskQueue> queue = notice->queue;
-  queue->push([notice = std::move(notice)] {
-    const MemoryReleased::Request fixed{.id = notice->id};
-    if (notice->upcalls != nullptr) {
-      std::ignore = notice->upcalls->post({.api = MemoryReleased::api,
-                                           .opcode = MemoryReleased::opcode,
-                                           .fixed = marshal::bytes_of(fixed),
-                                           .trailing = {}},
-                                          Channel::Clock::now() + patience);
-    }
-  });
+  queue->push([notice = std::move(notice)] { tell<MemoryReleased>(notice->upcalls, {.id = notice->id}); });
 }
 
 }  // namespace
+
+void LaneBackend::tell_of_release(cl_mem handle, Id id, const marshal::Call& call) const {
+  auto notice =
+      std::make_unique<ReleaseNotice>(ReleaseNotice{.queue = soon_.queue(), .upcalls = call.upcalls(), .id = id});
+  if (driver()->clSetMemObjectDestructorCallback(handle, on_memory_released, notice.get()) == CL_SUCCESS) {
+    std::ignore = notice.release();  // on_memory_released has it
+  }
+}
 
 void LaneBackend::add_memory(marshal::Dispatcher& dispatcher) {
   const auto self = shared_from_this();
@@ -73,17 +65,13 @@ void LaneBackend::add_memory(marshal::Dispatcher& dispatcher) {
     if (!self->memory_.add(request.id, memory)) {
       return refuse(CL_INVALID_MEM_OBJECT);
     }
-    auto notice = std::make_unique<ReleaseNotice>(
-        ReleaseNotice{.queue = self->soon_.queue(), .upcalls = call.upcalls(), .id = request.id});
-    if (cl.clSetMemObjectDestructorCallback(handle, on_memory_released, notice.get()) == CL_SUCCESS) {
-      std::ignore = notice.release();  // on_memory_released has it
-    }
+    self->tell_of_release(handle, request.id, call);
     return Nothing{};
   });
 
   dispatcher.on<CreateSubBuffer>([self](const CreateSubBuffer::Request& request, marshal::Call&) -> Answer<Nothing> {
     const auto parent = self->memory_.find(request.parent);
-    if (parent == nullptr) {
+    if (parent == nullptr || parent->image) {
       return refuse(CL_INVALID_MEM_OBJECT);
     }
     if (request.size == 0 || !lies_within(request.origin, request.size, parent->size) ||

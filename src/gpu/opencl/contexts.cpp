@@ -10,8 +10,7 @@ namespace isthmus::opencl {
 void LaneBackend::add_contexts(marshal::Dispatcher& dispatcher) {
   const auto self = shared_from_this();
   dispatcher.on<CreateContext>([self](const CreateContext::Request& request, marshal::Call& call) -> Answer<Nothing> {
-    Trailing trailing(call.trailing());
-    const auto numbers = trailing.next<std::uint32_t>(request.devices);
+    const auto numbers = marshal::TrailingReader(call.trailing()).elements<std::uint32_t>(request.devices);
     const auto ids = numbers ? self->device_ids(*numbers) : std::nullopt;
     if (!ids || ids->empty()) {
       return refuse(CL_INVALID_DEVICE);
@@ -75,6 +74,8 @@ void LaneBackend::add_contexts(marshal::Dispatcher& dispatcher) {
         return answer(self->kernels_.take(request.id) ? CL_SUCCESS : CL_INVALID_KERNEL);
       case ObjectKind::event:
         return answer(self->events_.take(request.id) ? CL_SUCCESS : CL_INVALID_EVENT);
+      case ObjectKind::sampler:
+        return answer(self->samplers_.take(request.id) ? CL_SUCCESS : CL_INVALID_SAMPLER);
     }
     return refuse(CL_INVALID_VALUE);
   });

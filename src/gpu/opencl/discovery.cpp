@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <signal.h>  // NOLINT(modernize-deprecated-headers): kill is POSIX, not C++
-#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp and setenv are POSIX, not C++
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <charconv>
-#include <string_view>
-#include <system_error>
+#include <string>
 #include <tuple>
 #include <utility>
 
 #include "src/gpu/opencl/backend.hpp"
+#include "src/gpu/opencl/memory_flags.hpp"
+#include "src/gpu/opencl/opencl_service.hpp"
 
 namespace isthmus::opencl {
 namespace {
@@ -22,13 +16,14 @@ namespace {
 // the client's own knowledge.
 constexpr std::array platform_questions{CL_PLATFORM_PROFILE, CL_PLATFORM_VERSION, CL_PLATFORM_NAME, CL_PLATFORM_VENDOR};
 constexpr std::array program_questions{CL_PROGRAM_NUM_KERNELS, CL_PROGRAM_KERNEL_NAMES, CL_PROGRAM_BINARY_SIZES};
-constexpr std::array build_questions{CL_PROGRAM_BUILD_STATUS, CL_PROGRAM_BUILD_LOG, CL_PROGRAM_BINARY_TYPE};
+constexpr std::array build_questions{CL_PROGRAM_BUILD_STATUS, CL_PROGRAM_BUILD_LOG, CL_PROGRAM_BINARY_TYPE,
+                                     CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE};
 constexpr std::array kernel_questions{CL_KERNEL_FUNCTION_NAME, CL_KERNEL_NUM_ARGS, CL_KERNEL_ATTRIBUTES};
 
 bool is_device_question(std::uint32_t parameter) {
-  // OpenCL 1.2's, without the handles among them.
-  return parameter >= CL_DEVICE_TYPE && parameter <= CL_DEVICE_PRINTF_BUFFER_SIZE && parameter != CL_DEVICE_PLATFORM &&
-         parameter != CL_DEVICE_PARENT_DEVICE;
+  // Up to OpenCL 3.0's, without the handles among them.
+  return parameter >= CL_DEVICE_TYPE && parameter <= CL_DEVICE_LATEST_CONFORMANCE_VERSION_PASSED &&
+         parameter != CL_DEVICE_PLATFORM && parameter != CL_DEVICE_PARENT_DEVICE;
 }
 
 bool is_among(std::span<const int> questions, std::uint32_t parameter) {
@@ -55,7 +50,9 @@ bool may_be_asked(Subject subject, std::uint32_t parameter) {
     case Subject::event:
       return parameter == CL_EVENT_COMMAND_EXECUTION_STATUS;
     case Subject::profile:
-      return parameter >= CL_PROFILING_COMMAND_QUEUED && parameter <= CL_PROFILING_COMMAND_END;
+      return parameter >= CL_PROFILING_COMMAND_QUEUED && parameter <= CL_PROFILING_COMMAND_COMPLETE;
+    case Subject::image_formats:
+      return parameter >= CL_MEM_OBJECT_IMAGE2D && parameter <= CL_MEM_OBJECT_IMAGE1D_BUFFER;
   }
   return false;
 }
@@ -65,55 +62,11 @@ constexpr std::size_t longest_part = 28 * 1024;
 // A driver's answer: logs and lists of kernels are long, but not without end.
 constexpr std::size_t longest_answer = std::size_t{64} << 20;
 
-constexpr std::string_view cache_prefix = "isthmus-opencl-";
-
-// Folders that killed workers have left: PID-XXXXXX, ours, with nobody alive of that number.
-void remove_stale_caches(const std::filesystem::path& folder) {
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    pid_t pid = 0;
-    struct stat status{};
-    if (!name.starts_with(cache_prefix) ||
-        std::from_chars(name.data() + cache_prefix.size(), name.data() + name.size(), pid).ec != std::errc{} ||
-        pid <= 0 || lstat(entry->path().c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
-        status.st_uid != geteuid() || kill(pid, 0) == 0 || errno != ESRCH) {
-      continue;
-    }
-    std::error_code ignored;
-    std::filesystem::remove_all(entry->path(), ignored);
-  }
-}
-
-// A worker has no environment; PoCL calls the linker.
-void set_path() { setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 0); }
-
 }  // namespace
 
 std::string prepare_driver() {
-  set_path();
-  const auto driver = Driver::load();
-  return driver ? "OpenCL devices: " + std::to_string(driver->devices().size()) : driver.error().message;
-}
-
-void LaneBackend::load_driver() {
-  const std::scoped_lock lock(driver_mutex_);
-  if (driver_ != nullptr) {
-    return;
-  }
-  // Compiled kernels are code that runs in whoever loads them: what one guest left must not reach another.
-  if (getenv("POCL_CACHE_DIR") == nullptr) {
-    remove_stale_caches("/tmp");
-    std::string directory = "/tmp/" + std::string(cache_prefix) + std::to_string(getpid()) + "-XXXXXX";
-    if (mkdtemp(directory.data()) != nullptr) {
-      setenv("POCL_CACHE_DIR", directory.c_str(), 0);
-      cache_directory_ = directory;
-    }
-  }
-  set_path();
-  if (auto loaded = Driver::load()) {
-    driver_ = std::make_unique<Driver>(std::move(*loaded));
-  }
+  const auto& driver = Driver::shared();
+  return driver ? "OpenCL devices: " + std::to_string((*driver)->devices().size()) : driver.error().message;
 }
 
 std::optional<std::vector<cl_device_id>> LaneBackend::device_ids(const std::vector<std::uint32_t>& numbers) const {
@@ -189,9 +142,23 @@ cl_int LaneBackend::ask(const Query::Request& request, std::size_t size, void* t
       if (request.subject == Subject::event) {
         return cl->clGetEventInfo(event->handle.get(), request.parameter, size, to, needed);
       }
-      const bool at_the_end = request.parameter == CL_PROFILING_COMMAND_END || event->began.get() == nullptr;
+      const bool at_the_end = request.parameter >= CL_PROFILING_COMMAND_END || event->began.get() == nullptr;
       return cl->clGetEventProfilingInfo(at_the_end ? event->handle.get() : event->began.get(), request.parameter, size,
                                          to, needed);
+    }
+    case Subject::image_formats: {
+      const auto context = contexts_.find(request.object);
+      if (context == nullptr) {
+        return CL_INVALID_CONTEXT;
+      }
+      cl_uint count = 0;
+      const cl_int code = cl->clGetSupportedImageFormats(
+          context->handle.get(), request.detail & (device_flags | CL_MEM_KERNEL_READ_AND_WRITE), request.parameter,
+          static_cast<cl_uint>(size / sizeof(cl_image_format)), static_cast<cl_image_format*>(to), &count);
+      if (needed != nullptr) {
+        *needed = count * sizeof(cl_image_format);
+      }
+      return code;
     }
   }
   return CL_INVALID_VALUE;
@@ -226,7 +193,9 @@ void LaneBackend::add_discovery(marshal::Dispatcher& dispatcher) {
     // Bringing up a driver takes a while. Tasks hold no share of the backend: it must not end in its own thread.
     LaneBackend* backend = self.get();
     backend->slow_.push([backend, pending = call.defer()]() mutable {
-      backend->load_driver();
+      if (const auto& loaded = Driver::shared()) {
+        backend->driver_.store(*loaded, std::memory_order_release);
+      }
       std::vector<DeviceRow> rows;
       Discover::Reply reply;
       if (const Driver* cl = backend->driver(); cl != nullptr) {

@@ -2,8 +2,12 @@
 #include "src/gpu/opencl/driver.hpp"
 
 #include <dlfcn.h>
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): setenv is POSIX, not C++
 
 #include <string>
+#include <utility>
+
+#include "src/gpu/opencl/compile_cache.hpp"
 
 namespace isthmus::opencl {
 namespace {
@@ -48,6 +52,21 @@ Result<Driver> Driver::load() {
   }
   driver.find_devices();
   return driver;
+}
+
+const Result<const Driver*>& Driver::shared() {
+  // The language makes this once, whoever comes first; the others wait. The cache goes when the process exits; the
+  // driver never does, because it has threads.
+  static const CompileCache cache;
+  static const Result<const Driver*> shared = []() -> Result<const Driver*> {
+    setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 0);  // a worker has no environment; PoCL calls the linker
+    auto loaded = load();
+    if (!loaded) {
+      return std::unexpected(std::move(loaded.error()));
+    }
+    return new Driver(std::move(*loaded));
+  }();
+  return shared;
 }
 
 std::string Driver::platform_text(cl_platform_id platform, cl_platform_info parameter) const {

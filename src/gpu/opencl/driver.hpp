@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,10 +19,12 @@ namespace isthmus::opencl {
   X(clCreateProgramWithBinary) X(clReleaseProgram) X(clBuildProgram) X(clGetProgramInfo) X(clGetProgramBuildInfo) \
   X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clGetKernelInfo) X(clGetKernelArgInfo)                \
   X(clGetKernelWorkGroupInfo) X(clGetEventInfo) X(clRetainEvent) X(clReleaseEvent) X(clGetEventProfilingInfo)    \
-  X(clCreateUserEvent) X(clSetUserEventStatus) X(clSetEventCallback) X(clFlush) X(clEnqueueWriteBuffer)          \
+  X(clCreateUserEvent) X(clSetUserEventStatus) X(clSetEventCallback) X(clFlush) X(clFinish) X(clWaitForEvents) X(clEnqueueWriteBuffer)          \
   X(clEnqueueCopyBuffer) X(clEnqueueCopyBufferRect) X(clEnqueueFillBuffer) X(clEnqueueMapBuffer)                 \
   X(clEnqueueUnmapMemObject) X(clEnqueueNDRangeKernel) X(clEnqueueMarkerWithWaitList)                            \
-  X(clEnqueueBarrierWithWaitList)
+  X(clEnqueueBarrierWithWaitList) X(clGetSupportedImageFormats) X(clCreateImage) X(clCreateSampler)              \
+  X(clReleaseSampler) X(clEnqueueMapImage) X(clEnqueueCopyImage) X(clEnqueueCopyImageToBuffer)                   \
+  X(clEnqueueCopyBufferToImage) X(clEnqueueFillImage) X(clCompileProgram) X(clLinkProgram)
 // clang-format on
 
 /// The host's OpenCL: its loader, found at run time, and the devices behind it. Never unloaded: drivers have threads.
@@ -35,9 +37,10 @@ class Driver {
     cl_ulong local_memory = 0;  ///< bytes
   };
 
-  /// Loads it; takes as long as the drivers need to come up (PoCL: a third of a second). Errors: not_found (no loader,
-  /// or one without the functions of OpenCL 1.2).
-  [[nodiscard]] static Result<Driver> load();
+  /// The process's: the first call loads it, which takes as long as the drivers need to come up (PoCL: a third of a
+  /// second), and sets PATH and POCL_CACHE_DIR where they are missing. Any thread. Errors: not_found (no loader, or one
+  /// without the functions of OpenCL 1.2); every later call says the same.
+  [[nodiscard]] static const Result<const Driver*>& shared();
 
   // NOLINTBEGIN(readability-identifier-naming, bugprone-macro-parentheses): declarations, named as in the API
 #define ISTHMUS_OPENCL_DECLARE(name) decltype(&::name) name = nullptr;
@@ -50,6 +53,7 @@ class Driver {
   [[nodiscard]] std::string platform_text(cl_platform_id platform, cl_platform_info parameter) const;
 
  private:
+  [[nodiscard]] static Result<Driver> load();
   void find_devices();
 
   std::vector<cl_platform_id> platforms_;

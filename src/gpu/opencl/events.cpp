@@ -1,40 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <atomic>
-#include <tuple>
+#include <memory>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "src/gpu/opencl/backend.hpp"
+#include "src/gpu/opencl/upcall.hpp"
 
 namespace isthmus::opencl {
-namespace {
-
-constexpr std::chrono::seconds upcall_patience{10};
-
-// A call that waits for several events, answered by the last.
-struct Waiter {
-  explicit Waiter(PendingCall call, std::size_t events) : pending(std::move(call)), left(events) {}
-
-  void arrived(cl_int status, std::size_t count = 1) {
-    if (status < 0) {
-      failed.store(true, std::memory_order_relaxed);
-    }
-    if (left.fetch_sub(count, std::memory_order_acq_rel) == count) {
-      std::ignore = pending.reply(failed.load(std::memory_order_relaxed) ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST
-                                                                         : CL_SUCCESS);
-    }
-  }
-
-  PendingCall pending;
-  std::atomic<std::size_t> left;
-  std::atomic<bool> failed{false};
-};
-
-}  // namespace
 
 Answer<Nothing> LaneBackend::wait_for_events(marshal::Call& call) {
-  Trailing trailing(call.trailing());
-  const std::size_t count = call.trailing().size() / sizeof(Id);
-  const auto names = trailing.next<Id>(count);
+  const auto names = marshal::TrailingReader(call.trailing()).elements<Id>(call.trailing().size() / sizeof(Id));
+  if (!names) {
+    return refuse(CL_INVALID_VALUE);
+  }
   std::vector<std::shared_ptr<EventObject>> events;
   for (const Id name : *names) {
     events.push_back(events_.find(name));
@@ -45,17 +24,27 @@ Answer<Nothing> LaneBackend::wait_for_events(marshal::Call& call) {
   if (events.empty() || !call.wants_reply()) {
     return refuse(CL_INVALID_VALUE);
   }
-  const auto waiter = std::make_shared<Waiter>(call.defer(), events.size());
+  std::vector<cl_event> handles;
   for (const auto& event : events) {
-    flush_queue_of(event->handle.get());
+    handles.push_back(event->handle.get());
   }
-  for (const auto& event : events) {
-    if (when(event->handle.get(), CL_COMPLETE, [waiter, event](cl_int status) { waiter->arrived(status); }) !=
-        CL_SUCCESS) {
-      waiter->arrived(CL_OUT_OF_RESOURCES);
+  return answer(wait(handles));
+}
+
+// The client's thread waits for the answer, and this one is its own: nothing else is kept waiting, and nobody has to be
+// woken in between. A worker whose client dies meanwhile is killed.
+cl_int LaneBackend::wait(std::span<const cl_event> events) const {
+  const Driver& cl = *driver();
+  cl_int code = cl.clWaitForEvents(static_cast<cl_uint>(events.size()), events.data());
+  for (cl_event event : events) {  // not every driver tells by its result that one has failed
+    cl_int status = CL_COMPLETE;
+    if (code == CL_SUCCESS &&
+        cl.clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, nullptr) == CL_SUCCESS &&
+        status < CL_COMPLETE) {
+      code = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
     }
   }
-  return Nothing{};
+  return code;
 }
 
 void LaneBackend::add_events(marshal::Dispatcher& dispatcher) {
@@ -91,22 +80,7 @@ void LaneBackend::add_events(marshal::Dispatcher& dispatcher) {
     if (queue == nullptr || !call.wants_reply()) {
       return refuse(CL_INVALID_COMMAND_QUEUE);
     }
-    const Driver& cl = *self->driver();
-    cl_event last = nullptr;
-    if (const cl_int code = cl.clEnqueueMarkerWithWaitList(queue->handle.get(), 0, nullptr, &last);
-        code != CL_SUCCESS) {
-      return refuse(code);
-    }
-    auto marker = std::make_shared<Owned<cl_event>>(last, cl.clReleaseEvent);
-    auto pending = std::make_shared<PendingCall>(call.defer());
-    const cl_int code = self->when(last, CL_COMPLETE, [pending, marker, queue](cl_int) {
-      std::ignore = pending->reply(CL_SUCCESS);  // whether commands failed, their events say
-    });
-    cl.clFlush(queue->handle.get());
-    if (code != CL_SUCCESS) {
-      std::ignore = pending->reply(code);
-    }
-    return Nothing{};
+    return answer(self->driver()->clFinish(queue->handle.get()));  // whether commands failed, their events say
   });
   dispatcher.on<WaitForEvents>(
       [self](const WaitForEvents::Request&, marshal::Call& call) { return self->wait_for_events(call); });
@@ -120,14 +94,7 @@ void LaneBackend::add_events(marshal::Dispatcher& dispatcher) {
     }
     return answer(self->when(event->handle.get(), request.state,
                              [upcalls = call.upcalls(), event, token = request.token](cl_int status) {
-                               const EventReached::Request fixed{.token = token, .status = status};
-                               if (upcalls != nullptr) {
-                                 std::ignore = upcalls->post({.api = EventReached::api,
-                                                              .opcode = EventReached::opcode,
-                                                              .fixed = marshal::bytes_of(fixed),
-                                                              .trailing = {}},
-                                                             Channel::Clock::now() + upcall_patience);
-                               }
+                               tell<EventReached>(upcalls, {.token = token, .status = status});
                              }));
   });
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <chrono>
 #include <tuple>
 #include <utility>
 
 #include "src/gpu/opencl/backend.hpp"
-#include "src/gpu/opencl/bounds.hpp"
+#include "src/gpu/opencl/upcall.hpp"
 
 // A command that the client carries out. The driver sees a map, a wait for a user event, and an unmap:
 //
@@ -13,61 +12,45 @@
 // So the order of the queue holds on every device, whether it maps in place or copies, and nothing is copied here.
 
 namespace isthmus::opencl {
-namespace {
-
-constexpr std::chrono::seconds turn_patience{10};
-
-void tell_turn(const std::shared_ptr<Upcalls>& upcalls, Id turn, std::int32_t status) {
-  const HostTurn::Request fixed{.turn = turn, .status = status};
-  if (upcalls != nullptr) {
-    std::ignore = upcalls->post(
-        {.api = HostTurn::api, .opcode = HostTurn::opcode, .fixed = marshal::bytes_of(fixed), .trailing = {}},
-        Channel::Clock::now() + turn_patience);
-  }
-}
-
-}  // namespace
 
 Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, marshal::Call& call) {
-  Trailing trailing(call.trailing());
+  marshal::TrailingReader trailing(call.trailing());
   const auto turn = std::make_shared<EventObject>();
   auto began = std::make_shared<EventObject>();
-  std::shared_ptr<MemoryObject> memory;
-  const auto done =
-      enqueue(request.command, trailing,
-              [&](const QueueObject& queue, cl_uint waits, const cl_event* events, cl_event* made) -> cl_int {
-                memory = memory_.find(request.memory);
-                if (memory == nullptr) {
-                  return CL_INVALID_MEM_OBJECT;
-                }
-                if (request.size == 0 || !lies_within(request.offset, request.size, memory->size)) {
-                  return CL_INVALID_VALUE;
-                }
-                const Driver& cl = *driver();
-                cl_int code = CL_SUCCESS;
-                turn->handle = Owned(cl.clCreateUserEvent(queue.context->handle.get(), &code), cl.clReleaseEvent);
-                turn->user = true;
-                if (code != CL_SUCCESS || !turns_.add(request.turn, turn)) {
-                  return code != CL_SUCCESS ? code : CL_INVALID_VALUE;
-                }
-                cl_event mapped = nullptr;
-                void* at = cl.clEnqueueMapBuffer(queue.handle.get(), memory->handle.get(), CL_FALSE,
-                                                 request.writes != 0 ? CL_MAP_WRITE : CL_MAP_READ, request.offset,
-                                                 request.size, waits, events, &mapped, &code);
-                if (code != CL_SUCCESS) {
-                  turns_.take(request.turn);
-                  return code;
-                }
-                began->handle = Owned(mapped, cl.clReleaseEvent);
-                cl_event waited_for = turn->handle.get();
-                code = cl.clEnqueueUnmapMemObject(queue.handle.get(), memory->handle.get(), at, 1, &waited_for, made);
-                cl.clFlush(queue.handle.get());
-                return code;
-              });
+  const auto done = enqueue(request.command, trailing, [&](const Place& place) -> cl_int {
+    const auto memory = any_range(request.memory, request.offset, request.size);
+    if (!memory) {
+      return memory.error();
+    }
+    const Driver& cl = *driver();
+    cl_int code = CL_SUCCESS;
+    turn->handle = Owned(cl.clCreateUserEvent(place.queue.context->handle.get(), &code), cl.clReleaseEvent);
+    turn->user = true;
+    if (code != CL_SUCCESS || !turns_.add(request.turn, turn)) {
+      return code != CL_SUCCESS ? code : CL_INVALID_VALUE;
+    }
+    cl_command_queue queue = place.queue.handle.get();
+    cl_mem handle = (*memory)->handle.get();
+    cl_event mapped = nullptr;
+    std::byte* at = map(place, **memory, request.writes != 0 ? CL_MAP_WRITE : CL_MAP_READ, request.offset, request.size,
+                        &mapped, code);
+    if (code != CL_SUCCESS) {
+      turns_.take(request.turn);
+      return code;
+    }
+    began->handle = Owned(mapped, cl.clReleaseEvent);
+    cl_event waited_for = turn->handle.get();
+    code = cl.clEnqueueUnmapMemObject(queue, handle, (*memory)->image ? at - request.offset : at, 1, &waited_for,
+                                      place.made);
+    cl.clFlush(queue);
+    return code;
+  });
   const auto upcalls = call.upcalls();
   if (!done) {
     if (!call.wants_reply()) {
-      soon_.push([upcalls, id = request.turn, status = done.error()] { tell_turn(upcalls, id, status); });
+      soon_.push([upcalls, id = request.turn, status = done.error()] {
+        tell<HostTurn>(upcalls, {.turn = id, .status = status});
+      });
     }
     return done;
   }
@@ -78,31 +61,27 @@ Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, mar
   const auto fail_turn = [cl = driver()](const EventObject& failed, cl_int status) {
     std::ignore = cl->clSetUserEventStatus(failed.handle.get(), status);
   };
-  std::shared_ptr<PendingCall> pending;
   if (call.wants_reply()) {
-    pending = std::make_shared<PendingCall>(call.defer());
+    cl_event mapped = began->handle.get();
+    const cl_int code = wait(std::span(&mapped, 1));
+    if (code != CL_SUCCESS) {
+      turns_.take(request.turn);
+      fail_turn(*turn, code);
+    }
+    return answer(code);
   }
   const cl_int code =
-      when(began->handle.get(), CL_COMPLETE,
-           [this, began, turn, pending, upcalls, fail_turn, id = request.turn](cl_int status) {
-             if (status < 0) {
-               turns_.take(id);
-               fail_turn(*turn, status);
-             }
-             if (pending != nullptr) {
-               std::ignore = pending->reply(status < 0 ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST : CL_SUCCESS);
-             } else {
-               tell_turn(upcalls, id, status);
-             }
-           });
+      when(began->handle.get(), CL_COMPLETE, [this, began, turn, upcalls, fail_turn, id = request.turn](cl_int status) {
+        if (status < 0) {
+          turns_.take(id);
+          fail_turn(*turn, status);
+        }
+        tell<HostTurn>(upcalls, {.turn = id, .status = status});
+      });
   if (code != CL_SUCCESS) {
     turns_.take(request.turn);
     fail_turn(*turn, code);
-    if (pending != nullptr) {
-      std::ignore = pending->reply(code);
-    } else {
-      soon_.push([upcalls, id = request.turn, code] { tell_turn(upcalls, id, code); });
-    }
+    soon_.push([upcalls, id = request.turn, code] { tell<HostTurn>(upcalls, {.turn = id, .status = code}); });
   }
   return Nothing{};
 }

@@ -54,8 +54,11 @@ ArgumentKind kind_of(const Driver& cl, cl_kernel kernel, cl_uint index) {
   }
   // The driver would take their values for addresses.
   const std::string name = type_of(cl, kernel, index);
-  if (name == "sampler_t" || name.starts_with("image") || name.starts_with("pipe") || name == "queue_t") {
+  if (name.starts_with("pipe") || name == "queue_t") {
     return ArgumentKind::unsupported;
+  }
+  if (name == "sampler_t" || name.starts_with("image")) {
+    return name == "sampler_t" ? ArgumentKind::sampler : ArgumentKind::image;
   }
   switch (qualifier) {
     case CL_KERNEL_ARG_ADDRESS_GLOBAL:
@@ -67,6 +70,13 @@ ArgumentKind kind_of(const Driver& cl, cl_kernel kernel, cl_uint index) {
       return ArgumentKind::value;
   }
 }
+
+bool names_object(ArgumentKind kind) {
+  return kind == ArgumentKind::memory || kind == ArgumentKind::image || kind == ArgumentKind::sampler;
+}
+
+// No value is longer than a message; so a padded size never overflows.
+constexpr std::uint64_t largest_message = 1 << 16;
 
 bool fits(ArgumentKind said, ArgumentKind is) { return said == is || is == ArgumentKind::unknown; }
 
@@ -84,12 +94,36 @@ std::vector<ArgumentKind> LaneBackend::arguments_of(cl_kernel kernel) const {
   return kinds;
 }
 
-cl_int LaneBackend::set_arguments(KernelObject& kernel, std::uint32_t count, Trailing& trailing, cl_ulong local_memory,
-                                  std::vector<std::shared_ptr<MemoryObject>>& used) {
+cl_int LaneBackend::set_object(KernelObject& kernel, const ArgumentRow& row, Id name,
+                               std::vector<std::shared_ptr<void>>& used) const {
+  const Driver& cl = *driver();
+  if (row.kind == ArgumentKind::sampler) {
+    const auto sampler = samplers_.find(name);
+    if (sampler == nullptr) {
+      return CL_INVALID_KERNEL_ARGS;
+    }
+    cl_sampler handle = sampler->handle.get();
+    used.push_back(sampler);
+    return cl.clSetKernelArg(kernel.handle.get(), row.index, sizeof(cl_sampler), static_cast<const void*>(&handle));
+  }
+  const auto memory = name != 0 ? memory_.find(name) : nullptr;
+  // Drivers believe that an argument which they take for an image is one.
+  const bool is_image = memory != nullptr && memory->image.has_value();
+  if ((memory == nullptr && (name != 0 || row.kind == ArgumentKind::image)) ||
+      is_image != (row.kind == ArgumentKind::image)) {
+    return CL_INVALID_KERNEL_ARGS;
+  }
+  cl_mem handle = memory != nullptr ? memory->handle.get() : nullptr;
+  used.push_back(memory);
+  return cl.clSetKernelArg(kernel.handle.get(), row.index, sizeof(cl_mem), static_cast<const void*>(&handle));
+}
+
+cl_int LaneBackend::set_arguments(KernelObject& kernel, std::uint32_t count, marshal::TrailingReader& trailing,
+                                  cl_ulong local_memory, std::vector<std::shared_ptr<void>>& used) {
   const Driver& cl = *driver();
   cl_ulong local_left = local_memory;
   for (std::uint32_t i = 0; i < count; ++i) {
-    const auto row = trailing.next<ArgumentRow>();
+    const auto row = trailing.value<ArgumentRow>();
     if (!row || row->index >= kernel.arguments.size() || !fits(row->kind, kernel.arguments[row->index])) {
       return CL_INVALID_KERNEL_ARGS;
     }
@@ -100,17 +134,11 @@ cl_int LaneBackend::set_arguments(KernelObject& kernel, std::uint32_t count, Tra
       }
       local_left -= row->size;
       code = cl.clSetKernelArg(kernel.handle.get(), row->index, row->size, nullptr);
-    } else if (row->kind == ArgumentKind::memory) {
-      const auto name = trailing.next<Id>();
-      auto memory = name && *name != 0 ? memory_.find(*name) : nullptr;
-      if (!name || (*name != 0 && memory == nullptr)) {
-        return CL_INVALID_KERNEL_ARGS;
-      }
-      cl_mem handle = memory != nullptr ? memory->handle.get() : nullptr;
-      code = cl.clSetKernelArg(kernel.handle.get(), row->index, sizeof(cl_mem), static_cast<const void*>(&handle));
-      used.push_back(std::move(memory));
+    } else if (names_object(row->kind)) {
+      const auto name = trailing.value<Id>();
+      code = name ? set_object(kernel, *row, *name, used) : CL_INVALID_KERNEL_ARGS;
     } else if (row->kind == ArgumentKind::value) {
-      const auto padded = row->size <= trailing.rest().size() ? trailing.take((row->size + 7) / 8 * 8) : std::nullopt;
+      const auto padded = trailing.raw(row->size <= largest_message ? (row->size + 7) / 8 * 8 : row->size);
       if (!padded) {
         return CL_INVALID_KERNEL_ARGS;
       }
@@ -123,40 +151,37 @@ cl_int LaneBackend::set_arguments(KernelObject& kernel, std::uint32_t count, Tra
   return CL_SUCCESS;
 }
 
-Answer<Nothing> LaneBackend::enqueue_kernel(const EnqueueKernel::Request& request, marshal::Call& call) {
-  Trailing trailing(call.trailing());
-  return enqueue(request.command, trailing,
-                 [&](const QueueObject& queue, cl_uint waits, const cl_event* events, cl_event* made) -> cl_int {
-                   const auto kernel = kernels_.find(request.kernel);
-                   if (kernel == nullptr) {
-                     return CL_INVALID_KERNEL;
-                   }
-                   if (request.dimensions < 1 || request.dimensions > request.global.size()) {
-                     return CL_INVALID_WORK_DIMENSION;
-                   }
-                   const Driver& cl = *driver();
-                   std::array<std::size_t, 3> offset{};
-                   std::array<std::size_t, 3> global{};
-                   std::array<std::size_t, 3> local{};
-                   for (std::size_t i = 0; i < request.dimensions; ++i) {
-                     offset.at(i) = request.offset.at(i);
-                     global.at(i) = request.global.at(i);
-                     local.at(i) = request.local.at(i);
-                     if (global.at(i) == 0 || (request.has_local != 0 && local.at(i) == 0)) {
-                       return CL_INVALID_WORK_GROUP_SIZE;
-                     }
-                   }
-                   std::vector<std::shared_ptr<MemoryObject>> used;  // until the driver has taken its own share of them
-                   const std::scoped_lock lock(kernel->mutex);
-                   if (const cl_int code = set_arguments(*kernel, request.arguments, trailing,
-                                                         cl.devices()[queue.device].local_memory, used);
-                       code != CL_SUCCESS) {
-                     return code;
-                   }
-                   return cl.clEnqueueNDRangeKernel(
-                       queue.handle.get(), kernel->handle.get(), request.dimensions, offset.data(), global.data(),
-                       request.has_local != 0 ? local.data() : nullptr, waits, events, made);
-                 });
+cl_int LaneBackend::enqueue_kernel(const EnqueueKernel::Request& request, marshal::TrailingReader& trailing,
+                                   const Place& place) {
+  const auto kernel = kernels_.find(request.kernel);
+  if (kernel == nullptr) {
+    return CL_INVALID_KERNEL;
+  }
+  if (request.dimensions < 1 || request.dimensions > request.global.size()) {
+    return CL_INVALID_WORK_DIMENSION;
+  }
+  const Driver& cl = *driver();
+  std::array<std::size_t, 3> offset{};
+  std::array<std::size_t, 3> global{};
+  std::array<std::size_t, 3> local{};
+  for (std::size_t i = 0; i < request.dimensions; ++i) {
+    offset.at(i) = request.offset.at(i);
+    global.at(i) = request.global.at(i);
+    local.at(i) = request.local.at(i);
+    if (global.at(i) == 0 || (request.has_local != 0 && local.at(i) == 0)) {
+      return CL_INVALID_WORK_GROUP_SIZE;
+    }
+  }
+  std::vector<std::shared_ptr<void>> used;  // until the driver has taken its own share of them
+  const std::scoped_lock lock(kernel->mutex);
+  if (const cl_int code =
+          set_arguments(*kernel, request.arguments, trailing, cl.devices()[place.queue.device].local_memory, used);
+      code != CL_SUCCESS) {
+    return code;
+  }
+  return cl.clEnqueueNDRangeKernel(place.queue.handle.get(), kernel->handle.get(), request.dimensions, offset.data(),
+                                   global.data(), request.has_local != 0 ? local.data() : nullptr, place.waits,
+                                   place.events, place.made);
 }
 
 void LaneBackend::add_kernels(marshal::Dispatcher& dispatcher) {
@@ -208,9 +233,9 @@ void LaneBackend::add_kernels(marshal::Dispatcher& dispatcher) {
     return answer(
         cl.clSetKernelArg(kernel->handle.get(), request.index, call.trailing().size(), call.trailing().data()));
   });
-  dispatcher.on<EnqueueKernel>([self](const EnqueueKernel::Request& request, marshal::Call& call) {
-    return self->enqueue_kernel(request, call);
-  });
+  on_enqueue<EnqueueKernel>(
+      dispatcher, [](LaneBackend& backend, const EnqueueKernel::Request& request, marshal::TrailingReader& trailing,
+                     const Place& place) { return backend.enqueue_kernel(request, trailing, place); });
 }
 
 }  // namespace isthmus::opencl

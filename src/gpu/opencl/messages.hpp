@@ -51,7 +51,18 @@ struct DeviceRow {
   std::uint64_t type = 0;  ///< CL_DEVICE_TYPE_*
 };
 
-enum class Subject : std::uint32_t { platform, device, program, build, kernel, argument, work_group, event, profile };
+enum class Subject : std::uint32_t {
+  platform,
+  device,
+  program,
+  build,
+  kernel,
+  argument,
+  work_group,
+  event,
+  profile,
+  image_formats  ///< of a context: `parameter` is the kind of image, `detail` the flags
+};
 
 /// Passes a question on to the driver: clGet...Info. Trailing bytes of the reply: a part of the answer, from `offset`.
 struct Query : Kind<2> {
@@ -175,7 +186,8 @@ struct CreateKernel : Kind<11> {
     std::uint32_t reserved = 0;
   };
 };
-enum class ArgumentKind : std::uint32_t { value, memory, local, unknown, unsupported };
+/// `memory` is a buffer.
+enum class ArgumentKind : std::uint32_t { value, memory, local, unknown, unsupported, image, sampler };
 
 /// Has the driver check a value's size. Trailing bytes: the value.
 struct CheckArgument : Kind<12> {
@@ -204,7 +216,7 @@ struct SetUserEvent : Kind<14> {
   using Reply = Nothing;
 };
 
-enum class ObjectKind : std::uint32_t { context, queue, memory, program, kernel, event };
+enum class ObjectKind : std::uint32_t { context, queue, memory, program, kernel, event, sampler };
 
 /// The client has let an object go.
 struct Release : Kind<15> {
@@ -273,8 +285,8 @@ struct HostDone : Kind<21> {
   using Reply = Nothing;
 };
 
-/// Trailing bytes after the events: `arguments` times an ArgumentRow, then its value padded to 8 bytes (a memory
-/// object's name; nothing for local memory).
+/// Trailing bytes after the events: `arguments` times an ArgumentRow, then its value padded to 8 bytes (the
+/// name of a memory object or sampler; nothing for local memory).
 struct EnqueueKernel : Kind<22> {
   struct Request {
     Command command;
@@ -378,6 +390,97 @@ struct EnqueueUnmap : Kind<29> {
     std::uint64_t offset = 0;
   };
   using Reply = Nothing;
+};
+
+/// How an image lies in memory. Sizes are pixels, pitches bytes; what the kind of image has not is 0.
+struct ImageShape {
+  std::uint32_t kind = 0;           ///< CL_MEM_OBJECT_IMAGE*
+  std::uint32_t channel_order = 0;  ///< CL_RGBA, ...
+  std::uint32_t channel_type = 0;   ///< CL_UNORM_INT8, ...
+  std::uint32_t reserved = 0;
+  std::uint64_t width = 0;
+  std::uint64_t height = 0;
+  std::uint64_t depth = 0;
+  std::uint64_t layers = 0;
+  std::uint64_t row_pitch = 0;
+  std::uint64_t slice_pitch = 0;  ///< also from layer to layer
+};
+
+/// An image, as CreateBuffer. Or, where `buffer` names one, an image of its bytes (CL_MEM_OBJECT_IMAGE1D_BUFFER).
+struct CreateImage : Kind<30> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+    Id buffer = 0;
+    std::uint64_t flags = 0;
+    Reference memory;
+    ImageShape shape;
+  };
+  using Reply = Nothing;
+};
+
+struct CreateSampler : Kind<31> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+    std::uint32_t normalized = 0;
+    std::uint32_t addressing = 0;  ///< CL_ADDRESS_*
+    std::uint32_t filter = 0;      ///< CL_FILTER_*
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+};
+
+/// Copies a region of pixels between two images, or an image and a buffer, which lies there without gaps.
+struct EnqueueCopyImage : Kind<32> {
+  struct Request {
+    Command command;
+    Id from = 0;
+    Id to = 0;
+    std::array<std::uint64_t, 3> from_origin{};  ///< pixels; of a buffer, the first is the offset in bytes
+    std::array<std::uint64_t, 3> to_origin{};
+    std::array<std::uint64_t, 3> region{};
+  };
+  using Reply = Nothing;
+};
+
+struct EnqueueFillImage : Kind<33> {
+  struct Request {
+    Command command;
+    Id image = 0;
+    std::array<std::byte, 16> color{};  ///< four channels, as clEnqueueFillImage takes them
+    std::array<std::uint64_t, 3> origin{};
+    std::array<std::uint64_t, 3> region{};
+  };
+  using Reply = Nothing;
+};
+
+/// Trailing bytes: `devices` numbers of devices (uint32; none: all of the program's), `headers` names of programs, as
+/// many strings (the names that #include knows them by), and the options, a string.
+struct CompileProgram : Kind<34> {
+  struct Request {
+    Id id = 0;
+    std::uint32_t devices = 0;
+    std::uint32_t headers = 0;
+  };
+  using Reply = Nothing;
+  static constexpr std::uint32_t most_programs = 1024;
+  static constexpr std::uint32_t longest_string = 16 * 1024;
+};
+
+/// Makes program `id`. Trailing bytes: `devices` numbers of devices (uint32; none: all of the context's), `programs`
+/// names of programs, and the options, a string.
+struct LinkProgram : Kind<35> {
+  struct Request {
+    Id id = 0;
+    Id context = 0;
+    std::uint32_t devices = 0;
+    std::uint32_t programs = 0;
+  };
+  struct Reply {
+    std::int32_t status = 0;  ///< the driver's code; a program may have been made all the same
+    std::uint32_t made = 0;   ///< 1: there is a program
+  };
 };
 
 /// Upcall: an event has reached the state that WatchEvent named, or failed.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -56,6 +57,12 @@ struct MemoryObject {
   std::byte* bytes = nullptr;  ///< in the slab
   std::uint64_t size = 0;
   Owned<cl_mem> handle;
+  std::optional<ImageShape> image;  ///< none: a buffer
+};
+
+struct SamplerObject {
+  std::shared_ptr<ContextObject> context;
+  Owned<cl_sampler> handle;
 };
 
 struct ProgramObject {

@@ -7,12 +7,6 @@
 #include "src/gpu/opencl/backend.hpp"
 
 namespace isthmus::opencl {
-namespace {
-
-// Without it, drivers need not know a kernel's arguments. The options that a program asks for are the client's own.
-constexpr const char* our_options = " -cl-kernel-arg-info";
-
-}  // namespace
 
 Answer<CreateProgramFromBinaries::Reply> LaneBackend::create_from_binaries(
     const CreateProgramFromBinaries::Request& request, marshal::Call& call, std::vector<std::int32_t>& statuses) {
@@ -20,8 +14,7 @@ Answer<CreateProgramFromBinaries::Reply> LaneBackend::create_from_binaries(
   if (context == nullptr) {
     return refuse(CL_INVALID_CONTEXT);
   }
-  Trailing trailing(call.trailing());
-  const auto rows = trailing.next<BinaryRow>(request.devices);
+  const auto rows = marshal::TrailingReader(call.trailing()).elements<BinaryRow>(request.devices);
   const auto shared = call.resolve(request.binaries);
   if (!rows || rows->empty() || !shared) {
     return refuse(CL_INVALID_VALUE);
@@ -31,9 +24,9 @@ Answer<CreateProgramFromBinaries::Reply> LaneBackend::create_from_binaries(
   std::vector<std::uint32_t> numbers;
   std::vector<std::size_t> sizes;
   std::vector<const unsigned char*> binaries;
-  Trailing rest(copy);
+  marshal::TrailingReader rest(copy);
   for (const BinaryRow& row : *rows) {
-    const auto binary = rest.take(row.size);
+    const auto binary = rest.raw(row.size);
     if (!binary || binary->empty()) {
       return refuse(CL_INVALID_VALUE);
     }
@@ -66,8 +59,8 @@ Answer<Nothing> LaneBackend::build(const BuildProgram::Request& request, marshal
   if (program == nullptr) {
     return refuse(CL_INVALID_PROGRAM);
   }
-  Trailing trailing(call.trailing());
-  const auto numbers = trailing.next<std::uint32_t>(request.devices);
+  marshal::TrailingReader trailing(call.trailing());
+  const auto numbers = trailing.elements<std::uint32_t>(request.devices);
   auto ids = numbers ? device_ids(*numbers) : std::nullopt;
   if (!ids) {
     return refuse(CL_INVALID_DEVICE);
@@ -76,7 +69,7 @@ Answer<Nothing> LaneBackend::build(const BuildProgram::Request& request, marshal
   for (const std::byte byte : trailing.rest()) {
     options += static_cast<char>(byte);
   }
-  options += our_options;
+  options += argument_info_option;
   if (!call.wants_reply()) {
     return refuse(CL_INVALID_OPERATION);
   }
