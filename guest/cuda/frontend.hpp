@@ -180,7 +180,8 @@ class Frontend {
   Memory memory;
   std::atomic<std::uint64_t> last_buffer{0};
   std::mutex pinned_mutex;
-  std::unordered_map<std::uint64_t, Frame> pinned;                 ///< also managed; by address
+  std::vector<Frame> unquiet;                       ///< given up while the device could not be waited for
+  std::unordered_map<std::uint64_t, Frame> pinned;  ///< also managed; by address
   std::unordered_map<std::uint64_t, RegisteredMemory> registered;  ///< by address
 
   /// Answers that do not change: {function, block size, dynamic shared memory, flags} -> blocks.

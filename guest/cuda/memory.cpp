@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "guest/cuda/frontend.hpp"
 
@@ -29,11 +32,36 @@ bool is_seen_alike(const Frontend& cuda, std::uint64_t address, std::uint64_t of
   return cuda.lane->host().window + offset == address;
 }
 
+// Waits until nothing on the device uses memory that was given up, which includes `frame`. While a stream is captured
+// the driver does not wait; then the memory is kept until the next time.
+CUresult give_up(Frontend& cuda, isthmus::Frame frame) {
+  std::vector<isthmus::Frame> all;
+  {
+    const std::scoped_lock lock(cuda.pinned_mutex);
+    all.swap(cuda.unquiet);
+  }
+  if (frame.size() != 0) {
+    all.push_back(std::move(frame));
+  }
+  if (all.empty()) {
+    return CUDA_SUCCESS;
+  }
+  // What the device has failed with does not keep the memory.
+  const auto quiet = cuda.lane->call_anyway<Quiesce>({});
+  if (quiet || quiet.error() != CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) {
+    return quiet ? CUDA_SUCCESS : quiet.error();
+  }
+  const std::scoped_lock lock(cuda.pinned_mutex);
+  std::ranges::move(all, std::back_inserter(cuda.unquiet));
+  return CUDA_SUCCESS;
+}
+
 CUresult allocate_in_slab(void** memory, std::size_t bytes, MemoryKind kind, std::uint32_t flags) {
   return entry_here([&](const Here& here) -> CUresult {
     if (memory == nullptr || bytes == 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    std::ignore = give_up(here.cuda, {});
     auto frame = here.lane().allocate(std::max(bytes, least_pinned));
     if (!frame) {
       return frame.error().code == isthmus::Errc::exhausted ? CUDA_ERROR_OUT_OF_MEMORY
@@ -80,9 +108,7 @@ CUresult free_in_slab(Frontend& cuda, std::uint64_t address, MemoryKind kind) {
     cuda.pinned.erase(found);
   }
   cuda.memory.remove(address);
-  // What the device has failed with does not keep the memory.
-  const auto quiet = cuda.lane->call_anyway<Quiesce>({});
-  return quiet ? CUDA_SUCCESS : quiet.error();
+  return give_up(cuda, std::move(frame));
 }
 
 std::optional<Memory::Range> slab_at(const Frontend& cuda, const void* at) {

@@ -151,7 +151,11 @@ CUresult CUDAAPI cuMemHostUnregister(void* memory) {
       return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
     }
     // What the device has failed with does not keep the memory, nor does a host that is gone.
-    std::ignore = cuda.lane->call_anyway<Quiesce>({});
+    // But while a stream is captured nobody can wait for the device, which may still write there.
+    const auto quiet = cuda.lane->call_anyway<Quiesce>({});
+    if (!quiet && quiet.error() == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) {
+      return quiet.error();
+    }
     RegisteredMemory& registered = found->second;
     if (registered.frame.size() != 0 && !map_back(registered.inner, registered.frame.size())) {
       return CUDA_ERROR_OUT_OF_MEMORY;

@@ -135,6 +135,11 @@ class LaneBackend {
 
   /// Whether the driver knows these bytes: an address that it does not know it takes for memory of this process.
   [[nodiscard]] bool is_device_memory(std::uint64_t address, std::uint64_t size);
+  /// The same, or memory of the slab, which is registered if it is not. As the driver refuses what crosses the border
+  /// of two registrations, such memory is used in pieces: piece_at().
+  [[nodiscard]] bool is_usable(std::uint64_t address, std::uint64_t size, CUcontext context);
+  /// How many of the bytes there may be used at once.
+  [[nodiscard]] std::uint64_t piece_at(std::uint64_t address, std::uint64_t bytes) const noexcept;
   /// One copy in the slab's arenas after the other: `copy(piece, offset)`.
   [[nodiscard]] CUresult in_arenas(std::span<std::byte> bytes, const Entered& place,
                                    const std::function<CUresult(std::span<std::byte>, std::uint64_t)>& copy);

@@ -2,6 +2,7 @@
 #include "src/gpu/cuda/host_functions.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <tuple>
 
 #include "isthmus/marshal/message.hpp"
@@ -12,15 +13,17 @@ namespace {
 
 // How often it is checked that the client still lives; a live one may take as long as it wants.
 constexpr std::chrono::milliseconds between_looks{200};
-// A client that reads no upcalls for so long has lost them; it only harms itself.
-constexpr std::chrono::seconds upcall_patience{10};
+// How long an upcall waits for room in the ring, before the lane's end is looked for again.
+constexpr std::chrono::milliseconds wait_for_room{10};
+// A client that was stopped reads no upcalls, and may go on: that the ring has no room says nothing.
+enum class Told : std::uint8_t { yes, not_yet, never };
 
-bool tell_client(Upcalls& upcalls, std::uint64_t token, CUresult status) {
+Told tell_client(Upcalls& upcalls, std::uint64_t token, CUresult status) {
   const RunHost::Request fixed{.token = token, .status = static_cast<std::int32_t>(status)};
-  return upcalls
-      .post({.api = RunHost::api, .opcode = RunHost::opcode, .fixed = marshal::bytes_of(fixed), .trailing = {}},
-            Channel::Clock::now() + upcall_patience)
-      .has_value();
+  const auto posted =
+      upcalls.post({.api = RunHost::api, .opcode = RunHost::opcode, .fixed = marshal::bytes_of(fixed), .trailing = {}},
+                   Channel::Clock::now() + wait_for_room);
+  return posted ? Told::yes : posted.error().code == Errc::closed ? Told::never : Told::not_yet;
 }
 
 }  // namespace
@@ -65,12 +68,15 @@ void CUDA_CB HostFunctions::on_callback(CUstream /*stream*/, CUresult status, vo
 
 void HostFunctions::run(std::unique_ptr<Ticket> ticket, CUresult status) {
   HostFunctions& self = *ticket->functions;
-  bool reached = tell_client(*ticket->upcalls, ticket->token, status);
+  Told told = tell_client(*ticket->upcalls, ticket->token, status);
+  bool has_function = told == Told::yes;
   std::unique_lock lock(self.mutex_);
-  while (reached && !self.closed_ && !self.done_[ticket->token]) {
+  while (told != Told::never && !self.closed_ && !self.done_[ticket->token]) {
     if (self.changed_.wait_for(lock, between_looks) == std::cv_status::timeout) {
       lock.unlock();
-      reached = tell_client(*ticket->upcalls, 0, CUDA_SUCCESS);
+      // Once the client has it, this asks for nothing but whether the lane is over.
+      told = tell_client(*ticket->upcalls, has_function ? 0 : ticket->token, has_function ? CUDA_SUCCESS : status);
+      has_function = has_function || told == Told::yes;
       lock.lock();
     }
   }

@@ -47,6 +47,23 @@ bool LaneBackend::is_device_memory(std::uint64_t address, std::uint64_t size) {
   return range->holds(address, size);
 }
 
+bool LaneBackend::is_usable(std::uint64_t address, std::uint64_t size, CUcontext context) {
+  const std::uint64_t offset = address - reinterpret_cast<std::uintptr_t>(window_.data());
+  if (offset >= window_.size()) {
+    return is_device_memory(address, size);
+  }
+  if (size > window_.size() - offset) {
+    return false;
+  }
+  slab_->use(window_.subspan(offset, size), context);
+  return true;
+}
+
+std::uint64_t LaneBackend::piece_at(std::uint64_t address, std::uint64_t bytes) const noexcept {
+  const std::uint64_t offset = address - reinterpret_cast<std::uintptr_t>(window_.data());
+  return offset < window_.size() ? slab_->piece(window_.data() + offset, bytes) : bytes;
+}
+
 CUresult LaneBackend::in_arenas(std::span<std::byte> bytes, const Entered& place,
                                 const std::function<CUresult(std::span<std::byte>, std::uint64_t)>& copy) {
   slab_->use(bytes, place.context);
@@ -134,6 +151,10 @@ Answer<Nothing> LaneBackend::handle(const UseSlab::Request& request, marshal::Ca
 }
 
 Answer<Nothing> LaneBackend::handle(const Quiesce::Request& /*request*/, marshal::Call& /*call*/) {
+  // The driver refuses, and spoils the capture.
+  if (captures_.load(std::memory_order_acquire) != 0) {
+    return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  }
   std::vector<CUcontext> all;
   contexts_.each([&](const ContextObject& context) { all.push_back(context.handle); });
   CUresult first = CUDA_SUCCESS;
@@ -152,14 +173,31 @@ Answer<Nothing> LaneBackend::handle(const Fill::Request& request, marshal::Call&
     return std::unexpected(place.error());
   }
   const auto size = fill_bytes(request);
-  if (!size || (*size != 0 && !is_device_memory(request.address, *size))) {
+  // Elements are aligned, so that none of them lies across the border of two arenas.
+  if (!size ||
+      (*size != 0 && (request.address % request.element != 0 || !is_usable(request.address, *size, place->context)))) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
   if (*size == 0) {
     return Nothing{};
   }
+  const auto row_of = [&](std::uint64_t row, auto function, auto value) {
+    CUresult code = CUDA_SUCCESS;
+    const std::uint64_t bytes = request.width * request.element;
+    for (std::uint64_t done = 0; done < bytes && code == CUDA_SUCCESS;) {
+      const std::uint64_t address = request.address + row * request.pitch + done;
+      const std::uint64_t piece = piece_at(address, bytes - done);
+      code = function(address, value, piece / request.element, place->stream);
+      done += piece;
+    }
+    return code;
+  };
   const auto flat = [&](auto function, auto value) {
-    return function(request.address, value, request.width, place->stream);
+    CUresult code = CUDA_SUCCESS;
+    for (std::uint64_t row = 0; row < request.height && code == CUDA_SUCCESS; ++row) {
+      code = row_of(row, function, value);
+    }
+    return code;
   };
   const auto rows = [&](auto function, auto value) {
     return function(request.address, request.pitch, value, request.width, request.height, place->stream);
@@ -167,7 +205,11 @@ Answer<Nothing> LaneBackend::handle(const Fill::Request& request, marshal::Call&
   const auto byte = static_cast<unsigned char>(request.value);
   const auto half = static_cast<unsigned short>(request.value);  // NOLINT(google-runtime-int): the interface's type
   const Driver& cuda = *driver_;
-  if (request.height == 1) {
+  const bool crosses = piece_at(request.address, *size) < *size;
+  if (crosses && request.height > 1 && request.pitch % request.element != 0) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
+  if (request.height == 1 || crosses) {
     return answer(request.element == 1   ? flat(cuda.cuMemsetD8Async, byte)
                   : request.element == 2 ? flat(cuda.cuMemsetD16Async, half)
                                          : flat(cuda.cuMemsetD32Async, request.value));
@@ -242,10 +284,17 @@ Answer<Nothing> LaneBackend::handle(const CopyDevice::Request& request, marshal:
   if (!place) {
     return std::unexpected(place.error());
   }
-  if (!is_device_memory(request.to, request.size) || !is_device_memory(request.from, request.size)) {
+  if (!is_usable(request.to, request.size, place->context) || !is_usable(request.from, request.size, place->context)) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
-  return answer(driver_->cuMemcpyDtoDAsync(request.to, request.from, request.size, place->stream));
+  CUresult code = CUDA_SUCCESS;
+  for (std::uint64_t done = 0; done < request.size && code == CUDA_SUCCESS;) {
+    const std::uint64_t left = request.size - done;
+    const std::uint64_t piece = std::min(piece_at(request.to + done, left), piece_at(request.from + done, left));
+    code = driver_->cuMemcpyDtoDAsync(request.to + done, request.from + done, piece, place->stream);
+    done += piece;
+  }
+  return answer(code);
 }
 
 }  // namespace isthmus::cuda

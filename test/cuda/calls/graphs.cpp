@@ -46,6 +46,34 @@ TEST_F(Graphs, are_captured_and_run_again_and_again) {
   ASSERT_EQ(cuMemcpyHtoDAsync(cell, &ordinary, 4, in), CUDA_SUCCESS) << "as before";
 }
 
+TEST_F(Graphs, are_not_spoilt_by_memory_that_is_given_up_meanwhile) {
+  CUstream in = stream();
+  CUstream other = stream();
+  const CUdeviceptr cell = memory(4);
+  ASSERT_EQ(cuMemsetD32(cell, 5, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  int* const given_up = pinned<int>(1);
+  alignas(4096) static std::array<int, 2048> registered{};
+  ASSERT_EQ(cuMemHostRegister(registered.data(), sizeof registered, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  dawdle(other, 20);
+  ASSERT_EQ(cuMemcpyDtoHAsync(given_up, cell, 4, other), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemFreeHost(given_up), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeHost(given_up), CUDA_ERROR_INVALID_VALUE);
+  int* const next = pinned<int>(1);  // not what the device may still write to
+  EXPECT_NE(next, given_up);
+  *next = 1;
+  EXPECT_EQ(cuMemHostUnregister(registered.data()), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  ASSERT_EQ(cuStreamSynchronize(other), CUDA_SUCCESS);
+  EXPECT_EQ(*next, 1);
+  ASSERT_EQ(launch(kernel("scale_and_add"), in, cell, 10, 2, 1), CUDA_SUCCESS);
+  CUgraph graph = nullptr;
+  ASSERT_EQ(cuStreamEndCapture(in, &graph), CUDA_SUCCESS) << "the capture is whole";
+  EXPECT_EQ(cuMemHostUnregister(registered.data()), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeHost(next), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+}
+
 TEST_F(Graphs, are_built_of_nodes) {
   const CUdeviceptr cell = memory(8);
   int* const here = pinned<int>(2);

@@ -55,6 +55,30 @@ TEST_F(Memory, that_is_pinned_is_copied_when_its_turn_comes) {
   EXPECT_EQ(cuMemFreeHost(here), CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_F(Memory, that_is_managed_is_set_and_copied_over_the_borders_of_registrations) {
+  // The driver refuses each of these in one piece: registrations are of 64 MiB.
+  constexpr std::size_t bytes = std::size_t{128} << 20;
+  CUdeviceptr managed = 0;
+  ASSERT_EQ(cuMemAllocManaged(&managed, bytes, CU_MEM_ATTACH_GLOBAL), CUDA_SUCCESS);
+  const CUdeviceptr there = memory(bytes);
+  const std::span all(reinterpret_cast<unsigned*>(managed), bytes / 4);  // NOLINT(performance-no-int-to-ptr)
+  ASSERT_EQ(cuMemsetD8(managed, 7, bytes), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(std::ranges::count(all, 0x07070707U), bytes / 4);
+  ASSERT_EQ(cuMemsetD2D32(managed, 1 << 20, 9, (1 << 18) - 1, 128), CUDA_SUCCESS);  // all but the last of each row
+  ASSERT_EQ(cuMemcpyDtoD(there, managed, bytes), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD32(managed, 1, bytes / 4), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(std::ranges::count(all, 1U), bytes / 4);
+  ASSERT_EQ(cuMemcpyDtoD(managed, there, bytes), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(std::ranges::count(all, 9U), bytes / 4 - 128);
+  EXPECT_EQ(std::ranges::count(all, 0x07070707U), 128);
+  EXPECT_EQ(cuMemsetD8(managed, 1, bytes + 1), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemFree(there), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree(managed), CUDA_SUCCESS);
+}
+
 TEST_F(Memory, that_is_pinned_may_cross_the_borders_of_registrations) {
   // Registered in pieces of 64 MiB: one of these buffers crosses a border, wherever they lie.
   constexpr std::size_t bytes = 65 << 20;
