@@ -120,7 +120,7 @@ const ArrayRecord* plain_array(const Frontend& cuda, CUarray array) {
   return record != nullptr && !record->is_mipmapped ? record : nullptr;
 }
 
-Id name_of(const void* handle) { return reinterpret_cast<std::uintptr_t>(handle); }
+Id array_name(const void* handle) { return reinterpret_cast<std::uintptr_t>(handle); }
 
 CUresult create_array(void** handle, const CUDA_ARRAY3D_DESCRIPTOR* about, unsigned levels) {
   return entry_here([&](const Here& here) -> CUresult {
@@ -179,8 +179,8 @@ CUresult copy_array_box(const Here& here, const Place& place, const CUDA_MEMCPY3
       (to_array && plain_array(here.cuda, box.dstArray) == nullptr)) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
-  const ArrayPlace source{.array = name_of(box.srcArray), .x = box.srcXInBytes, .y = box.srcY, .z = box.srcZ};
-  const ArrayPlace target{.array = name_of(box.dstArray), .x = box.dstXInBytes, .y = box.dstY, .z = box.dstZ};
+  const ArrayPlace source{.array = array_name(box.srcArray), .x = box.srcXInBytes, .y = box.srcY, .z = box.srcZ};
+  const ArrayPlace target{.array = array_name(box.dstArray), .x = box.dstXInBytes, .y = box.dstY, .z = box.dstZ};
   CopyArray::Request request{.place = place,
                              .array = to_array ? target : source,
                              .memory = {},
@@ -249,7 +249,7 @@ CUresult CUDAAPI cuArrayCreate(CUarray* array, const CUDA_ARRAY_DESCRIPTOR* abou
   return create_array(reinterpret_cast<void**>(array), &flat, 0);
 }
 
-CUresult CUDAAPI cuArrayDestroy(CUarray array) { return destroy_array(name_of(array), false); }
+CUresult CUDAAPI cuArrayDestroy(CUarray array) { return destroy_array(array_name(array), false); }
 
 CUresult CUDAAPI cuArray3DGetDescriptor(CUDA_ARRAY3D_DESCRIPTOR* about, CUarray array) {
   return entry_here([&](const Here& here) -> CUresult {
@@ -273,7 +273,7 @@ CUresult CUDAAPI cuMipmappedArrayCreate(CUmipmappedArray* array, const CUDA_ARRA
   return levels == 0 ? CUDA_ERROR_INVALID_VALUE : create_array(reinterpret_cast<void**>(array), about, levels);
 }
 
-CUresult CUDAAPI cuMipmappedArrayDestroy(CUmipmappedArray array) { return destroy_array(name_of(array), true); }
+CUresult CUDAAPI cuMipmappedArrayDestroy(CUmipmappedArray array) { return destroy_array(array_name(array), true); }
 
 CUresult CUDAAPI cuMipmappedArrayGetLevel(CUarray* level, CUmipmappedArray array, unsigned int index) {
   return entry_here([&](const Here& here) -> CUresult {
@@ -286,7 +286,7 @@ CUresult CUDAAPI cuMipmappedArrayGetLevel(CUarray* level, CUmipmappedArray array
     }
     // The same level has the same handle whenever it is asked for.
     const std::scoped_lock lock(here.cuda.levels_mutex);
-    if (const auto known = here.cuda.levels.find({name_of(array), index}); known != here.cuda.levels.end()) {
+    if (const auto known = here.cuda.levels.find({array_name(array), index}); known != here.cuda.levels.end()) {
       if (here.cuda.arrays.find(known->second) != nullptr) {
         return give(level, handle_of<CUarray>(known->second));
       }
@@ -296,14 +296,14 @@ CUresult CUDAAPI cuMipmappedArrayGetLevel(CUarray* level, CUmipmappedArray array
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
     const auto found = here.lane().call<ArrayLevel>(
-        {.id = *id, .mipmapped = name_of(array), .context = whole->context, .level = index});
+        {.id = *id, .mipmapped = array_name(array), .context = whole->context, .level = index});
     if (!found) {
       here.cuda.arrays.cancel(*id);
       return found.error();
     }
     const ArrayShape& shape = found->reply;
     here.cuda.arrays.publish(*id, {.context = whole->context,
-                                   .whole = name_of(array),
+                                   .whole = array_name(array),
                                    .level = index,
                                    .is_mipmapped = false,
                                    .about = {.Width = shape.width,
@@ -312,7 +312,7 @@ CUresult CUDAAPI cuMipmappedArrayGetLevel(CUarray* level, CUmipmappedArray array
                                              .Format = static_cast<CUarray_format>(shape.format),
                                              .NumChannels = shape.channels,
                                              .Flags = shape.flags}});
-    here.cuda.levels.insert_or_assign({name_of(array), index}, *id);
+    here.cuda.levels.insert_or_assign({array_name(array), index}, *id);
     return give(level, handle_of<CUarray>(*id));
   });
 }
