@@ -168,7 +168,6 @@ TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
   EXPECT_EQ(status<KernelFunction>({.kernel = 30, .id = 1, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<LibraryModule>({.library = 20, .id = 1, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<Launch>({.place = place(), .function = none}), CUDA_ERROR_INVALID_HANDLE);
-  EXPECT_EQ(status<HostDone>({.token = none}), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(status<LaunchHost>({.place = place(), .token = 1}), CUDA_ERROR_INVALID_VALUE) << "it serves no upcalls";
   for (std::uint32_t kind = 0; kind < 8; ++kind) {
     EXPECT_NE(status<Release>({.kind = static_cast<ObjectKind>(kind), .id = none}), CUDA_SUCCESS);
@@ -342,7 +341,6 @@ TEST_F(HostileCudaClient, sends_random_numbers) {
     status<FindGlobal>(fill(FindGlobal::Request{}), trailing);
     status<CreateEvent>(fill(CreateEvent::Request{}));
     status<WaitEvent>(fill(WaitEvent::Request{}));
-    status<HostDone>(fill(HostDone::Request{}));
   }
 }
 
