@@ -184,14 +184,9 @@ void Connection::run_function(std::uint64_t token, CUresult status) {
     function = std::move(found->second);
     functions_.erase(found);
   }
-  host_functions_.push([this, token, status, function = std::move(function)] {
-    runs_host_function = true;
-    function(status);
-    runs_host_function = false;
-    if (auto channel = lane_.channel()) {
-      std::ignore = api_->on(**channel).post<HostDone>({.token = token});
-    }
-  });
+  runs_host_function = true;
+  function(status);
+  runs_host_function = false;
 }
 
 }  // namespace isthmus::cuda

@@ -19,7 +19,6 @@
 #include "isthmus/marshal/open.hpp"
 #include "src/gpu/cuda/cu.hpp"
 #include "src/gpu/cuda/messages.hpp"
-#include "src/gpu/task_thread.hpp"
 
 namespace isthmus::cuda {
 
@@ -126,7 +125,7 @@ class Connection {
   /// The code for a lane that is over.
   [[nodiscard]] CUresult lost(const Error& error) noexcept;
 
-  /// Registers a function that RunHost runs, in a thread of ours, with the stream's status.
+  /// Registers a function that RunHost runs, in the thread of the upcalls, with the stream's status.
   [[nodiscard]] std::uint64_t expect_function(std::function<void(CUresult)> function);
   void forget_function(std::uint64_t token);
 
@@ -158,7 +157,6 @@ class Connection {
   std::mutex mutex_;  // guards functions_ and last_token_
   std::unordered_map<std::uint64_t, std::function<void(CUresult)>> functions_;
   std::uint64_t last_token_ = 0;
-  gpu::TaskThread host_functions_;
 };
 
 /// Whether the calling thread runs a host function, where calls are not permitted.

@@ -42,6 +42,15 @@ struct StreamRecord {
 struct EventRecord {
   Id context = 0;
   std::uint32_t flags = 0;
+  /// How often it was recorded, and which of these was seen to be done: then nobody needs to be asked. Any thread.
+  mutable std::uint64_t recorded = 0;
+  mutable std::uint64_t done = 0;
+
+  void count_recording() const noexcept { std::atomic_ref(recorded).fetch_add(1); }
+  [[nodiscard]] std::uint64_t recordings() const noexcept { return std::atomic_ref(recorded).load(); }
+  [[nodiscard]] bool is_done() const noexcept { return std::atomic_ref(done).load() == recordings(); }
+  /// What was recorded so often is done.
+  void note_done(std::uint64_t recordings) const noexcept { std::atomic_ref(done).store(recordings); }
 };
 
 /// A module, or a library.

@@ -4,6 +4,7 @@
 // default stream, and by per_thread_stream.cpp, where cuda.h gives each function its second name (_ptds, _ptsz).
 
 #include <array>
+#include <cstring>
 #include <span>
 
 #include "guest/cuda/copies.hpp"
@@ -91,6 +92,7 @@ CUresult record_event(CUevent event, CUstream stream, unsigned flags) {
     if ((flags & ~unsigned{CU_EVENT_RECORD_EXTERNAL}) != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    record->count_recording();
     return here.lane().send<RecordEvent>(
         flags == 0, {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
   });
@@ -394,6 +396,29 @@ CUresult CUDAAPI cuStreamGetId(CUstream stream, unsigned long long* number) {
     const auto asked = here.lane().call<Query>(
         {.question = {.subject = Subject::stream_number, .context = place.context, .object = place.stream}});
     return asked ? give(number, asked->reply.values[0]) : asked.error();
+  });
+}
+
+CUresult CUDAAPI cuStreamSetAttribute(CUstream stream, CUstreamAttrID attribute, const CUstreamAttrValue* value) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    if (value == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    SetStreamAttribute::Request request{.place = place, .attribute = static_cast<std::uint32_t>(attribute)};
+    std::memcpy(request.value.data(), value, sizeof *value);
+    return here.lane().tell<SetStreamAttribute>(request);
+  });
+}
+
+CUresult CUDAAPI cuStreamGetAttribute(CUstream stream, CUstreamAttrID attribute, CUstreamAttrValue* value) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const auto asked =
+        here.lane().call<GetStreamAttribute>({.place = place, .attribute = static_cast<std::uint32_t>(attribute)});
+    if (value == nullptr || !asked) {
+      return value == nullptr ? CUDA_ERROR_INVALID_VALUE : asked.error();
+    }
+    std::memcpy(value, asked->reply.value.data(), sizeof *value);
+    return CUDA_SUCCESS;
   });
 }
 

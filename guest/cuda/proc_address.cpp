@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/cuda/proc_address.hpp"
 
+#pragma GCC visibility push(default)
+#include <cudaProfiler.h>
+#pragma GCC visibility pop
+
 #include <algorithm>
 #include <array>
 

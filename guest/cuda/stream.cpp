@@ -93,15 +93,29 @@ CUresult CUDAAPI cuEventDestroy(CUevent event) {
   });
 }
 
-CUresult CUDAAPI cuEventQuery(CUevent event) {
-  return with_event(
-      event, [](Frontend& cuda, const EventRecord&, Id id) { return cuda.lane->tell<QueryEvent>({.event = id}); });
+namespace {
+
+// Asks whether an event is done, or waits for it; what was seen to be done once is not asked again.
+template <class M>
+CUresult reach(CUevent event) {
+  return with_event(event, [](Frontend& cuda, const EventRecord& record, Id id) -> CUresult {
+    if (record.is_done()) {
+      return cuda.lane->failure();
+    }
+    const std::uint64_t recordings = record.recordings();
+    const CUresult code = cuda.lane->tell<M>({.event = id});
+    if (code == CUDA_SUCCESS) {
+      record.note_done(recordings);
+    }
+    return code;
+  });
 }
 
-CUresult CUDAAPI cuEventSynchronize(CUevent event) {
-  return with_event(
-      event, [](Frontend& cuda, const EventRecord&, Id id) { return cuda.lane->tell<SyncEvent>({.event = id}); });
-}
+}  // namespace
+
+CUresult CUDAAPI cuEventQuery(CUevent event) { return reach<QueryEvent>(event); }
+
+CUresult CUDAAPI cuEventSynchronize(CUevent event) { return reach<SyncEvent>(event); }
 
 CUresult CUDAAPI cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {
   return with_event(start, [&](Frontend& cuda, const EventRecord& from, Id id) -> CUresult {

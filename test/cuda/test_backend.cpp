@@ -6,21 +6,18 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "isthmus/local_lane.hpp"
 #include "isthmus/marshal/open.hpp"
 #include "src/gpu/cuda/cuda_service.hpp"
 #include "src/gpu/cuda/driver.hpp"
-#include "src/gpu/cuda/host_functions.hpp"
 #include "src/gpu/cuda/image.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/cuda/ranges.hpp"
@@ -58,73 +55,6 @@ TEST(CudaImage, has_the_size_that_its_outer_header_says) {
     if (const auto found = size(bytes)) {
       EXPECT_LE(*found, bytes.size());
     }
-  }
-}
-
-// A client that takes upcalls only when it wants to.
-class SlowClient final : public Upcalls {
- public:
-  Result<Reply> call(const Message& /*message*/, std::span<std::byte> /*reply*/,
-                     Channel::Clock::time_point /*deadline*/) override {
-    return fail(Errc::invalid_argument, "no call is expected");
-  }
-  Result<void> post(const Message& message, Channel::Clock::time_point /*deadline*/) override {
-    RunHost::Request run{};
-    std::memcpy(&run, message.fixed.data(), sizeof run);
-    ++attempts;
-    attempts.notify_all();
-    if (!takes) {
-      return fail(refusal, "as the test wants it");
-    }
-    if (run.token != 0) {
-      token = run.token;
-      token.notify_all();
-    }
-    return {};
-  }
-  std::atomic<bool> takes{false};
-  Errc refusal = Errc::timed_out;
-  std::atomic<int> attempts{0};
-  std::atomic<std::uint64_t> token{0};
-};
-
-// The driver's thread that runs host functions.
-std::thread the_drivers_thread;
-
-std::shared_ptr<HostFunctions> launch_for(const std::shared_ptr<SlowClient>& client) {
-  Driver driver;
-  driver.cuLaunchHostFunc = [](CUstream, CUhostFn function, void* data) {
-    the_drivers_thread = std::thread([function, data] { function(data); });
-    return CUDA_SUCCESS;
-  };
-  auto functions = std::make_shared<HostFunctions>();
-  EXPECT_EQ(functions->launch(driver, nullptr, 7, false, client), CUDA_SUCCESS);
-  return functions;
-}
-
-TEST(CudaHostFunctions, wait_for_a_client_that_is_stopped) {
-  const auto client = std::make_shared<SlowClient>();
-  const auto functions = launch_for(client);
-  client->attempts.wait(0);
-  client->attempts.wait(1);  // it was tried again
-  client->takes = true;      // and goes on
-  client->token.wait(0);
-  EXPECT_EQ(client->token, 7U);
-  EXPECT_TRUE(functions->done(7)) << "somebody waits for it still";
-  the_drivers_thread.join();
-  EXPECT_FALSE(functions->done(7));
-}
-
-TEST(CudaHostFunctions, wait_for_nobody_once_the_lane_is_over) {
-  for (const bool told : {true, false}) {
-    const auto client = std::make_shared<SlowClient>();
-    client->refusal = told ? Errc::closed : Errc::timed_out;
-    const auto functions = launch_for(client);
-    if (!told) {
-      client->attempts.wait(0);
-      functions->close();
-    }
-    the_drivers_thread.join();
   }
 }
 
@@ -239,7 +169,6 @@ TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
   EXPECT_EQ(status<KernelFunction>({.kernel = 30, .id = 1, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<LibraryModule>({.library = 20, .id = 1, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<Launch>({.place = place(), .function = none}), CUDA_ERROR_INVALID_HANDLE);
-  EXPECT_EQ(status<HostDone>({.token = none}), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(status<LaunchHost>({.place = place(), .token = 1}), CUDA_ERROR_INVALID_VALUE) << "it serves no upcalls";
   for (std::uint32_t kind = 0; kind < 8; ++kind) {
     EXPECT_NE(status<Release>({.kind = static_cast<ObjectKind>(kind), .id = none}), CUDA_SUCCESS);
@@ -488,7 +417,6 @@ TEST_F(HostileCudaClient, sends_random_numbers) {
     status<FindGlobal>(fill(FindGlobal::Request{}), trailing);
     status<CreateEvent>(fill(CreateEvent::Request{}));
     status<WaitEvent>(fill(WaitEvent::Request{}));
-    status<HostDone>(fill(HostDone::Request{}));
   }
 }
 

@@ -43,8 +43,6 @@ LaneBackend::LaneBackend(const Driver* driver, std::span<std::byte> window)
   }
 }
 
-LaneBackend::~LaneBackend() { host_functions_->close(); }
-
 template <marshal::MessageKind M>
 void LaneBackend::serve(marshal::Dispatcher& dispatcher) {
   dispatcher.on<M>([this](const typename M::Request& request, marshal::Call& call) -> Answer<typename M::Reply> {

@@ -17,7 +17,6 @@
 
 #include "isthmus/marshal/dispatcher.hpp"
 #include "src/gpu/cuda/driver.hpp"
-#include "src/gpu/cuda/host_functions.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/cuda/objects.hpp"
 #include "src/gpu/cuda/ranges.hpp"
@@ -51,7 +50,7 @@ class LaneBackend {
   LaneBackend(LaneBackend&&) = delete;
   LaneBackend& operator=(LaneBackend&&) = delete;
   /// What is on the device is left to the end of the process: freeing it could wait for a kernel without end.
-  ~LaneBackend();
+  ~LaneBackend() = default;
 
   void add_to(marshal::Dispatcher& dispatcher);
 
@@ -105,8 +104,9 @@ class LaneBackend {
   Answer<Nothing> handle(const QueryEvent::Request& request, marshal::Call& call);
   Answer<ElapsedTime::Reply> handle(const ElapsedTime::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Release::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const SetStreamAttribute::Request& request, marshal::Call& call);
+  Answer<GetStreamAttribute::Reply> handle(const GetStreamAttribute::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const LaunchHost::Request& request, marshal::Call& call);
-  Answer<Nothing> handle(const HostDone::Request& request, marshal::Call& call);
   // arrays.cpp
   Answer<Nothing> handle(const CreateArray::Request& request, marshal::Call& call);
   Answer<ArrayShape> handle(const ArrayLevel::Request& request, marshal::Call& call);
@@ -183,7 +183,6 @@ class LaneBackend {
   std::span<std::byte> window_;
   std::uint64_t serial_;  // differs from that of every other backend of the process
   std::optional<SlabRegistration> slab_;
-  std::shared_ptr<HostFunctions> host_functions_ = std::make_shared<HostFunctions>();
 
   std::atomic<std::uint64_t> generation_{0};  // counts up when a context goes, so that threads look anew
   gpu::ObjectTable<ContextObject> contexts_;

@@ -444,7 +444,7 @@ struct Release : Kind<35> {
   using Reply = Nothing;
 };
 
-/// A function of the client's, to be run by RunHost at its turn in the stream, which waits for HostDone.
+/// A function of the client's, to be run by RunHost at its turn in the stream, which waits for the answer.
 struct LaunchHost : Kind<36> {
   struct Request {
     Place place;
@@ -454,11 +454,25 @@ struct LaunchHost : Kind<36> {
   };
   using Reply = Nothing;
 };
-struct HostDone : Kind<37> {
+using StreamAttribute = std::array<std::uint8_t, 64>;  // CUstreamAttrValue
+struct SetStreamAttribute : Kind<46> {
   struct Request {
-    std::uint64_t token = 0;
+    Place place;
+    std::uint32_t attribute = 0;  ///< CUstreamAttrID, one of those that hold no pointer
+    std::uint32_t reserved = 0;
+    StreamAttribute value{};
   };
   using Reply = Nothing;
+};
+struct GetStreamAttribute : Kind<47> {
+  struct Request {
+    Place place;
+    std::uint32_t attribute = 0;
+    std::uint32_t reserved = 0;
+  };
+  struct Reply {
+    StreamAttribute value{};
+  };
 };
 
 // ---- graphs --------------------------------------------------------------------------------------------------------
@@ -536,8 +550,8 @@ struct FreeInOrder : Kind<45> {
   using Reply = Nothing;
 };
 
-/// Upcall: run the function that LaunchHost named. Token 0: nothing, the host only wants to know whether the lane is
-/// there.
+/// Upcall: run the function that LaunchHost named, and answer. No message of the client's says that it has run: that
+/// could stand behind one which waits, in the driver, for this very stream.
 struct RunHost : Kind<101> {
   struct Request {
     std::uint64_t token = 0;
@@ -554,14 +568,13 @@ struct CudaApi {
   static constexpr std::uint16_t minor = 1;
   static constexpr std::uint16_t oldest_minor = 1;
   static constexpr std::uint64_t features = 0;
-  using Messages =
-      marshal::Messages<Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext,
-                        SyncContext, Query, Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut,
-                        CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
-                        LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
-                        RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, HostDone, BeginCapture,
-                        EndCapture, CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder,
-                        CreateArray, ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture>;
+  using Messages = marshal::Messages<
+      Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext, SyncContext, Query,
+      Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut, CopySlab, CopyDevice, CopyBox, LoadModule,
+      FindFunction, KernelFunction, FindGlobal, LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent,
+      CreateEvent, RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
+      CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreateArray, ArrayLevel,
+      DestroyArray, CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute, GetStreamAttribute>;
 };
 
 }  // namespace isthmus::cuda

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstring>
 #include <tuple>
 #include <utility>
 
 #include "src/gpu/cuda/backend.hpp"
+#include "src/gpu/cuda/host_functions.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -12,6 +14,19 @@ template <class Object>
 std::shared_ptr<Object> living(const gpu::ObjectTable<Object>& table, Id id) {
   auto found = table.find(id);
   return found != nullptr && found->context->alive.load(std::memory_order_acquire) ? found : nullptr;
+}
+
+bool is_stream_attribute(std::uint32_t attribute) noexcept {
+  switch (attribute) {
+    case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
+    case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
+    case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
+    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -149,6 +164,40 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
   return refuse(CUDA_ERROR_INVALID_VALUE);
 }
 
+Answer<Nothing> LaneBackend::handle(const SetStreamAttribute::Request& request, marshal::Call& /*call*/) {
+  const auto place = enter(request.place);
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  if (!is_stream_attribute(request.attribute)) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
+  CUstreamAttrValue value{};
+  static_assert(sizeof value == sizeof request.value);
+  std::memcpy(&value, request.value.data(), sizeof value);
+  return answer(driver_->cuStreamSetAttribute(place->stream, static_cast<CUstreamAttrID>(request.attribute), &value));
+}
+
+Answer<GetStreamAttribute::Reply> LaneBackend::handle(const GetStreamAttribute::Request& request,
+                                                      marshal::Call& /*call*/) {
+  const auto place = enter(request.place);
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  if (!is_stream_attribute(request.attribute)) {
+    return refuse(CUDA_ERROR_INVALID_VALUE);
+  }
+  CUstreamAttrValue value{};
+  const CUresult code =
+      driver_->cuStreamGetAttribute(place->stream, static_cast<CUstreamAttrID>(request.attribute), &value);
+  if (code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  GetStreamAttribute::Reply reply;
+  std::memcpy(reply.value.data(), &value, sizeof value);
+  return reply;
+}
+
 Answer<Nothing> LaneBackend::handle(const LaunchHost::Request& request, marshal::Call& call) {
   const auto place = enter(request.place);
   if (!place) {
@@ -157,11 +206,7 @@ Answer<Nothing> LaneBackend::handle(const LaunchHost::Request& request, marshal:
   if (const CUresult code = check_capture(place->stream, CUDA_ERROR_NOT_SUPPORTED); code != CUDA_SUCCESS) {
     return refuse(code);  // it could run more than once
   }
-  return answer(host_functions_->launch(*driver_, place->stream, request.token, request.callback != 0, call.upcalls()));
-}
-
-Answer<Nothing> LaneBackend::handle(const HostDone::Request& request, marshal::Call& /*call*/) {
-  return host_functions_->done(request.token) ? Answer<Nothing>(Nothing{}) : refuse(CUDA_ERROR_INVALID_VALUE);
+  return answer(launch_host_function(*driver_, place->stream, request.token, request.callback != 0, call.upcalls()));
 }
 
 }  // namespace isthmus::cuda
