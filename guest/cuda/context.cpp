@@ -109,6 +109,7 @@ CUresult CUDAAPI cuDevicePrimaryCtxRelease(CUdevice number) {
     device.active.store(false, std::memory_order_release);
     cuda.forget_context(device.primary);
     const auto done = cuda.lane->call_anyway<ReleasePrimary>({.id = device.primary, .device = index});
+    cuda.free_slab_of(device.primary);
     cuda.lane->forget_failure(device.primary);
     return done ? CUDA_SUCCESS : done.error();
   });
@@ -122,6 +123,7 @@ CUresult CUDAAPI cuDevicePrimaryCtxReset(CUdevice number) {
     device.active.store(false, std::memory_order_release);
     cuda.forget_context(device.primary);
     const auto done = cuda.lane->call_anyway<ReleasePrimary>({.id = device.primary, .device = index, .reset = 1});
+    cuda.free_slab_of(device.primary);
     if (!done) {
       return done.error();
     }
@@ -188,6 +190,7 @@ CUresult CUDAAPI cuCtxDestroy(CUcontext context) {
     here.cuda.forget_context(here.context);
     here.cuda.contexts.remove(here.context);
     const auto gone = here.lane().call_anyway<DestroyContext>({.id = here.context});
+    here.cuda.free_slab_of(here.context);
     here.lane().forget_failure(here.context);
     return gone ? CUDA_SUCCESS : gone.error();
   });

@@ -137,6 +137,24 @@ void Frontend::forget_context(Id id) {
   }
   memory.remove_if(
       [&](const Memory::Range& range) { return lies_on_device(range.value.kind) && range.value.context == id; });
+}
+
+void Frontend::free_slab_of(Id id) {
+  std::vector<std::uint64_t> gone;
+  memory.remove_if([&](const Memory::Range& range) {
+    const bool is_its = (range.value.kind == MemoryKind::pinned || range.value.kind == MemoryKind::managed) &&
+                        range.value.context == id;
+    if (is_its) {
+      gone.push_back(range.base);
+    }
+    return is_its;
+  });
+  {
+    const std::scoped_lock lock(pinned_mutex);
+    for (const std::uint64_t address : gone) {
+      pinned.erase(address);
+    }
+  }
   const std::scoped_lock lock(arenas_mutex_);
   arenas_.clear();
 }

@@ -162,6 +162,8 @@ class Frontend {
   [[nodiscard]] Expected<const ContextRecord*> context(Id id) const;
   /// Forgets what lived in a context that is gone.
   void forget_context(Id id);
+  /// Once the host has destroyed it: gives its pinned and managed memory back, and learns anew what is registered.
+  void free_slab_of(Id id);
   /// Has the GPU's driver know of slab memory that the program may pass to kernels.
   [[nodiscard]] CUresult use_slab(Id context, const Frame& frame);
 

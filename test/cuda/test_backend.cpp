@@ -6,18 +6,22 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>
 #include <string_view>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "isthmus/local_lane.hpp"
 #include "isthmus/marshal/open.hpp"
 #include "src/gpu/cuda/cuda_service.hpp"
 #include "src/gpu/cuda/driver.hpp"
+#include "src/gpu/cuda/host_functions.hpp"
 #include "src/gpu/cuda/image.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/cuda/ranges.hpp"
@@ -56,6 +60,68 @@ TEST(CudaImage, has_the_size_that_its_outer_header_says) {
       EXPECT_LE(*found, bytes.size());
     }
   }
+}
+
+// A client that answers upcalls when the test wants it to.
+class SlowClient final : public Upcalls {
+ public:
+  explicit SlowClient(bool lane_is_over) : lane_is_over_(lane_is_over) {}
+  Result<Reply> call(const Message& message, std::span<std::byte> /*reply*/,
+                     Channel::Clock::time_point deadline) override {
+    EXPECT_EQ(deadline, Channel::no_deadline) << "a function may take as long as it wants";
+    RunHost::Request run{};
+    std::memcpy(&run, message.fixed.data(), sizeof run);
+    EXPECT_EQ(run.token, 7U);
+    called = true;
+    called.notify_all();
+    if (lane_is_over_) {
+      return fail(Errc::closed, "the lane is over");
+    }
+    answered.wait(false);
+    return Reply{};
+  }
+  Result<void> post(const Message& /*message*/, Channel::Clock::time_point /*deadline*/) override {
+    return fail(Errc::invalid_argument, "what nobody answers may stand behind what waits for it");
+  }
+  std::atomic<bool> called{false};
+  std::atomic<bool> answered{false};
+
+ private:
+  bool lane_is_over_;
+};
+
+// The driver's thread that runs host functions.
+std::thread the_drivers_thread;
+std::atomic<bool> stream_goes_on{false};
+
+void launch_for(const std::shared_ptr<SlowClient>& client) {
+  Driver driver;
+  stream_goes_on = false;
+  driver.cuLaunchHostFunc = [](CUstream, CUhostFn function, void* data) {
+    the_drivers_thread = std::thread([function, data] {
+      function(data);
+      stream_goes_on = true;
+    });
+    return CUDA_SUCCESS;
+  };
+  EXPECT_EQ(launch_host_function(driver, nullptr, 7, false, client), CUDA_SUCCESS);
+}
+
+TEST(CudaHostFunctions, hold_their_stream_until_the_client_has_answered) {
+  const auto client = std::make_shared<SlowClient>(false);
+  launch_for(client);
+  client->called.wait(false);
+  EXPECT_FALSE(stream_goes_on);
+  client->answered = true;
+  client->answered.notify_all();
+  the_drivers_thread.join();
+  EXPECT_TRUE(stream_goes_on);
+}
+
+TEST(CudaHostFunctions, wait_for_nobody_once_the_lane_is_over) {
+  launch_for(std::make_shared<SlowClient>(true));
+  the_drivers_thread.join();
+  EXPECT_TRUE(stream_goes_on);
 }
 
 TEST(CudaRanges, are_found_by_any_address_in_them_and_replaced_by_those_that_overlap) {
@@ -256,6 +322,36 @@ TEST_F(HostileCudaClient, launches_with_parameters_and_attributes_that_do_not_fi
   launch.attributes = 0;
   launch.grid = {0, 1, 1};
   EXPECT_NE(status<Launch>(launch, packed), CUDA_SUCCESS);
+}
+
+TEST_F(HostileCudaClient, uses_what_was_in_a_context_that_is_gone) {
+  ASSERT_EQ(status<CreateContext>({.id = 11}), CUDA_SUCCESS);
+  ASSERT_EQ(status<CreateStream>({.id = 41, .context = 11}), CUDA_SUCCESS);
+  ASSERT_EQ(status<CreateEvent>({.id = 42, .context = 11}), CUDA_SUCCESS);
+  std::memcpy(frame().data(), test::kernels, std::strlen(test::kernels) + 1);
+  const auto loaded = client().call<LoadModule>(
+      {.id = 43, .context = 11, .image = frame().reference(0, std::strlen(test::kernels) + 1)});
+  ASSERT_TRUE(loaded);
+  ASSERT_EQ(loaded->reply.status, CUDA_SUCCESS);
+  const auto name = std::as_bytes(std::span("nothing", 7));
+  ASSERT_EQ(status<FindFunction>({.owner = 43, .id = 44, .context = 11}, name), CUDA_SUCCESS);
+  ASSERT_EQ(status<CreateGraph>({.id = 45}), CUDA_SUCCESS);
+  ASSERT_EQ(status<Instantiate>({.graph = 45, .id = 46, .context = 11}), CUDA_SUCCESS);
+  ASSERT_EQ(status<DestroyContext>({.id = 11}), CUDA_SUCCESS);
+  EXPECT_EQ(status<SyncStream>({.place = {.context = context, .stream = 41}}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<QueryEvent>({.event = 42}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<FindFunction>({.owner = 43, .id = 47, .context = context}, name), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<FindGlobal>({.owner = 43, .context = context}, name), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<Launch>({.place = place(), .function = 44, .grid = {1, 1, 1}, .block = {1, 1, 1}}),
+            CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<LaunchGraph>({.place = place(), .executable = 46}), CUDA_ERROR_INVALID_HANDLE);
+  for (const auto& [kind, id] : {std::pair{ObjectKind::stream, 41},
+                                 {ObjectKind::event, 42},
+                                 {ObjectKind::module, 43},
+                                 {ObjectKind::function, 44},
+                                 {ObjectKind::executable, 46}}) {
+    EXPECT_EQ(status<Release>({.kind = kind, .id = static_cast<Id>(id)}), CUDA_ERROR_INVALID_HANDLE);
+  }
 }
 
 TEST_F(HostileCudaClient, has_modules_loaded_that_are_none) {

@@ -129,8 +129,17 @@ class LaneBackend {
   [[nodiscard]] Answer<Entered> enter(const Place& place);
   /// Makes a context known that the driver has made.
   [[nodiscard]] Answer<ContextInfo> keep_context(Id id, CUcontext handle, CUdevice device, bool primary);
-  /// Forgets a context that is about to be destroyed, and makes it current for that.
-  std::shared_ptr<ContextObject> bury_context(Id id);
+  /// Forgets a context that is about to be destroyed, and all that is in it, and makes it current for that.
+  struct Buried {
+    std::shared_ptr<ContextObject> context;  ///< null where there is none of that name
+    std::vector<std::uint64_t> arenas;       ///< of the slab, which were registered under it
+  };
+  Buried bury_context(Id id);
+  /// Once it is destroyed: registers these arenas under another context, whose pinned memory may lie in them.
+  void restore(const std::vector<std::uint64_t>& arenas);
+  /// Of that name, whose context lives; or null.
+  [[nodiscard]] std::shared_ptr<ModuleObject> find_module(Id id) const;
+  [[nodiscard]] std::shared_ptr<FunctionObject> find_function(Id id) const;
   [[nodiscard]] std::optional<CUdevice> device(std::uint64_t number) const;
 
   /// Whether the driver knows these bytes: an address that it does not know it takes for memory of this process.

@@ -73,19 +73,36 @@ Answer<ContextInfo> LaneBackend::keep_context(Id id, CUcontext handle, CUdevice 
   return info;
 }
 
-std::shared_ptr<ContextObject> LaneBackend::bury_context(Id id) {
+LaneBackend::Buried LaneBackend::bury_context(Id id) {
   if (enter(id) != CUDA_SUCCESS) {
-    return nullptr;
+    return {};
   }
-  auto object = contexts_.take(id);
-  if (object == nullptr) {
-    return nullptr;
+  Buried buried{.context = contexts_.take(id), .arenas = {}};
+  if (buried.context == nullptr) {
+    return {};
   }
-  object->alive.store(false, std::memory_order_release);
+  buried.context->alive.store(false, std::memory_order_release);
   generation_.fetch_add(1, std::memory_order_acq_rel);
-  slab_->forget(object->handle);
-  memory_.remove_if([&](const auto& range) { return range.value == object->handle; });
-  return object;
+  const auto is_in_it = [&](const auto& object) { return object.context == buried.context; };
+  streams_.remove_if(is_in_it);
+  events_.remove_if(is_in_it);
+  functions_.remove_if(is_in_it);
+  modules_.remove_if(is_in_it);
+  executables_.remove_if(is_in_it);
+  arrays_.remove_if(is_in_it);
+  buried.arenas = slab_->forget(buried.context->handle);
+  memory_.remove_if([&](const auto& range) { return range.value == buried.context->handle; });
+  return buried;
+}
+
+void LaneBackend::restore(const std::vector<std::uint64_t>& arenas) {
+  CUcontext other = nullptr;
+  contexts_.each([&](const ContextObject& context) { other = context.handle; });
+  if (arenas.empty() || other == nullptr || driver_->cuCtxSetCurrent(other) != CUDA_SUCCESS) {
+    return;  // the next use registers them
+  }
+  generation_.fetch_add(1, std::memory_order_acq_rel);  // this thread's context is another one now
+  slab_->restore(arenas, other);
 }
 
 Answer<ContextInfo> LaneBackend::handle(const RetainPrimary::Request& request, marshal::Call& /*call*/) {
@@ -113,16 +130,18 @@ Answer<Nothing> LaneBackend::handle(const ReleasePrimary::Request& request, mars
   if (known != nullptr && (!known->primary || known->device != *found)) {
     return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
-  const auto object = bury_context(request.id);
+  const Buried buried = bury_context(request.id);
+  CUresult code = CUDA_ERROR_INVALID_CONTEXT;
   if (request.reset != 0) {
-    // The retain that this lane holds goes with it.
-    const CUresult code = driver_->cuDevicePrimaryCtxReset(*found);
-    if (object != nullptr) {
-      std::ignore = driver_->cuDevicePrimaryCtxRelease(*found);
-    }
-    return answer(code);
+    code = driver_->cuDevicePrimaryCtxReset(*found);
   }
-  return object == nullptr ? refuse(CUDA_ERROR_INVALID_CONTEXT) : answer(driver_->cuDevicePrimaryCtxRelease(*found));
+  if (buried.context != nullptr) {
+    // The retain that this lane holds goes with a reset, too.
+    const CUresult released = driver_->cuDevicePrimaryCtxRelease(*found);
+    code = request.reset != 0 ? code : released;
+  }
+  restore(buried.arenas);
+  return answer(code);
 }
 
 Answer<ContextInfo> LaneBackend::handle(const CreateContext::Request& request, marshal::Call& /*call*/) {
@@ -146,8 +165,13 @@ Answer<Nothing> LaneBackend::handle(const DestroyContext::Request& request, mars
   if (known == nullptr || known->primary) {
     return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
-  const auto object = bury_context(request.id);
-  return object == nullptr ? refuse(CUDA_ERROR_INVALID_CONTEXT) : answer(driver_->cuCtxDestroy(object->handle));
+  const Buried buried = bury_context(request.id);
+  if (buried.context == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
+  }
+  const CUresult code = driver_->cuCtxDestroy(buried.context->handle);
+  restore(buried.arenas);
+  return answer(code);
 }
 
 Answer<Nothing> LaneBackend::handle(const SyncContext::Request& request, marshal::Call& /*call*/) {

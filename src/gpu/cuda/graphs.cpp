@@ -101,7 +101,7 @@ CUresult LaneBackend::add_node(const AddNode::Request& request, marshal::Call& c
       return driver_->cuGraphAddEmptyNode(&made, graph, after, count);
     case NodeKind::kernel: {
       const auto launch = take_request<Launch::Request>(what);
-      const auto function = launch ? functions_.find(launch->function) : nullptr;
+      const auto function = launch ? find_function(launch->function) : nullptr;
       if (function == nullptr || launch->attributes != 0 || launch->cooperative != 0) {
         return function == nullptr ? CUDA_ERROR_INVALID_HANDLE : CUDA_ERROR_NOT_SUPPORTED;
       }
@@ -195,6 +195,7 @@ Answer<Nothing> LaneBackend::handle(const Instantiate::Request& request, marshal
     return refuse(code);
   }
   auto object = std::make_shared<ExecutableObject>();
+  object->context = contexts_.find(request.context);
   if (const CUresult code = driver_->cuGraphInstantiate(&object->handle, graph->handle, request.flags);
       code != CUDA_SUCCESS) {
     return refuse(code);
@@ -213,8 +214,9 @@ Answer<Nothing> LaneBackend::handle(const LaunchGraph::Request& request, marshal
     return std::unexpected(place.error());
   }
   const auto executable = executables_.find(request.executable);
-  return executable == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE)
-                               : answer(driver_->cuGraphLaunch(executable->handle, place->stream));
+  return executable == nullptr || !lives(executable->context)
+             ? refuse(CUDA_ERROR_INVALID_HANDLE)
+             : answer(driver_->cuGraphLaunch(executable->handle, place->stream));
 }
 
 }  // namespace isthmus::cuda

@@ -163,6 +163,16 @@ Answer<LoadModule::Reply> LaneBackend::handle(const LoadModule::Request& request
   return reply;
 }
 
+std::shared_ptr<ModuleObject> LaneBackend::find_module(Id id) const {
+  auto found = modules_.find(id);
+  return found != nullptr && lives(found->context) ? found : nullptr;
+}
+
+std::shared_ptr<FunctionObject> LaneBackend::find_function(Id id) const {
+  auto found = functions_.find(id);
+  return found != nullptr && lives(found->context) ? found : nullptr;
+}
+
 Answer<FunctionInfo> LaneBackend::keep_function(Id id, std::shared_ptr<FunctionObject> function, CUdevice device,
                                                 marshal::Call& call) {
   thread_local std::vector<ParameterRow> rows;  // valid until the reply is written, after this has returned
@@ -203,7 +213,7 @@ Answer<FunctionInfo> LaneBackend::keep_function(Id id, std::shared_ptr<FunctionO
 }
 
 Answer<FunctionInfo> LaneBackend::handle(const FindFunction::Request& request, marshal::Call& call) {
-  auto owner = modules_.find(request.owner);
+  auto owner = find_module(request.owner);
   if (owner == nullptr) {
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }
@@ -221,12 +231,13 @@ Answer<FunctionInfo> LaneBackend::handle(const FindFunction::Request& request, m
   if (code != CUDA_SUCCESS || !on) {
     return refuse(code != CUDA_SUCCESS ? code : CUDA_ERROR_INVALID_CONTEXT);
   }
+  function->context = owner->context;
   function->owner = std::move(owner);
   return keep_function(request.id, std::move(function), *on, call);
 }
 
 Answer<FunctionInfo> LaneBackend::handle(const KernelFunction::Request& request, marshal::Call& call) {
-  const auto kernel = functions_.find(request.kernel);
+  const auto kernel = find_function(request.kernel);
   if (kernel == nullptr || kernel->kernel == nullptr) {
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }
@@ -235,6 +246,7 @@ Answer<FunctionInfo> LaneBackend::handle(const KernelFunction::Request& request,
   }
   auto function = std::make_shared<FunctionObject>();
   function->owner = kernel->owner;
+  function->context = contexts_.find(request.context);
   if (const CUresult code = driver_->cuKernelGetFunction(&function->function, kernel->kernel); code != CUDA_SUCCESS) {
     return refuse(code);
   }
@@ -242,7 +254,7 @@ Answer<FunctionInfo> LaneBackend::handle(const KernelFunction::Request& request,
 }
 
 Answer<FindGlobal::Reply> LaneBackend::handle(const FindGlobal::Request& request, marshal::Call& call) {
-  const auto owner = modules_.find(request.owner);
+  const auto owner = find_module(request.owner);
   if (owner == nullptr) {
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }
@@ -264,7 +276,7 @@ Answer<FindGlobal::Reply> LaneBackend::handle(const FindGlobal::Request& request
 }
 
 Answer<Nothing> LaneBackend::handle(const LibraryModule::Request& request, marshal::Call& /*call*/) {
-  const auto library = modules_.find(request.library);
+  const auto library = find_module(request.library);
   if (library == nullptr || library->library == nullptr) {
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }
@@ -298,7 +310,7 @@ Answer<Nothing> LaneBackend::handle(const Launch::Request& request, marshal::Cal
   if (!place) {
     return std::unexpected(place.error());
   }
-  const auto function = functions_.find(request.function);
+  const auto function = find_function(request.function);
   if (function == nullptr) {
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }

@@ -20,6 +20,11 @@ struct ContextObject {
   std::atomic<bool> alive{true};  ///< false once destroyed: the driver has let go of all that was in it
 };
 
+/// Whether what belongs to a context can still be handed to the driver; what belongs to none can.
+[[nodiscard]] inline bool lives(const std::shared_ptr<ContextObject>& context) noexcept {
+  return context == nullptr || context->alive.load(std::memory_order_acquire);
+}
+
 struct StreamObject {
   std::shared_ptr<ContextObject> context;
   CUstream handle = nullptr;
@@ -39,6 +44,7 @@ struct ModuleObject {
 
 struct FunctionObject {
   std::shared_ptr<ModuleObject> owner;
+  std::shared_ptr<ContextObject> context;  ///< of a function; a kernel has none
   CUfunction function = nullptr;
   CUkernel kernel = nullptr;  ///< if not null, it is one
   std::vector<ParameterRow> parameters;
@@ -55,6 +61,7 @@ struct NodeObject {
 };
 
 struct ExecutableObject {
+  std::shared_ptr<ContextObject> context;
   CUgraphExec handle = nullptr;
 };
 

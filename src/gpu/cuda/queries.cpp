@@ -60,7 +60,7 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
       return refuse(code);
     }
   }
-  const auto function = functions_.find(asked.object);
+  const auto function = find_function(asked.object);
   const auto need_function = [&] { return function == nullptr ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS; };
   std::size_t first = 0;
   std::size_t second = 0;
@@ -188,7 +188,7 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
       return refuse(code);
     }
   }
-  const auto function = functions_.find(asked.object);
+  const auto function = find_function(asked.object);
   switch (asked.subject) {
     case Subject::limit:
       return answer(driver_->cuCtxSetLimit(static_cast<CUlimit>(asked.parameter), request.value));

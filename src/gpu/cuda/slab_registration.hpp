@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <span>
+#include <vector>
 
 #include "src/gpu/cuda/driver.hpp"
 
@@ -26,11 +27,14 @@ class SlabRegistration {
   void use(std::span<const std::byte> bytes, CUcontext current);
   /// As many of the first of the bytes as lie in one arena.
   [[nodiscard]] std::size_t piece(const std::byte* at, std::size_t bytes) const noexcept;
-  /// Takes back what was registered under a context that is about to be destroyed; the next use registers it anew.
-  /// \pre it is current
-  void forget(CUcontext context);
+  /// Takes back what was registered under a context that is about to be destroyed, and says which arenas these were:
+  /// the next use registers them anew, or restore() does. \pre it is current
+  [[nodiscard]] std::vector<std::uint64_t> forget(CUcontext context);
+  /// Registers arenas that forget() has returned. \pre `current` is current
+  void restore(const std::vector<std::uint64_t>& arenas, CUcontext current);
 
  private:
+  void add(std::uint64_t arena, CUcontext current);  // mutex_ is held
   [[nodiscard]] std::uint64_t offset_of(const std::byte* at) const noexcept {
     return static_cast<std::uint64_t>(at - window_.data());
   }

@@ -13,7 +13,7 @@ namespace {
 template <class Object>
 std::shared_ptr<Object> living(const gpu::ObjectTable<Object>& table, Id id) {
   auto found = table.find(id);
-  return found != nullptr && found->context->alive.load(std::memory_order_acquire) ? found : nullptr;
+  return found != nullptr && lives(found->context) ? found : nullptr;
 }
 
 bool is_stream_attribute(std::uint32_t attribute) noexcept {
@@ -129,8 +129,7 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
     if (object == nullptr) {
       return refuse(CUDA_ERROR_INVALID_HANDLE);
     }
-    const bool lives = object->context == nullptr || object->context->alive.load(std::memory_order_acquire);
-    return lives ? answer(destroy(*object)) : Answer<Nothing>(Nothing{});
+    return lives(object->context) ? answer(destroy(*object)) : Answer<Nothing>(Nothing{});
   };
   switch (request.kind) {
     case ObjectKind::stream:
@@ -154,9 +153,8 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
       return graph == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE) : answer(driver_->cuGraphDestroy(graph->handle));
     }
     case ObjectKind::executable: {
-      const auto executable = executables_.take(request.id);
-      return executable == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE)
-                                   : answer(driver_->cuGraphExecDestroy(executable->handle));
+      return let_go(executables_.take(request.id),
+                    [&](const ExecutableObject& executable) { return driver_->cuGraphExecDestroy(executable.handle); });
     }
     case ObjectKind::function:
       return functions_.take(request.id) != nullptr ? Answer<Nothing>(Nothing{}) : refuse(CUDA_ERROR_INVALID_HANDLE);

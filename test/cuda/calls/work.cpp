@@ -62,6 +62,30 @@ TEST_F(Contexts, begin_anew_after_a_reset) {
   EXPECT_EQ(cuDevicePrimaryCtxRelease(0), CUDA_SUCCESS);
 }
 
+TEST_F(Contexts, give_their_pinned_memory_back) {
+  for (int i = 0; i < 40; ++i) {  // 640 MiB of a region of 256
+    ASSERT_NE(pinned<char>(std::size_t{16} << 20), nullptr);
+    ASSERT_EQ(cuDevicePrimaryCtxReset(0), CUDA_SUCCESS);
+    CUcontext again = nullptr;
+    ASSERT_EQ(cuDevicePrimaryCtxRetain(&again, 0), CUDA_SUCCESS);
+    ASSERT_EQ(cuDevicePrimaryCtxRelease(0), CUDA_SUCCESS);
+  }
+}
+
+TEST_F(Contexts, leave_the_pinned_memory_of_others_to_the_gpu) {
+  CUcontext other = nullptr;
+  ASSERT_EQ(cuCtxCreate(&other, nullptr, 0, 0), CUDA_SUCCESS);
+  (void)pinned<int>(1);  // so the memory is registered under this one
+  ASSERT_EQ(cuCtxSetCurrent(context), CUDA_SUCCESS);
+  int* const here = pinned<int>(1);
+  CUfunction writer = kernel("write_to");
+  ASSERT_EQ(cuCtxDestroy(other), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSetCurrent(context), CUDA_SUCCESS);
+  ASSERT_EQ(launch(writer, nullptr, reinterpret_cast<CUdeviceptr>(here), 78), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(*here, 78);
+}
+
 class Devices : public Cuda {};
 
 TEST_F(Devices, tell_what_they_are_and_hide_what_is_not_kept) {
