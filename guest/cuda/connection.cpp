@@ -2,13 +2,11 @@
 #include "guest/cuda/connection.hpp"
 
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <string_view>
 #include <tuple>
 #include <utility>
 
 #include "guest/cuda/device_poll.hpp"
+#include "guest/frontend_environment.hpp"
 #include "src/transport/spin.hpp"
 
 namespace isthmus::cuda {
@@ -17,18 +15,9 @@ namespace {
 constinit thread_local bool runs_host_function = false;
 constinit thread_local ContextStack the_stack;
 
-// One line, once, and only where somebody asked: the library lives in strangers' processes.
-void explain(const Error& error) {
-  static std::atomic<bool> said{false};
-  if (std::getenv("ISTHMUS_LOG") != nullptr && !said.exchange(true)) {
-    std::fprintf(stderr, "isthmus-cuda: %s\n", error.message.c_str());
-  }
-}
+using frontend::is_switched_on;
 
-bool is_switched_on(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr && std::string_view(value) != "0" && *value != '\0';
-}
+void explain(const Error& error) { frontend::explain("isthmus-cuda", error); }
 
 // Failures after which a context is of no use any more (CUresult in cuda.h: "the process must be terminated").
 bool is_for_good(CUresult code) noexcept {
@@ -90,8 +79,7 @@ Connection::Connection(Lane lane)
       launches_block_(is_switched_on("CUDA_LAUNCH_BLOCKING")) {}
 
 Expected<std::unique_ptr<Connection>> Connection::open() {
-  const char* endpoint = std::getenv("ISTHMUS_ENDPOINT");
-  auto lane = Lane::attach(endpoint != nullptr && *endpoint != '\0' ? endpoint : "ivshmem:auto");
+  auto lane = Lane::attach(frontend::endpoint());
   if (!lane) {
     explain(lane.error());
     return std::unexpected(CUDA_ERROR_NO_DEVICE);
@@ -107,9 +95,7 @@ Expected<std::unique_ptr<Connection>> Connection::open() {
 
 Result<void> Connection::start() {
   upcalls_.on<RunHost>([this](const RunHost::Request& request, marshal::Call&) -> std::expected<Nothing, std::int32_t> {
-    if (request.token != 0) {
-      run_function(request.token, static_cast<CUresult>(request.status));
-    }
+    run_function(request.token, static_cast<CUresult>(request.status));
     return Nothing{};
   });
   if (auto served = lane_.serve_upcalls(upcalls_); !served) {

@@ -3,12 +3,10 @@
 
 #include <array>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <string_view>
 #include <tuple>
 #include <utility>
 
+#include "guest/frontend_environment.hpp"
 #include "src/transport/process_mark.hpp"
 
 namespace isthmus::opencl {
@@ -21,18 +19,7 @@ const ProcessMark& owner() {
   return mark;
 }
 
-// One line, once, and only where somebody asked: the library lives in strangers' processes.
-void explain(const Error& error) {
-  static std::atomic<bool> said{false};
-  if (std::getenv("ISTHMUS_LOG") != nullptr && !said.exchange(true)) {
-    std::fprintf(stderr, "isthmus-opencl: %s\n", error.message.c_str());
-  }
-}
-
-bool is_set(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr && std::string_view(value) != "0" && *value != '\0';
-}
+void explain(const Error& error) { frontend::explain("isthmus-opencl", error); }
 
 constexpr std::chrono::seconds patience_for_memory{2};
 // A worker loads drivers before it takes a lane; on a busy machine that takes seconds.
@@ -41,7 +28,7 @@ constexpr std::size_t most_devices = 1024;
 
 }  // namespace
 
-Connection::Connection(Lane lane) : lane_(std::move(lane)), synchronous_(is_set("ISTHMUS_SYNC")) {}
+Connection::Connection(Lane lane) : lane_(std::move(lane)), synchronous_(frontend::is_switched_on("ISTHMUS_SYNC")) {}
 
 Connection* Connection::get() noexcept {
   Connection* connection = the_connection.load(std::memory_order_acquire);
@@ -60,9 +47,7 @@ Connection* Connection::open() {
   if (Connection* connection = get(); connection != nullptr) {
     return connection;
   }
-  const char* endpoint = std::getenv("ISTHMUS_ENDPOINT");
-  auto lane = Lane::attach(endpoint != nullptr && *endpoint != '\0' ? endpoint : "ivshmem:auto",
-                           {.timeout = patience_for_host});
+  auto lane = Lane::attach(frontend::endpoint(), {.timeout = patience_for_host});
   if (!lane) {
     explain(lane.error());
     return nullptr;

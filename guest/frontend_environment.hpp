@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "isthmus/error.hpp"
+
+namespace isthmus::frontend {
+
+/// Where the host is, by the program's environment: ISTHMUS_ENDPOINT, or else the VM's device.
+inline const char* endpoint() {
+  const char* value = std::getenv("ISTHMUS_ENDPOINT");
+  return value != nullptr && *value != '\0' ? value : "ivshmem:auto";
+}
+
+/// Whether a variable of the environment is set to something that is neither nothing nor "0".
+inline bool is_switched_on(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && std::string_view(value) != "0" && *value != '\0';
+}
+
+/// Says why there is no device: one line, once, and only where ISTHMUS_LOG asks for it, because frontends live in
+/// strangers' processes. Any thread.
+inline void explain(const char* frontend, const Error& error) {
+  static std::atomic<bool> said{false};
+  if (std::getenv("ISTHMUS_LOG") != nullptr && !said.exchange(true)) {
+    std::fprintf(stderr, "%s: %s\n", frontend, error.message.c_str());
+  }
+}
+
+}  // namespace isthmus::frontend
