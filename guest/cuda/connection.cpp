@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/cuda/connection.hpp"
 
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <tuple>
 #include <utility>
 
@@ -136,8 +138,29 @@ CUresult Connection::note(CUresult code) noexcept {
 }
 
 CUresult Connection::code_of(std::int32_t status) noexcept {
+  if (status > 0 && (status & output_waits) != 0) {
+    print_output();
+    status &= ~output_waits;
+  }
   const bool unknown = status == status_unhandled || status == marshal::status_unknown_fields;
   return unknown ? CUDA_ERROR_NOT_SUPPORTED : note(static_cast<CUresult>(status));
+}
+
+void Connection::print_output() noexcept {
+  const std::scoped_lock lock(output_mutex_);
+  std::array<std::byte, TakeOutput::most> text;  // NOLINT(*-member-init): large
+  auto channel = lane_.channel();
+  while (channel) {
+    const auto taken = api_->on(**channel).call<TakeOutput>({}, {}, text);
+    if (!taken || taken->status != 0 || taken->trailing == 0) {
+      return;
+    }
+    // A program that has closed them has decided that it wants no output.
+    std::ignore = std::fwrite(text.data(), 1, taken->trailing, taken->reply.is_error != 0 ? stderr : stdout);
+    if (taken->reply.more == 0) {
+      return;
+    }
+  }
 }
 
 CUresult Connection::lost(const Error& error) noexcept {

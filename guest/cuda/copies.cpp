@@ -244,6 +244,9 @@ CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdevice
   if (bytes <= most_inline) {
     const auto read = here.lane().call<CopyOut>({.place = place, .from = from, .size = bytes}, {},
                                                 std::span(static_cast<std::byte*>(to), bytes));
+    if (read && read->reply.output != 0) {
+      here.lane().print_output();
+    }
     return !read ? read.error() : read->trailing == bytes ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN;
   }
   return stage(here, place, from, bytes, true, [&](const BulkCopy& bulk, const auto& buffers, StagedCopy& peer) {

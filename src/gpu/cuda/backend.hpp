@@ -74,7 +74,7 @@ class LaneBackend {
   Answer<Nothing> handle(const Quiesce::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Fill::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopyIn::Request& request, marshal::Call& call);
-  Answer<Nothing> handle(const CopyOut::Request& request, marshal::Call& call);
+  Answer<CopyOut::Reply> handle(const CopyOut::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopySlab::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopyDevice::Request& request, marshal::Call& call);
   // boxes.cpp
@@ -107,6 +107,7 @@ class LaneBackend {
   Answer<Nothing> handle(const SetStreamAttribute::Request& request, marshal::Call& call);
   Answer<GetStreamAttribute::Reply> handle(const GetStreamAttribute::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const LaunchHost::Request& request, marshal::Call& call);
+  Answer<TakeOutput::Reply> handle(const TakeOutput::Request& request, marshal::Call& call);
   // arrays.cpp
   Answer<Nothing> handle(const CreateArray::Request& request, marshal::Call& call);
   Answer<ArrayShape> handle(const ArrayLevel::Request& request, marshal::Call& call);

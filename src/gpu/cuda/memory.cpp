@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "src/gpu/cuda/backend.hpp"
+#include "src/gpu/cuda/output.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -234,7 +235,7 @@ Answer<Nothing> LaneBackend::handle(const CopyIn::Request& request, marshal::Cal
   return answer(driver_->cuMemcpyHtoDAsync(request.to, bytes.data(), bytes.size(), place->stream));
 }
 
-Answer<Nothing> LaneBackend::handle(const CopyOut::Request& request, marshal::Call& call) {
+Answer<CopyOut::Reply> LaneBackend::handle(const CopyOut::Request& request, marshal::Call& call) {
   thread_local std::vector<std::byte> buffer;  // valid until the reply is written, after this has returned
   const auto place = enter(request.place);
   if (!place) {
@@ -250,7 +251,7 @@ Answer<Nothing> LaneBackend::handle(const CopyOut::Request& request, marshal::Ca
   CUresult code = driver_->cuMemcpyDtoHAsync(buffer.data(), request.from, request.size, place->stream);
   code = code == CUDA_SUCCESS ? driver_->cuStreamSynchronize(place->stream) : code;
   call.reply_trailing(buffer);
-  return answer(code);
+  return code == CUDA_SUCCESS ? Answer<CopyOut::Reply>({.output = Output::waits() ? 1U : 0U}) : refuse(code);
 }
 
 Answer<Nothing> LaneBackend::handle(const CopySlab::Request& request, marshal::Call& call) {

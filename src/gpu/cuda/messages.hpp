@@ -211,7 +211,9 @@ struct CopyOut : ReportingKind<16> {
     std::uint64_t from = 0;
     std::uint64_t size = 0;
   };
-  using Reply = Nothing;
+  struct Reply {
+    std::uint64_t output = 0;  ///< 1: there is output to be fetched (TakeOutput)
+  };
 };
 
 /// A copy between device and slab, by DMA.
@@ -550,6 +552,17 @@ struct FreeInOrder : Kind<45> {
   using Reply = Nothing;
 };
 
+/// What kernels have printed and the driver has written, piece by piece in its order: trailing bytes of the reply, none
+/// where there is no more.
+struct TakeOutput : Kind<70> {
+  static constexpr std::size_t most = std::size_t{24} << 10;  ///< bytes of a piece
+  struct Request {};
+  struct Reply {
+    std::uint32_t is_error = 0;  ///< 1: for stderr, 0: for stdout
+    std::uint32_t more = 0;      ///< 1: there is another piece
+  };
+};
+
 /// Upcall: run the function that LaunchHost named, and answer. No message of the client's says that it has run: that
 /// could stand behind one which waits, in the driver, for this very stream.
 struct RunHost : Kind<101> {
@@ -574,7 +587,7 @@ struct CudaApi {
       FindFunction, KernelFunction, FindGlobal, LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent,
       CreateEvent, RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
       CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreateArray, ArrayLevel,
-      DestroyArray, CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute, GetStreamAttribute>;
+      DestroyArray, CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute, GetStreamAttribute, TakeOutput>;
 };
 
 }  // namespace isthmus::cuda

@@ -8,6 +8,7 @@
 #include "isthmus/plugin.hpp"
 #include "src/gpu/cuda/cuda_service.hpp"
 #include "src/gpu/cuda/driver.hpp"
+#include "src/gpu/cuda/output.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -18,7 +19,13 @@ Result<std::string> prepare() {
   return driver ? driver->description() : driver.error().message;
 }
 
-Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& host) { return make_cuda_backend(host.window()); }
+Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& host) {
+  // The process is this lane's alone, and nothing has run on the device yet.
+  if (!Output::capture()) {
+    host.log("plug-in cuda: what kernels print cannot be taken to the client");
+  }
+  return make_cuda_backend(host.window());
+}
 
 }  // namespace
 }  // namespace isthmus::cuda

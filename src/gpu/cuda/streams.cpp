@@ -5,6 +5,7 @@
 
 #include "src/gpu/cuda/backend.hpp"
 #include "src/gpu/cuda/host_functions.hpp"
+#include "src/gpu/cuda/output.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -205,6 +206,13 @@ Answer<Nothing> LaneBackend::handle(const LaunchHost::Request& request, marshal:
     return refuse(code);  // it could run more than once
   }
   return answer(launch_host_function(*driver_, place->stream, request.token, request.callback != 0, call.upcalls()));
+}
+
+Answer<TakeOutput::Reply> LaneBackend::handle(const TakeOutput::Request& /*request*/, marshal::Call& call) {
+  thread_local std::vector<std::byte> piece(TakeOutput::most);  // valid until the reply is written
+  const Output::Taken taken = Output::take(piece);
+  call.reply_trailing(std::span(piece).first(taken.bytes));
+  return TakeOutput::Reply{.is_error = taken.is_error ? 1U : 0U, .more = taken.more ? 1U : 0U};
 }
 
 }  // namespace isthmus::cuda

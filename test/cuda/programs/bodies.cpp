@@ -95,5 +95,19 @@ const Body write_to_body("write_to", write_to);
 void nothing(const Launch& /*launch*/) {}
 const Body nothing_body("nothing", nothing);
 
+void say_lines(const Launch& launch, int first, int count) {
+  for (int i = first; i < first + count; ++i) {
+    launch.print("kernel: line %d, %s\n", i, "0123456789012345678901234567890123456789");
+  }
+}
+const Body say_lines_body("say_lines", say_lines);
+
+void assert_below(const Launch& launch, int value, int most) {
+  if (value >= most) {
+    launch.fail_assertion("value < most");
+  }
+}
+const Body assert_below_body("assert_below", assert_below);
+
 }  // namespace
 }  // namespace isthmus::standin

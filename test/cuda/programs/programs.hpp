@@ -61,6 +61,9 @@ int run_streams();
 int run_threads();
 int run_callbacks();
 int run_order();
+// printing.cu
+int run_printing();
+int run_assertion();
 // memory.cu
 int run_mapped();
 int run_registered();
