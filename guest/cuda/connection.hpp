@@ -147,7 +147,7 @@ class Connection {
       std::is_same_v<M, CopySlab> || std::is_same_v<M, CopyBox>;
   // Sends, and polls for the status before it sleeps (DevicePoll).
   [[nodiscard]] Expected<std::int32_t> await(Channel& channel, const Message& message);
-  void run_function(std::uint64_t token, CUresult status);
+  void run_function(std::uint64_t token, CUresult status, bool again);
 
   Lane lane_;
   marshal::Dispatcher upcalls_;
@@ -161,7 +161,7 @@ class Connection {
   std::mutex output_mutex_;  // held from fetching to writing, so that pieces keep their order
 
   std::mutex mutex_;  // guards functions_ and last_token_
-  std::unordered_map<std::uint64_t, std::function<void(CUresult)>> functions_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const std::function<void(CUresult)>>> functions_;
   std::uint64_t last_token_ = 0;
 };
 

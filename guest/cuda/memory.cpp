@@ -168,6 +168,11 @@ CUresult CUDAAPI cuMemFree(CUdeviceptr address) {
     if (!range || range->base != address || range->value.kind != MemoryKind::device) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    if (range->value.of_graph) {
+      const Place place{.context = range->value.context};
+      const CUresult code = here.lane().tell<FreeInOrder>({.place = place, .address = address});
+      return code == CUDA_SUCCESS ? here.lane().tell<SyncStream>({.place = place}) : code;
+    }
     // Forgotten first: another thread's allocation may get the address as soon as the driver has it back.
     here.cuda.memory.remove(address);
     const CUresult code = here.lane().tell<Free>({.context = range->value.context, .address = address});

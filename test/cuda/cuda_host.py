@@ -56,6 +56,14 @@ all is well: cudaSuccess, then cudaSuccess
     "symbols": "symbols: 2 calls, and across two files: right\n",
     "graphs": "graphs: captured and built: right\n",
     "printing": printing(20),
+    "graph_nodes": """ordinary memory: 5 runs, 70
+captured: 3 runs, 4
+other nodes: 34
+kernel: counter 3
+kernel: counter 2
+kernel: counter 1
+conditional nodes: right
+""",
     "assertion": "assertion: cudaErrorAssert\n",
 }
 

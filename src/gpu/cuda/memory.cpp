@@ -32,6 +32,9 @@ std::optional<std::uint64_t> fill_bytes(const Fill::Request& fill) noexcept {
 bool LaneBackend::is_device_memory(std::uint64_t address, std::uint64_t size) {
   auto range = memory_.find(address);
   if (!range) {
+    range = graph_memory_.find(address);
+  }
+  if (!range) {
     // Module variables, memory of pools: asked once.
     CUdeviceptr base = 0;
     std::size_t bytes = 0;
@@ -121,7 +124,9 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
   if (const CUresult code = driver_->cuMemAllocAsync(&address, request.size, place->stream); code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  memory_.add(address, request.size, place->context);
+  // In a capture it becomes a node, and the memory comes and goes whenever the graph is launched.
+  const bool of_graph = check_capture(place->stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) != CUDA_SUCCESS;
+  (of_graph ? graph_memory_ : memory_).add(address, request.size, place->context);
   return AllocateInOrder::Reply{.address = address};
 }
 
@@ -129,6 +134,9 @@ Answer<Nothing> LaneBackend::handle(const FreeInOrder::Request& request, marshal
   const auto place = enter(request.place);
   if (!place) {
     return std::unexpected(place.error());
+  }
+  if (const auto of_graph = graph_memory_.find(request.address); of_graph && of_graph->base == request.address) {
+    return answer(driver_->cuMemFreeAsync(request.address, place->stream));
   }
   auto range = memory_.remove(request.address);
   if (!range) {
