@@ -48,6 +48,13 @@ class Calls(Base):
     def test_memory(self):
         self.passes("Memory.*")
 
+    def test_allocation(self):
+        self.passes("Allocation.*", {"ISTHMUS_STANDIN_MEMORY_MIB": "256"})
+
+    def test_allocation_without_a_pool(self):
+        # Then every address is the driver's own, and the stand-in finds the use of what was freed.
+        self.passes("Memory.*:Allocation.is_told*", ISTHMUS_CUDA_POOL="0")
+
     def test_arrays(self):
         self.passes("Arrays.*")
 

@@ -150,10 +150,14 @@ Answer<Nothing> LaneBackend::handle(const UseSlab::Request& request, marshal::Ca
   return Nothing{};
 }
 
-Answer<Nothing> LaneBackend::handle(const Quiesce::Request& /*request*/, marshal::Call& /*call*/) {
+Answer<Nothing> LaneBackend::handle(const Quiesce::Request& request, marshal::Call& /*call*/) {
   // The driver refuses, and spoils the capture.
   if (captures_.load(std::memory_order_acquire) != 0) {
     return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  }
+  const auto asked = contexts_.find(request.context);
+  if (request.context != 0 && asked == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
   std::vector<CUcontext> all;
   contexts_.each([&](const ContextObject& context) { all.push_back(context.handle); });
@@ -161,7 +165,8 @@ Answer<Nothing> LaneBackend::handle(const Quiesce::Request& /*request*/, marshal
   for (CUcontext context : all) {
     CUresult code = driver_->cuCtxSetCurrent(context);
     code = code == CUDA_SUCCESS ? driver_->cuCtxSynchronize() : code;
-    first = first == CUDA_SUCCESS ? code : first;
+    const bool counts = asked == nullptr || asked->handle == context;
+    first = first == CUDA_SUCCESS && counts ? code : first;
   }
   generation_.fetch_add(1, std::memory_order_acq_rel);  // this thread's context is another one now
   return answer(first);
