@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "guest/cuda/copies.hpp"
+#include "guest/cuda/device_memory.hpp"
 #include "guest/cuda/frontend.hpp"
 
 namespace isthmus::cuda {
@@ -136,18 +137,18 @@ CUresult create_array(void** handle, const CUDA_ARRAY3D_DESCRIPTOR* about, unsig
     if (!id) {
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    const CUresult code = here.lane().tell<CreateArray>({.id = *id,
-                                                         .context = here.context,
-                                                         .shape = {.width = about->Width,
-                                                                   .height = about->Height,
-                                                                   .depth = about->Depth,
-                                                                   .format = static_cast<std::uint32_t>(about->Format),
-                                                                   .channels = about->NumChannels,
-                                                                   .flags = about->Flags},
-                                                         .levels = levels});
-    if (code != CUDA_SUCCESS) {
+    const auto made = call_for_memory<CreateArray>(here, {.id = *id,
+                                                          .context = here.context,
+                                                          .shape = {.width = about->Width,
+                                                                    .height = about->Height,
+                                                                    .depth = about->Depth,
+                                                                    .format = static_cast<std::uint32_t>(about->Format),
+                                                                    .channels = about->NumChannels,
+                                                                    .flags = about->Flags},
+                                                          .levels = levels});
+    if (!made) {
       here.cuda.arrays.cancel(*id);
-      return code;
+      return made.error();
     }
     here.cuda.arrays.publish(*id, {.context = here.context, .is_mipmapped = levels != 0, .about = *about});
     return give(handle, handle_of<void*>(*id));

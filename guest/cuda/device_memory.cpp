@@ -2,6 +2,7 @@
 #include "guest/cuda/device_memory.hpp"
 
 #include <tuple>
+#include <vector>
 
 namespace isthmus::cuda {
 namespace {
@@ -21,7 +22,7 @@ CUresult wait_for_devices(const Here& here, Id context) {
   if (code == CUDA_SUCCESS) {
     work.note_quiet(upto);
   }
-  for (const DevicePool::Aside& piece : aside) {
+  for (const DevicePool::Piece& piece : aside) {
     if (code == CUDA_SUCCESS) {
       here.cuda.pool.give(piece.context, piece.address);
     } else {
@@ -29,6 +30,12 @@ CUresult wait_for_devices(const Here& here, Id context) {
     }
   }
   return code;
+}
+
+void give_back(const Here& here, const std::vector<DevicePool::Piece>& chunks) {
+  for (const DevicePool::Piece& chunk : chunks) {
+    std::ignore = here.lane().tell<Free>({.context = chunk.context, .address = chunk.address});
+  }
 }
 
 }  // namespace
@@ -111,9 +118,7 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
   }
   if (range.value.pooled && can_be_given) {
     cuda.pool.give(context, range.base);
-    for (const std::uint64_t chunk : cuda.pool.surplus(context)) {
-      std::ignore = here.lane().tell<Free>({.context = context, .address = chunk});
-    }
+    give_back(here, cuda.pool.surplus(context));
   } else if (range.value.pooled) {
     cuda.pool.put_aside({.context = context, .address = range.base});
   }
@@ -124,10 +129,8 @@ bool give_back_unused(const Here& here) {
   if (here.cuda.captures.load(std::memory_order_relaxed) != 0 || wait_for_devices(here, here.context) != CUDA_SUCCESS) {
     return false;
   }
-  const auto chunks = here.cuda.pool.all_unused(here.context);
-  for (const std::uint64_t chunk : chunks) {
-    std::ignore = here.lane().tell<Free>({.context = here.context, .address = chunk});
-  }
+  const auto chunks = here.cuda.pool.all_unused();
+  give_back(here, chunks);
   return !chunks.empty();
 }
 

@@ -45,18 +45,34 @@ void DevicePool::give(Id context, std::uint64_t address) {
   }
 }
 
-std::vector<std::uint64_t> DevicePool::trim(Id context, std::uint64_t keep) {
+std::vector<DevicePool::Piece> DevicePool::surplus(Id context) {
   const std::scoped_lock lock(mutex_);
-  const auto found = heaps_.find(context);
-  return found == heaps_.end() ? std::vector<std::uint64_t>() : found->second.heap.trim(keep);
+  std::vector<Piece> gone;
+  if (const auto found = heaps_.find(context); found != heaps_.end()) {
+    for (const std::uint64_t chunk : found->second.heap.trim(keep_)) {
+      gone.push_back({.context = context, .address = chunk});
+    }
+  }
+  return gone;
 }
 
-void DevicePool::put_aside(const Aside& piece) {
+std::vector<DevicePool::Piece> DevicePool::all_unused() {
+  const std::scoped_lock lock(mutex_);
+  std::vector<Piece> gone;
+  for (auto& [context, heap] : heaps_) {
+    for (const std::uint64_t chunk : heap.heap.trim(0)) {
+      gone.push_back({.context = context, .address = chunk});
+    }
+  }
+  return gone;
+}
+
+void DevicePool::put_aside(const Piece& piece) {
   const std::scoped_lock lock(mutex_);
   aside_.push_back(piece);
 }
 
-std::vector<DevicePool::Aside> DevicePool::take_aside() {
+std::vector<DevicePool::Piece> DevicePool::take_aside() {
   const std::scoped_lock lock(mutex_);
   return std::exchange(aside_, {});
 }
@@ -64,7 +80,7 @@ std::vector<DevicePool::Aside> DevicePool::take_aside() {
 void DevicePool::forget(Id context) {
   const std::scoped_lock lock(mutex_);
   heaps_.erase(context);
-  std::erase_if(aside_, [context](const Aside& piece) { return piece.context == context; });
+  std::erase_if(aside_, [context](const Piece& piece) { return piece.context == context; });
 }
 
 bool DevicePool::holds(std::uint64_t address) const {

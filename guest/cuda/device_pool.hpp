@@ -17,8 +17,7 @@ namespace isthmus::cuda {
 /// seen that nothing on the device uses it any more. Any thread.
 class DevicePool {
  public:
-  /// A piece that is free, but may be in use on the device.
-  struct Aside {
+  struct Piece {
     Id context = 0;
     std::uint64_t address = 0;
   };
@@ -33,14 +32,14 @@ class DevicePool {
   [[nodiscard]] std::uint64_t chunk_for(Id context, std::uint64_t bytes) const;
   void add_chunk(Id context, std::uint32_t device, std::uint64_t base, std::uint64_t bytes);
   void give(Id context, std::uint64_t address);
-  /// Takes chunks out that are unused, as long as more than so much is: `keep` of the constructor, or nothing. The
-  /// driver is to have them back.
-  [[nodiscard]] std::vector<std::uint64_t> surplus(Id context) { return trim(context, keep_); }
-  [[nodiscard]] std::vector<std::uint64_t> all_unused(Id context) { return trim(context, 0); }
+  /// Takes chunks out that nothing is in use of, as long as a context has more unused than it may keep; or all of them.
+  /// The driver is to have them back.
+  [[nodiscard]] std::vector<Piece> surplus(Id context);
+  [[nodiscard]] std::vector<Piece> all_unused();
 
-  /// Keeps pieces that cannot be given yet.
-  void put_aside(const Aside& piece);
-  [[nodiscard]] std::vector<Aside> take_aside();
+  /// Keeps pieces that are free, but may be in use on the device.
+  void put_aside(const Piece& piece);
+  [[nodiscard]] std::vector<Piece> take_aside();
 
   /// The context is gone, and its memory with it.
   void forget(Id context);
@@ -54,12 +53,11 @@ class DevicePool {
     std::uint32_t device = 0;
     DeviceHeap heap;
   };
-  [[nodiscard]] std::vector<std::uint64_t> trim(Id context, std::uint64_t keep);
 
   const std::uint64_t keep_;
   mutable std::mutex mutex_;
   std::map<Id, Heap> heaps_;  // by context
-  std::vector<Aside> aside_;
+  std::vector<Piece> aside_;
 };
 
 }  // namespace isthmus::cuda

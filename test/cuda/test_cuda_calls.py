@@ -119,6 +119,26 @@ class NoDevice(Base):
         self.assertEqual(len(re.findall("isthmus-cuda: ", result.stderr)), 1, result.stderr)
 
 
+class Quota(Base):
+    """An endpoint whose clients have 64 MiB of device memory together."""
+
+    def test_it_ends_in_the_native_error_and_is_shared(self):
+        daemon = daemon_over_standin(self, shms=[{**LOCAL, "device_memory": "64 MiB"}], ISTHMUS_STANDIN_MEMORY_MIB="256")
+        environment = self.environment(daemon)
+        self.run_calls("Quota.is_all*", environment, lambda: daemon.log)
+        holder = subprocess.Popen([CALLS, "--gtest_filter=Victim.holds*"], env=environment, stdout=subprocess.PIPE,
+                                  text=True)
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        self.assertTrue(any(line.startswith("running") for line in holder.stdout))
+        self.run_calls("Quota.is_shared*", environment, lambda: daemon.log)
+        holder.kill()
+        daemon.wait_for(f"lane of client {holder.pid} ended")
+        # What the dead one had is there again.
+        self.run_calls("Quota.is_all*", environment, lambda: daemon.log)
+
+
 class Death(Base):
     def start(self, test):
         daemon = daemon_over_standin(self, shms=[LOCAL])

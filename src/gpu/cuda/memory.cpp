@@ -10,6 +10,17 @@ namespace {
 
 constexpr std::uint64_t most_bytes_of_a_reply = 32 * 1024;
 
+// Bytes of rows whose pitch the driver is to choose: it makes them longer, up to the next multiple of 512.
+std::uint64_t pitched_bytes(const Allocate::Request& rows) noexcept {
+  constexpr std::uint64_t alignment = 512;
+  std::uint64_t pitch = 0;
+  std::uint64_t bytes = 0;
+  return __builtin_add_overflow(rows.size, alignment - 1, &pitch) ||
+                 __builtin_mul_overflow(pitch / alignment * alignment, rows.height, &bytes)
+             ? UINT64_MAX
+             : bytes;
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> fill_bytes(const Fill::Request& fill) noexcept {
@@ -83,13 +94,18 @@ Answer<Allocate::Reply> LaneBackend::handle(const Allocate::Request& request, ma
   }
   CUdeviceptr address = 0;
   std::size_t pitch = 0;
-  const CUresult code = request.element == 0
-                            ? driver_->cuMemAlloc(&address, request.size)
-                            : driver_->cuMemAllocPitch(&address, &pitch, request.size, request.height, request.element);
+  const auto context = contexts_.find(request.context);
+  const auto allocate = [&] {
+    return request.element == 0
+               ? driver_->cuMemAlloc(&address, request.size)
+               : driver_->cuMemAllocPitch(&address, &pitch, request.size, request.height, request.element);
+  };
+  const CUresult code =
+      account_.spend(request.element == 0 ? request.size : pitched_bytes(request),
+                     context != nullptr ? context->handle : nullptr, allocate, [&] { return address; });
   if (code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  const auto context = contexts_.find(request.context);
   memory_.add(address, request.element == 0 ? request.size : pitch * request.height,
               context != nullptr ? context->handle : nullptr);
   return Allocate::Reply{.address = address, .pitch = pitch};
@@ -104,7 +120,7 @@ Answer<Nothing> LaneBackend::handle(const Free::Request& request, marshal::Call&
   if (!range) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
-  const CUresult code = driver_->cuMemFree(request.address);
+  const CUresult code = account_.settle(request.address, [&] { return driver_->cuMemFree(request.address); });
   if (code != CUDA_SUCCESS) {
     memory_.add(range->base, range->size, range->value);
   }
@@ -117,7 +133,9 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
     return std::unexpected(place.error());
   }
   CUdeviceptr address = 0;
-  if (const CUresult code = driver_->cuMemAllocAsync(&address, request.size, place->stream); code != CUDA_SUCCESS) {
+  const auto allocate = [&] { return driver_->cuMemAllocAsync(&address, request.size, place->stream); };
+  if (const CUresult code = account_.spend(request.size, place->context, allocate, [&] { return address; });
+      code != CUDA_SUCCESS) {
     return refuse(code);
   }
   memory_.add(address, request.size, place->context);
@@ -133,7 +151,8 @@ Answer<Nothing> LaneBackend::handle(const FreeInOrder::Request& request, marshal
   if (!range) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
-  const CUresult code = driver_->cuMemFreeAsync(request.address, place->stream);
+  const CUresult code =
+      account_.settle(request.address, [&] { return driver_->cuMemFreeAsync(request.address, place->stream); });
   if (code != CUDA_SUCCESS) {
     memory_.add(range->base, range->size, range->value);
   }

@@ -187,5 +187,55 @@ TEST_F(Allocation, of_several_threads_is_each_ones_own) {
   }
 }
 
+// Where the endpoint has 64 MiB, and the stand-in 256 MiB.
+class Quota : public Allocation {
+ public:
+  static CUresult array_of(CUarray* array, std::size_t bytes) {
+    const CUDA_ARRAY_DESCRIPTOR about{
+        .Width = 1024, .Height = bytes / 4096, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+    return cuArrayCreate(array, &about);
+  }
+};
+
+TEST_F(Quota, is_all_that_a_program_can_have) {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  ASSERT_EQ(cuMemGetInfo(&free, &total), CUDA_SUCCESS);
+  EXPECT_EQ(total, 64 * mebibyte);
+  EXPECT_EQ(free, total);
+  ASSERT_EQ(cuDeviceTotalMem(&total, 0), CUDA_SUCCESS);
+  EXPECT_EQ(total, 64 * mebibyte);
+  const CUdeviceptr first = memory(40 * mebibyte);
+  EXPECT_EQ(free_memory(), 24 * mebibyte);
+  CUdeviceptr none = 0;
+  CUarray array = nullptr;
+  std::size_t pitch = 0;
+  EXPECT_EQ(cuMemAlloc(&none, 25 * mebibyte), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(cuMemAllocPitch(&none, &pitch, 1000, 25 * 1024, 4), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(cuMemAllocAsync(&none, 25 * mebibyte, nullptr), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(array_of(&array, 25 * mebibyte), CUDA_ERROR_OUT_OF_MEMORY);
+  ASSERT_EQ(array_of(&array, 10 * mebibyte), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAllocAsync(&none, 10 * mebibyte, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 4 * mebibyte);
+  ASSERT_EQ(cuMemFreeAsync(none, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemFree(first), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 64 * mebibyte);
+  CUcontext other = nullptr;
+  ASSERT_EQ(cuCtxCreate(&other, nullptr, 0, 0), CUDA_SUCCESS);
+  (void)memory(30 * mebibyte);
+  ASSERT_EQ(array_of(&array, 10 * mebibyte), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxDestroy(other), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSetCurrent(context), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 64 * mebibyte) << "it went with its context";
+}
+
+TEST_F(Quota, is_shared_with_others) {
+  EXPECT_EQ(free_memory(), 24 * mebibyte);
+  CUdeviceptr none = 0;
+  EXPECT_EQ(cuMemAlloc(&none, 25 * mebibyte), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(cuMemFree(memory(24 * mebibyte)), CUDA_SUCCESS);
+}
+
 }  // namespace
 }  // namespace isthmus::test
