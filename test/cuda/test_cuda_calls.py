@@ -7,7 +7,7 @@ import time
 import unittest
 from pathlib import Path
 
-from cuda_host import BUILD, FRONTEND, PLUGIN, STANDIN, daemon_over_standin, missing
+from cuda_host import BUILD, FRONTEND, MUTANT, PLUGIN, STANDIN, daemon_over_standin, missing
 from isthmus_host import Daemon
 
 CALLS = BUILD / "test/cuda/cuda_calls"
@@ -26,10 +26,10 @@ class Base(unittest.TestCase):
         return {**daemon.environment, "LD_LIBRARY_PATH": str(FRONTEND.parent), "ISTHMUS_ENDPOINT": "shm:local",
                 "ISTHMUS_LOG": "1", "ISTHMUS_TEST_WORKERS": children, **more}
 
-    def run_calls(self, tests, environment, log=lambda: ""):
+    def run_calls(self, tests, environment, log=lambda: "", timeout=100):
         """Runs tests of cuda_calls by filter, of which none may be missing or skipped; their output."""
         result = subprocess.run([CALLS, f"--gtest_filter={tests}"], env=environment, capture_output=True, text=True,
-                                timeout=100)
+                                timeout=timeout)
         self.assertEqual(result.returncode, 0, f"{result.stdout}\n{result.stderr}\n{log()}")
         self.assertRegex(result.stdout, r"\[  PASSED  \] [1-9]\d* tests?\.")
         self.assertNotIn("SKIPPED", result.stdout)
@@ -69,6 +69,22 @@ class Calls(Base):
 
     def test_work_with_blocking_launches(self):
         self.passes("Work.of_several*:Work.takes*:Work.is_launched*", CUDA_LAUNCH_BLOCKING="1")
+
+    def test_order_holds_where_twins_fall_behind_each_other(self):
+        # Many more by hand, a million in all: ISTHMUS_TEST_ROUNDS=250000, and ISTHMUS_TEST_DELAY_US=5 to see the end.
+        delay = os.environ.get("ISTHMUS_TEST_DELAY_US", "100")
+        daemon = daemon_over_standin(self, shms=[LOCAL], ISTHMUS_STANDIN_CALL_DELAY_US=delay,
+                                     ISTHMUS_STANDIN_DELAY_US=delay)
+        patience = 100 + int(os.environ.get("ISTHMUS_TEST_ROUNDS", "0")) // 100
+        self.run_calls("*Order*", self.environment(daemon), lambda: daemon.log, timeout=patience)
+
+    def test_an_order_that_does_not_hold_is_found(self):
+        for mutant in ("lost_post", "lost_wait"):
+            with self.subTest(mutant):
+                daemon = daemon_over_standin(self, shms=[LOCAL], ISTHMUS_STANDIN_DELAY_US="100")
+                result = subprocess.run([CALLS, "--gtest_filter=*Order*/4"], capture_output=True, text=True, timeout=100,
+                                        env=self.environment(daemon, LD_PRELOAD=str(MUTANT), MUTANT=mutant))
+                self.assertRegex(result.stdout, r"order\.cpp:\d+: Failure")
 
     def test_bad_input(self):
         self.passes("BadInput.*")
