@@ -36,7 +36,7 @@ struct WorkerSpec {
   Start how = Start::cold;
   std::optional<std::uint32_t> lane{};  ///< whose client alone a fresh one is for; unset: any
   std::vector<PluginFile> plugins;
-  std::shared_ptr<DeviceMemoryAccount> device_memory{};  ///< which it takes from; null: as much as there is
+  std::shared_ptr<DeviceMemoryAccount> device_memory = nullptr;  ///< which it takes from; null: as much as there is
   Confined confined;                                     ///< who it is, and its environment
 };
 
