@@ -423,10 +423,9 @@ Result<void> Reader::read_common(const toml::table& table, Config& config, std::
 
 Result<VmConfig> Reader::read_vm(const toml::table& table) {
   constexpr std::string_view place = "[[vm]]";
-  if (auto keys = check_keys(
-          table, place,
-          {"name", "path", "region_size", "mode", "owner", "group", "lanes", "warm_workers", "huge_pages", "plugins",
-           "environment"});
+  if (auto keys = check_keys(table, place,
+                             {"name", "path", "region_size", "mode", "owner", "group", "lanes", "warm_workers",
+                              "huge_pages", "plugins", "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }
@@ -480,10 +479,9 @@ Result<VmConfig> Reader::read_vm(const toml::table& table) {
 
 Result<ShmConfig> Reader::read_shm(const toml::table& table) {
   constexpr std::string_view place = "[[shm]]";
-  if (auto keys = check_keys(
-          table, place,
-          {"name", "region_size", "mode", "owner", "group", "max_clients", "warm_workers", "huge_pages", "plugins",
-           "environment"});
+  if (auto keys = check_keys(table, place,
+                             {"name", "region_size", "mode", "owner", "group", "max_clients", "warm_workers",
+                              "huge_pages", "plugins", "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }

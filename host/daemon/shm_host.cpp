@@ -267,16 +267,19 @@ WorkerProcess::Events ShmHost::events_of(std::uint64_t id) {
 Result<void> ShmHost::serve(std::uint64_t id, bool has_variables) {
   Client& client = clients_.at(id);
   auto ready = warm_.take(client.peer.uid, events_of(id));
-  auto lane =
-      ready ? Result<ShmLane>(std::move(*ready))
-            : make_lane(client.peer.uid, has_variables ? WorkerSpec::Start::fresh : WorkerSpec::Start::cold, events_of(id));
+  auto lane = ready ? Result<ShmLane>(std::move(*ready))
+                    : make_lane(client.peer.uid, has_variables ? WorkerSpec::Start::fresh : WorkerSpec::Start::cold,
+                                events_of(id));
   if (!lane) {
     return std::unexpected(std::move(lane).error());
   }
   client.lane = std::move(*lane);
   const WorkerProcess& worker = *client.lane->worker;
   log::info("shm {}: client {} (uid {}) is served by worker {}{}", config_.name, client.peer.pid, client.peer.uid,
-            worker.pid(), !ready ? "" : worker.is_warm() ? ", which is warm" : ", which warms up");
+            worker.pid(),
+            !ready             ? ""
+            : worker.is_warm() ? ", which is warm"
+                               : ", which warms up");
   return accept_with(client.peer.socket.get(), client.lane->region.get(), client.lane->kick.get());
 }
 

@@ -29,8 +29,8 @@ struct WorkerSpec {
   std::uint32_t lane_count = 1;
   std::uint64_t base_address = 0;
   bool huge_pages = false;
-  /// Cold: its plug-ins prepare before there is a client. Warm: they also warm up; that of a VM waits for serve() before
-  /// it waits for clients. Fresh: they prepare when the client is there, and find its variables.
+  /// Cold: its plug-ins prepare before there is a client. Warm: they also warm up; that of a VM waits for serve()
+  /// before it waits for clients. Fresh: they prepare when the client is there, and find its variables.
   enum class Start : std::uint8_t { cold, warm, fresh };
   Start how = Start::cold;
   std::optional<std::uint32_t> lane{};  ///< whose client alone a fresh one is for; unset: any
@@ -52,7 +52,8 @@ class WorkerProcess {
     std::function<void(std::uint32_t lane)> taken;
     /// The process is gone and reaped. `why` is its own last word, or how it died. The object may be destroyed here.
     std::function<void(bool orderly, const std::string& why)> gone;
-    /// A client has claimed that lane for whom its plug-ins must be prepared anew. The value is unchecked. May be empty.
+    /// A client has claimed that lane for whom its plug-ins must be prepared anew. The value is unchecked. May be
+    /// empty.
     std::function<void(std::uint32_t lane)> misfit = nullptr;
   };
 

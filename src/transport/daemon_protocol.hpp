@@ -23,8 +23,8 @@ struct ClientHello {
   std::uint32_t abi = 0;
   std::uint32_t flags = 0;  ///< hello_has_environment; others are ignored
 };
-/// The client's claim will carry variables for its worker's drivers: a worker that is started for it had better wait for
-/// them.
+/// The client's claim will carry variables for its worker's drivers: a worker that is started for it had better wait
+/// for them.
 inline constexpr std::uint32_t hello_has_environment = 1;
 
 enum class Welcome : std::uint32_t {

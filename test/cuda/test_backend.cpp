@@ -249,9 +249,7 @@ TEST_F(WarmCudaBackend, hands_its_context_to_the_client_who_alone_holds_it_from_
   EXPECT_EQ(number_of_primary(context), 2U) << "somebody else still held the first one";
 }
 
-TEST_F(HostileCudaClient, finds_a_cold_worker_with_one_context_of_its_own) {
-  EXPECT_EQ(number_of_primary(11), 1U);
-}
+TEST_F(HostileCudaClient, finds_a_cold_worker_with_one_context_of_its_own) { EXPECT_EQ(number_of_primary(11), 1U); }
 
 TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
   constexpr Id none = 77;

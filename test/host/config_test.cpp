@@ -255,11 +255,12 @@ TEST(Config, owners_and_groups_must_exist) {
 
 TEST(Config, counts_stay_in_their_range) {
   for (const std::string count : {"-1", "5", "9223372036854775807"}) {
-    expect_complaint(vm_with("lanes = 4\nwarm_workers = " + count), "d.toml:6: ",
-                     "warm_workers " + count + " is out of range; 0 to 4 is possible");
-    expect_complaint("runtime_dir = \"/r\"\n[[shm]]\nname = \"s\"\nregion_size = 8388608\nmax_clients = 4\nwarm_workers = " +
-                         count + "\n",
-                     "d.toml:6: ", "0 to 4 is possible");
+    expect_complaint(vm_with("lanes = 4\nwarm_workers = " + count),
+                     "d.toml:6: ", "warm_workers " + count + " is out of range; 0 to 4 is possible");
+    expect_complaint(
+        "runtime_dir = \"/r\"\n[[shm]]\nname = \"s\"\nregion_size = 8388608\nmax_clients = 4\nwarm_workers = " + count +
+            "\n",
+        "d.toml:6: ", "0 to 4 is possible");
   }
   expect_complaint(vm_with("warm_workers = true"), "d.toml:5: ", "warm_workers must be a whole number");
   for (const std::string lanes : {"0", "65", "-1", "9223372036854775807"}) {
