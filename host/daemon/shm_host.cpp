@@ -91,6 +91,8 @@ ShmHost::ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, Worker
       setup_(&setup),
       plugins_(std::move(plugins)),
       addresses_(&addresses),
+      device_memory_(config_.device_memory == 0 ? nullptr
+                                                : std::make_shared<DeviceMemoryAccount>(config_.device_memory)),
       warm_(loop, text("shm ", config_.name), config_.warm_workers, ::geteuid(),
             [this](uid_t user, WorkerProcess::Events events) {
               return make_lane(user, WorkerSpec::Start::warm, std::move(events));
@@ -115,6 +117,7 @@ Result<WorkerSpec> ShmHost::spec_for(uid_t client) {
   return WorkerSpec{.program = setup_->program,
                     .huge_pages = config_.huge_pages,
                     .plugins = plugins_,
+                    .device_memory = device_memory_,
                     .confined = std::move(*confined)};
 }
 

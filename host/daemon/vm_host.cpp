@@ -50,6 +50,8 @@ Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& c
                   .huge_pages = config.huge_pages,
                   .how = config.warm_workers > 0 ? WorkerSpec::Start::warm : WorkerSpec::Start::cold,
                   .plugins = std::move(*plugins),
+                  .device_memory =
+                      config.device_memory == 0 ? nullptr : std::make_shared<DeviceMemoryAccount>(config.device_memory),
                   .confined = std::move(*confined)};
   std::unique_ptr<VmHost> host(new VmHost(loop, config, std::move(*region), std::move(*watch), std::move(spec)));
   Result<void> ok = host->prepare_region();

@@ -13,6 +13,7 @@
 
 #include "host/child_process.hpp"
 #include "host/confinement.hpp"
+#include "host/daemon/device_memory_desk.hpp"
 #include "host/event_loop.hpp"
 #include "host/plugin_path.hpp"
 #include "isthmus/error.hpp"
@@ -35,7 +36,8 @@ struct WorkerSpec {
   Start how = Start::cold;
   std::optional<std::uint32_t> lane{};  ///< whose client alone a fresh one is for; unset: any
   std::vector<PluginFile> plugins;
-  Confined confined;  ///< who it is, and its environment
+  std::shared_ptr<DeviceMemoryAccount> device_memory{};  ///< which it takes from; null: as much as there is
+  Confined confined;                                     ///< who it is, and its environment
 };
 
 /// One isthmus-worker: its process and the socket on which it reports. What it says is not believed: lengths and values
@@ -94,6 +96,7 @@ class WorkerProcess {
   pid_t pid_;
   UniqueFd control_;
   Events events_;
+  std::unique_ptr<DeviceMemoryDesk> desk_;
   std::optional<EventLoop::Token> control_token_;
   std::optional<EventLoop::Token> exit_token_;
   std::optional<EventLoop::Token> grace_token_;

@@ -60,6 +60,7 @@ owner = "root"
 group = "root"
 lanes = 64
 warm_workers = 64
+device_memory = "8 GiB"
 huge_pages = true
 plugins = ["opencl", "/opt/mine.so"]
 environment = ["A=1", "B="]
@@ -104,6 +105,8 @@ environment = ["C=x=y"]
   EXPECT_EQ(config->vms[0].warm_workers, 64U);
   EXPECT_EQ(config->vms[1].warm_workers, 0U);
   EXPECT_TRUE(config->vms[0].huge_pages);
+  EXPECT_EQ(config->vms[0].device_memory, std::uint64_t{8} << 30U);
+  EXPECT_EQ(config->vms[1].device_memory, 0U);
   EXPECT_FALSE(config->vms[1].huge_pages);
   EXPECT_EQ(config->vms[1].region_size, std::uint64_t{8} << 20U);
   EXPECT_EQ(config->vms[1].access.owner, 107U);
@@ -183,6 +186,8 @@ TEST(Config, tables_must_be_arrays_of_tables) {
 }
 
 TEST(Config, what_is_needed_is_asked_for) {
+  expect_complaint(vm_with("device_memory = \"8 MiB\"\n"), "d.toml:5: ", "device_memory 8 MiB is too small");
+  expect_complaint(vm_with("device_memory = true\n"), "d.toml:5: ", "device_memory must be a number of bytes");
   expect_complaint("[[vm]]\npath = \"/a\"\nregion_size = 8388608\n", "d.toml:1: ", "[[vm]] needs name");
   expect_complaint("[[vm]]\nname = \"a\"\nregion_size = 8388608\n", "d.toml:1: ", "[[vm]] needs path");
   expect_complaint("[[vm]]\nname = \"a\"\npath = \"/a\"\n", "d.toml:1: ", "[[vm]] needs region_size");
