@@ -4,6 +4,7 @@
 // a crash ends the lane, and the test.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <array>
 #include <atomic>
@@ -27,6 +28,8 @@
 #include "src/gpu/cuda/image.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/cuda/ranges.hpp"
+#include "src/gpu/cuda/slab_registration.hpp"
+#include "src/gpu/cuda/warmth.hpp"
 #include "test/cuda/calls/device.hpp"
 
 namespace isthmus::cuda {
@@ -234,14 +237,16 @@ class HostileCudaClient : public testing::Test {
 
   void SetUp() override {
     ASSERT_EQ(setenv("ISTHMUS_CUDA_DRIVER", ISTHMUS_TEST_STANDIN, 1), 0);
-    auto made = LocalLane::in_child([]() -> std::unique_ptr<Service> {
+    auto made = LocalLane::in_child([before_the_lane = before_the_lane_]() -> std::unique_ptr<Service> {
       struct Lane final : Service {
-        Lane() { backend->add_to(dispatcher); }
+        explicit Lane(std::span<std::byte> window) : backend(make_cuda_backend(window, nullptr)) {
+          backend->add_to(dispatcher);
+        }
         void handle(Request& request) override { dispatcher.handle(request); }
-        std::unique_ptr<plugin::Backend> backend = make_cuda_backend({}, nullptr);
+        std::unique_ptr<plugin::Backend> backend;
         marshal::Dispatcher dispatcher;
       };
-      return std::make_unique<Lane>();
+      return std::make_unique<Lane>(before_the_lane());
     });
     ASSERT_TRUE(made) << made.error().message;
     lane_ = std::make_unique<LocalLane>(std::move(*made));
@@ -290,6 +295,15 @@ class HostileCudaClient : public testing::Test {
   [[nodiscard]] std::uint64_t address() const { return address_; }
   [[nodiscard]] const Frame& frame() const { return frame_; }
   [[nodiscard]] Place place() const { return {.context = context, .stream = legacy_stream}; }
+  /// The number that the driver gives each context that it makes, one after the other.
+  std::uint64_t number_of_primary(Id id) {
+    const auto outcome = client().call<RetainPrimary>({.id = id});
+    EXPECT_TRUE(outcome) << outcome.error().message;
+    return outcome && outcome->status == CUDA_SUCCESS ? outcome->reply.number : 0;
+  }
+
+  /// Runs in the worker before its lane's backend is made, and returns the backend's window.
+  std::span<std::byte> (*before_the_lane_)() = [] { return std::span<std::byte>(); };
 
  private:
   std::unique_ptr<LocalLane> lane_;
@@ -297,6 +311,31 @@ class HostileCudaClient : public testing::Test {
   std::uint64_t address_ = 0;
   Frame frame_;
 };
+
+class WarmCudaBackend : public HostileCudaClient {
+ protected:
+  WarmCudaBackend() {
+    before_the_lane_ = [] {
+      constexpr std::size_t size = 2 * SlabRegistration::arena_size + 4096;
+      void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      const std::span window(static_cast<std::byte*>(memory), size);
+      const auto line = Warmth::of_process().make(window, {});
+      if (!line || line->find("a context on device 0, 128 MiB of the region registered") != 0) {
+        std::abort();
+      }
+      return window;
+    };
+  }
+};
+
+TEST_F(WarmCudaBackend, hands_its_context_to_the_client_who_alone_holds_it_from_then_on) {
+  EXPECT_EQ(number_of_primary(11), 1U) << "two contexts were made";
+  EXPECT_EQ(status<ReleasePrimary>({.id = 11}), CUDA_SUCCESS);
+  EXPECT_EQ(status<ReleasePrimary>({.id = context}), CUDA_SUCCESS);
+  EXPECT_EQ(number_of_primary(context), 2U) << "somebody else still held the first one";
+}
+
+TEST_F(HostileCudaClient, finds_a_cold_worker_with_one_context_of_its_own) { EXPECT_EQ(number_of_primary(11), 1U); }
 
 TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
   constexpr Id none = 77;
