@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -81,7 +82,9 @@ Expected<Work> copy_work(const Here& here, const CUDA_MEMCPY3D* copy, CUcontext 
 }
 
 Expected<Work> fill_work(const Here& here, const CUDA_MEMSET_NODE_PARAMS* set, CUcontext context) {
-  if (set == nullptr) {
+  if (set == nullptr || set->width == 0 || set->height == 0 ||
+      fill_knowledge(here.cuda, set->dst, set->pitch, set->elementSize, set->width, set->height) ==
+          Knowledge::outside) {
     return std::unexpected(CUDA_ERROR_INVALID_VALUE);
   }
   Work work{.kind = NodeKind::fill, .context = context_or_current(here, context), .what = {}};
@@ -226,7 +229,13 @@ CUresult set(const Here& here, CUgraphExec executable, CUgraphNode node, bool in
 
 CUresult add_allocation(const Here& here, CUgraphNode* node, const Edges& edges, CUDA_MEM_ALLOC_NODE_PARAMS* asked) {
   AddNode::Reply reply;
-  const CUresult code = add(here, node, edges, allocate_work(here, asked), &reply);
+  CUresult code = add(here, node, edges, allocate_work(here, asked), &reply);
+  if (code == CUDA_SUCCESS && !here.cuda.addresses.hold(reply.address, asked->bytesize)) {
+    // Something of this process lies there, and the driver would choose the same address again.
+    here.cuda.nodes.remove(handle_name(*node));
+    std::ignore = here.lane().tell<Release>({.kind = ObjectKind::node, .id = handle_name(*node)});
+    code = CUDA_ERROR_OUT_OF_MEMORY;
+  }
   if (code == CUDA_SUCCESS) {
     asked->dptr = reply.address;
     here.cuda.memory.add(reply.address, asked->bytesize,

@@ -140,6 +140,9 @@ CUresult LaneBackend::add_allocation(CUgraph graph, std::span<const CUgraphNode>
   if (!asked || asked->peers > most_peers || !device(static_cast<std::uint64_t>(asked->device))) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  if (account_.has_limit()) {
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
   std::vector<CUmemAccessDesc> peers;
   for (std::uint32_t i = 0; i < asked->peers; ++i) {
     const auto row = take_request<PeerRow>(what);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/gpu/cuda/host_functions.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -16,11 +18,22 @@ struct HostTicket {
   std::uint64_t token = 0;
 };
 
-// A function may take as long as it wants; when the client dies, the lane ends, and the call with it.
+// A function may take as long as it wants; when the client dies, the lane ends, and the call with it. An upcall for
+// which there is no room now has not been made: it is tried again, or the stream would go on before the function has
+// run.
 void run_in_client(Upcalls& upcalls, const RunHost::Request& request) {
-  std::ignore = upcalls.call(
-      {.api = RunHost::api, .opcode = RunHost::opcode, .fixed = marshal::bytes_of(request), .trailing = {}}, {},
-      Channel::no_deadline);
+  constexpr auto longest_nap = std::chrono::microseconds(10'000);
+  auto nap = std::chrono::microseconds(50);
+  for (;;) {
+    const auto answered = upcalls.call(
+        {.api = RunHost::api, .opcode = RunHost::opcode, .fixed = marshal::bytes_of(request), .trailing = {}}, {},
+        Channel::no_deadline);
+    if (answered || answered.error().code != Errc::exhausted) {
+      return;
+    }
+    std::this_thread::sleep_for(nap);
+    nap = std::min(nap * 2, longest_nap);
+  }
 }
 
 void run_ticket(void* data, CUresult status) {
