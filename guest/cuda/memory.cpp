@@ -157,6 +157,11 @@ CUresult CUDAAPI cuMemFree(CUdeviceptr address) {
     if (!range || range->base != address || range->value.kind != MemoryKind::device) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    if (range->value.of_graph) {
+      const Place place{.context = range->value.context};
+      const CUresult code = here.lane().tell<FreeInOrder>({.place = place, .address = address});
+      return code == CUDA_SUCCESS ? here.lane().tell<SyncStream>({.place = place}) : code;
+    }
     return free_on_device(here, *range);
   });
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "src/gpu/cuda/backend.hpp"
+#include "src/gpu/cuda/output.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -41,6 +42,9 @@ std::optional<std::uint64_t> fill_bytes(const Fill::Request& fill) noexcept {
 
 bool LaneBackend::is_device_memory(std::uint64_t address, std::uint64_t size) {
   auto range = memory_.find(address);
+  if (!range) {
+    range = graph_memory_.find(address);
+  }
   if (!range) {
     // Module variables, memory of pools: asked once.
     CUdeviceptr base = 0;
@@ -134,11 +138,14 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
   }
   CUdeviceptr address = 0;
   const auto allocate = [&] { return driver_->cuMemAllocAsync(&address, request.size, place->stream); };
-  if (const CUresult code = account_.spend(request.size, place->context, allocate, [&] { return address; });
+  // In a capture it becomes a node, and the memory comes and goes whenever the graph is launched.
+  const bool of_graph = check_capture(place->stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) != CUDA_SUCCESS;
+  if (const CUresult code =
+          of_graph ? allocate() : account_.spend(request.size, place->context, allocate, [&] { return address; });
       code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  memory_.add(address, request.size, place->context);
+  (of_graph ? graph_memory_ : memory_).add(address, request.size, place->context);
   return AllocateInOrder::Reply{.address = address};
 }
 
@@ -146,6 +153,9 @@ Answer<Nothing> LaneBackend::handle(const FreeInOrder::Request& request, marshal
   const auto place = enter(request.place);
   if (!place) {
     return std::unexpected(place.error());
+  }
+  if (const auto of_graph = graph_memory_.find(request.address); of_graph && of_graph->base == request.address) {
+    return answer(driver_->cuMemFreeAsync(request.address, place->stream));
   }
   auto range = memory_.remove(request.address);
   if (!range) {
@@ -258,7 +268,7 @@ Answer<Nothing> LaneBackend::handle(const CopyIn::Request& request, marshal::Cal
   return answer(driver_->cuMemcpyHtoDAsync(request.to, bytes.data(), bytes.size(), place->stream));
 }
 
-Answer<Nothing> LaneBackend::handle(const CopyOut::Request& request, marshal::Call& call) {
+Answer<CopyOut::Reply> LaneBackend::handle(const CopyOut::Request& request, marshal::Call& call) {
   thread_local std::vector<std::byte> buffer;  // valid until the reply is written, after this has returned
   const auto place = enter(request.place);
   if (!place) {
@@ -274,7 +284,7 @@ Answer<Nothing> LaneBackend::handle(const CopyOut::Request& request, marshal::Ca
   CUresult code = driver_->cuMemcpyDtoHAsync(buffer.data(), request.from, request.size, place->stream);
   code = code == CUDA_SUCCESS ? driver_->cuStreamSynchronize(place->stream) : code;
   call.reply_trailing(buffer);
-  return answer(code);
+  return code == CUDA_SUCCESS ? Answer<CopyOut::Reply>({.output = Output::waits() ? 1U : 0U}) : refuse(code);
 }
 
 Answer<Nothing> LaneBackend::handle(const CopySlab::Request& request, marshal::Call& call) {
