@@ -67,12 +67,6 @@ conditional nodes: right
     "assertion": "assertion: cudaErrorAssert\n",
 }
 
-# Programs that the split driver refuses in a VM as yet: what they say, where they call what is not there.
-REFUSED_IN_VM = {
-    "registered": r"cudaHostRegister\(.*\): operation not supported",
-}
-
-
 def missing(*files):
     """Why a test that needs these cannot run; None where it can."""
     for file in files:
