@@ -175,10 +175,11 @@ CUresult instantiate(CUgraphExec* executable, CUgraph graph, unsigned long long 
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
     // The first launch uploads it.
-    const CUresult code = here.lane().tell<Instantiate>({.graph = handle_name(graph),
-                                                         .id = *id,
-                                                         .context = here.context,
-                                                         .flags = flags & ~CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD});
+    const CUresult code =
+        here.lane().tell<Instantiate>({.graph = handle_name(graph),
+                                       .id = *id,
+                                       .context = here.context,
+                                       .flags = flags & ~std::uint64_t{CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD}});
     if (code != CUDA_SUCCESS) {
       here.cuda.executables.cancel(*id);
       return code;

@@ -34,8 +34,8 @@ OUTPUT = {
 copy in no direction: cudaErrorInvalidMemcpyDirection, then cudaErrorInvalidMemcpyDirection
 a device that is not there: cudaErrorInvalidDevice, then cudaErrorInvalidDevice
 too much memory: cudaErrorMemoryAllocation, then cudaErrorMemoryAllocation
-a block too large: cudaErrorInvalidConfiguration, then cudaErrorInvalidConfiguration
-no blocks: cudaErrorInvalidConfiguration, then cudaErrorInvalidConfiguration
+a block too large: cudaErrorInvalidValue, then cudaErrorInvalidValue
+no blocks: cudaErrorInvalidValue, then cudaErrorInvalidValue
 too much shared memory: cudaErrorInvalidValue, then cudaErrorInvalidValue
 memory freed: cudaSuccess, then cudaSuccess
 memory freed again: cudaErrorInvalidValue, then cudaErrorInvalidValue
@@ -56,9 +56,9 @@ all is well: cudaSuccess, then cudaSuccess
     "symbols": "symbols: 2 calls, and across two files: right\n",
     "graphs": "graphs: captured and built: right\n",
     "printing": printing(20),
-    "graph_nodes": """ordinary memory: 5 runs, 70
+    "graph_nodes": """ordinary memory: 5 runs, 68
 captured: 3 runs, 4
-other nodes: 34
+other nodes: 7
 kernel: counter 3
 kernel: counter 2
 kernel: counter 1

@@ -142,6 +142,12 @@ TEST_F(Graphs, are_built_of_nodes) {
   ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
   EXPECT_EQ(here[0], 41);
   EXPECT_EQ(here[1], 401);
+  set.width = 2;
+  set.value = 5;
+  ASSERT_EQ(cuGraphExecMemsetNodeSetParams(executable, nodes[0], &set, context), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(executable, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(here[1], 501);
   copy.dstHost = there.data();
   EXPECT_EQ(cuGraphExecMemcpyNodeSetParams(executable, nodes[3], &copy, context), CUDA_ERROR_NOT_SUPPORTED)
       << "no node has a function of ours beside it";
