@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <tuple>
 #include <utility>
 
@@ -39,16 +40,6 @@ Expected<std::optional<Reference>> pinned_reference(const Frontend& cuda, const 
     return std::nullopt;
   }
   return Reference::make(0, range->value.offset + (address_at(at) - range->base), bytes);
-}
-
-// What is known of device memory that a copy touches: all of it, nothing, or that it does not fit.
-enum class Knowledge : std::uint8_t { inside, nothing, outside };
-Knowledge device_knowledge(const Frontend& cuda, CUdeviceptr at, std::uint64_t bytes) {
-  const auto range = cuda.memory.find(at);
-  if (!range) {
-    return Knowledge::nothing;
-  }
-  return range->holds(at, bytes) ? Knowledge::inside : Knowledge::outside;
 }
 
 // Staging frames: as large as the slab has, down to the least.
@@ -160,6 +151,7 @@ CUresult stage(const Here& here, const Place& place, CUdeviceptr device, std::si
   const auto buffers = CopyBuffer::split(*frame, chunk);
   StagedCopy peer(here.lane(), **channel, place, device, to_slab);
   const Result<void> done = run(BulkCopy(), buffers, peer);
+  here.lane().work().note_issued();
   if (peer.code() != CUDA_SUCCESS) {
     return peer.code();
   }
@@ -170,8 +162,43 @@ CUresult stage(const Here& here, const Place& place, CUdeviceptr device, std::si
   return CUDA_SUCCESS;
 }
 
+// A copy of bytes in a row.
+CUDA_MEMCPY3D row(CUmemorytype to_type, CUdeviceptr to, CUmemorytype from_type, CUdeviceptr from, std::size_t bytes) {
+  CUDA_MEMCPY3D box{};
+  box.dstMemoryType = to_type;
+  box.dstDevice = to;
+  box.dstHost = reinterpret_cast<void*>(to);  // NOLINT(performance-no-int-to-ptr): unified addressing
+  box.srcMemoryType = from_type;
+  box.srcDevice = from;
+  box.srcHost = reinterpret_cast<const void*>(from);  // NOLINT(performance-no-int-to-ptr): unified addressing
+  box.WidthInBytes = bytes;
+  box.Height = box.Depth = 1;
+  return box;
+}
+
+// A copy in a stream that is captured.
+CUresult capture_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box) {
+  const auto copy = box_for_graph(here, place, box);
+  if (!copy) {
+    return copy.error();
+  }
+  if (copy->token == 0) {
+    return here.lane().tell<CopyBox>(copy->request);
+  }
+  const CUresult code = here.lane().tell<CaptureCopy>({.token = copy->token, .after = copy->after ? 1U : 0U},
+                                                      std::as_bytes(std::span(&copy->request, 1)));
+  if (code != CUDA_SUCCESS) {
+    here.lane().forget_function(copy->token);
+  }
+  return code;
+}
+
 // Copies between two pieces of host memory, at their turn in the stream.
 CUresult copy_host(const Here& here, const Place& place, void* to, const void* from, std::size_t bytes) {
+  if (is_captured(here, place)) {
+    return capture_box(here, place,
+                       row(CU_MEMORYTYPE_HOST, address_at(to), CU_MEMORYTYPE_HOST, address_at(from), bytes));
+  }
   if (const CUresult code = here.lane().tell<SyncStream>({.place = place}); code != CUDA_SUCCESS) {
     return code;
   }
@@ -209,7 +236,7 @@ bool is_in_slab(const Frontend& cuda, CUdeviceptr at) {
 
 CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes,
                        When when) {
-  const Knowledge known = device_knowledge(here.cuda, to, bytes);
+  const Knowledge known = here.cuda.knowledge_of(to, bytes);
   const auto slab = pinned_reference(here.cuda, from, bytes);
   if (!slab || known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -218,6 +245,9 @@ CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, con
     return here.lane().send<CopySlab>(
         when == When::later && known == Knowledge::inside,
         {.place = place, .device = to, .slab = **slab, .wait = when == When::at_once ? 1U : 0U});
+  }
+  if (when == When::later && is_captured(here, place)) {
+    return capture_box(here, place, row(CU_MEMORYTYPE_DEVICE, to, CU_MEMORYTYPE_HOST, address_at(from), bytes));
   }
   if (bytes <= most_inline) {
     const bool refusable = here.cuda.captures.load(std::memory_order_relaxed) != 0;
@@ -231,7 +261,7 @@ CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, con
 
 CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes,
                         When when) {
-  const Knowledge known = device_knowledge(here.cuda, from, bytes);
+  const Knowledge known = here.cuda.knowledge_of(from, bytes);
   const auto slab = pinned_reference(here.cuda, to, bytes);
   if (!slab || known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -241,9 +271,15 @@ CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdevice
         when == When::later && known == Knowledge::inside,
         {.place = place, .device = from, .slab = **slab, .to_slab = 1, .wait = when == When::at_once ? 1U : 0U});
   }
+  if (when == When::later && is_captured(here, place)) {
+    return capture_box(here, place, row(CU_MEMORYTYPE_HOST, address_at(to), CU_MEMORYTYPE_DEVICE, from, bytes));
+  }
   if (bytes <= most_inline) {
     const auto read = here.lane().call<CopyOut>({.place = place, .from = from, .size = bytes}, {},
                                                 std::span(static_cast<std::byte*>(to), bytes));
+    if (read && read->reply.output != 0) {
+      here.lane().print_output();
+    }
     return !read ? read.error() : read->trailing == bytes ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN;
   }
   return stage(here, place, from, bytes, true, [&](const BulkCopy& bulk, const auto& buffers, StagedCopy& peer) {
@@ -255,11 +291,10 @@ CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdevice
 
 CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes, When when) {
   if (from != nullptr && is_in_slab(here.cuda, to)) {
-    return device_knowledge(here.cuda, to, bytes) == Knowledge::inside
-               ? copy_host(here, place, host_at(to), from, bytes)
-               : CUDA_ERROR_INVALID_VALUE;
+    return here.cuda.knowledge_of(to, bytes) == Knowledge::inside ? copy_host(here, place, host_at(to), from, bytes)
+                                                                  : CUDA_ERROR_INVALID_VALUE;
   }
-  if (device_knowledge(here.cuda, to, bytes) == Knowledge::outside) {
+  if (here.cuda.knowledge_of(to, bytes) == Knowledge::outside) {
     return bytes == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   }
   return in_pieces(here.cuda, from, bytes, [&](std::size_t offset, std::size_t size) {
@@ -269,11 +304,10 @@ CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const voi
 
 CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes, When when) {
   if (to != nullptr && is_in_slab(here.cuda, from)) {
-    return device_knowledge(here.cuda, from, bytes) == Knowledge::inside
-               ? copy_host(here, place, to, host_at(from), bytes)
-               : CUDA_ERROR_INVALID_VALUE;
+    return here.cuda.knowledge_of(from, bytes) == Knowledge::inside ? copy_host(here, place, to, host_at(from), bytes)
+                                                                    : CUDA_ERROR_INVALID_VALUE;
   }
-  if (device_knowledge(here.cuda, from, bytes) == Knowledge::outside) {
+  if (here.cuda.knowledge_of(from, bytes) == Knowledge::outside) {
     return bytes == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   }
   return in_pieces(here.cuda, to, bytes, [&](std::size_t offset, std::size_t size) {
@@ -285,8 +319,8 @@ CUresult copy_device(const Here& here, const Place& place, CUdeviceptr to, CUdev
   if (bytes == 0) {
     return CUDA_SUCCESS;
   }
-  const Knowledge known_to = device_knowledge(here.cuda, to, bytes);
-  const Knowledge known_from = device_knowledge(here.cuda, from, bytes);
+  const Knowledge known_to = here.cuda.knowledge_of(to, bytes);
+  const Knowledge known_from = here.cuda.knowledge_of(from, bytes);
   if (known_to == Knowledge::outside || known_from == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -464,8 +498,20 @@ CUresult staged_box(const Here& here, const Place& place, const GivenSide& host,
 
 }  // namespace
 
-Expected<CopyBox::Request> direct_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box) {
+bool is_captured(const Here& here, const Place& place) {
+  if (here.cuda.captures.load(std::memory_order_relaxed) == 0) {
+    return false;
+  }
+  const auto asked = here.lane().call<Query>(
+      {.question = {.subject = Subject::capture_status, .context = place.context, .object = place.stream}});
+  return asked && asked->reply.values[0] == CU_STREAM_CAPTURE_STATUS_ACTIVE;
+}
+
+Expected<GraphBox> box_for_graph(const Here& here, const Place& place, const CUDA_MEMCPY3D& box) {
   const Extent extent{.width = box.WidthInBytes, .height = box.Height, .depth = box.Depth};
+  if (box.srcMemoryType == CU_MEMORYTYPE_ARRAY || box.dstMemoryType == CU_MEMORYTYPE_ARRAY) {
+    return std::unexpected(CUDA_ERROR_NOT_SUPPORTED);
+  }
   GivenSide from = source_side(box);
   GivenSide to = target_side(box);
   for (GivenSide* const side : {&from, &to}) {
@@ -478,15 +524,43 @@ Expected<CopyBox::Request> direct_box(const Here& here, const Place& place, cons
   if (!direct_from || !direct_to) {
     return std::unexpected(direct_from ? direct_to.error() : direct_from.error());
   }
-  if (!*direct_from || !*direct_to) {
+  GraphBox made{.request = {.place = place,
+                            .from = direct_from->value_or(BoxSide{}),
+                            .to = direct_to->value_or(BoxSide{}),
+                            .width = extent.width,
+                            .height = extent.height,
+                            .depth = extent.depth}};
+  if (*direct_from && *direct_to) {
+    return made;
+  }
+  std::uint64_t bytes = 0;
+  if (!*direct_from && !*direct_to) {
     return std::unexpected(CUDA_ERROR_NOT_SUPPORTED);
   }
-  return CopyBox::Request{.place = place,
-                          .from = **direct_from,
-                          .to = **direct_to,
-                          .width = extent.width,
-                          .height = extent.height,
-                          .depth = extent.depth};
+  if (__builtin_mul_overflow(extent.width, extent.height, &bytes) ||
+      __builtin_mul_overflow(bytes, extent.depth, &bytes) || bytes == 0) {
+    return std::unexpected(CUDA_ERROR_INVALID_VALUE);
+  }
+  auto frame = here.lane().allocate(bytes);
+  if (!frame) {
+    return std::unexpected(frame.error().code == Errc::exhausted ? CUDA_ERROR_OUT_OF_MEMORY
+                                                                 : here.lane().lost(frame.error()));
+  }
+  made.after = !*direct_to;
+  BoxSide& in_slab = made.after ? made.request.to : made.request.from;
+  in_slab = BoxSide{.slab = frame->reference(0, bytes), .pitch = extent.width, .height = extent.height};
+  const auto kept = std::make_shared<Frame>(std::move(*frame));
+  made.token =
+      here.lane().expect_function([kept, extent, host = made.after ? to : from, out = made.after](CUresult /*status*/) {
+        std::byte* in_frame = kept->data();
+        for (std::uint64_t slice = 0; slice < extent.depth; ++slice) {
+          for (std::uint64_t line = 0; line < extent.height; ++line, in_frame += extent.width) {
+            std::byte* const outside = host.row(line, slice);
+            std::memcpy(out ? outside : in_frame, out ? in_frame : outside, extent.width);
+          }
+        }
+      });
+  return made;
 }
 
 CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box, When when) {
@@ -496,6 +570,9 @@ CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box
   const Extent extent{.width = box.WidthInBytes, .height = box.Height, .depth = box.Depth};
   if (extent.width == 0 || extent.height == 0 || extent.depth == 0) {
     return CUDA_SUCCESS;
+  }
+  if (when == When::later && is_captured(here, place)) {
+    return capture_box(here, place, box);
   }
   GivenSide from = source_side(box);
   GivenSide to = target_side(box);
@@ -520,7 +597,7 @@ CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box
   bool known = true;
   for (const GivenSide* const side : {&from, &to}) {
     if (side->type == CU_MEMORYTYPE_DEVICE) {
-      const Knowledge about = device_knowledge(here.cuda, side->address, reach(*side, extent));
+      const Knowledge about = here.cuda.knowledge_of(side->address, reach(*side, extent));
       if (about == Knowledge::outside) {
         return CUDA_ERROR_INVALID_VALUE;
       }
@@ -548,19 +625,24 @@ CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box
                                                      .wait = waits ? 1U : 0U});
 }
 
+Knowledge fill_knowledge(const Frontend& cuda, CUdeviceptr to, std::size_t pitch, std::uint32_t element,
+                         std::size_t width, std::size_t height) {
+  std::uint64_t row = 0;
+  std::uint64_t bytes = 0;
+  if (element == 0 || __builtin_mul_overflow(width, element, &row) || (height > 1 && pitch < row) ||
+      to % element != 0 || (height > 1 && pitch % element != 0) || __builtin_mul_overflow(height - 1, pitch, &bytes) ||
+      __builtin_add_overflow(bytes, row, &bytes)) {
+    return Knowledge::outside;
+  }
+  return cuda.knowledge_of(to, bytes);
+}
+
 CUresult fill(const Here& here, const Place& place, CUdeviceptr to, std::size_t pitch, FillValue value,
               std::size_t width, std::size_t height) {
   if (width == 0 || height == 0) {
     return CUDA_SUCCESS;
   }
-  std::uint64_t row = 0;
-  std::uint64_t bytes = 0;
-  if (__builtin_mul_overflow(width, value.element, &row) || (height > 1 && pitch < row) || to % value.element != 0 ||
-      (height > 1 && pitch % value.element != 0) || __builtin_mul_overflow(height - 1, pitch, &bytes) ||
-      __builtin_add_overflow(bytes, row, &bytes)) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  const Knowledge known = device_knowledge(here.cuda, to, bytes);
+  const Knowledge known = fill_knowledge(here.cuda, to, pitch, value.element, width, height);
   if (known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
   }

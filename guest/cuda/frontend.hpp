@@ -19,6 +19,8 @@
 #include "guest/cuda/array.hpp"
 #include "guest/cuda/connection.hpp"
 #include "guest/cuda/context_stack.hpp"
+#include "guest/cuda/device_addresses.hpp"
+#include "guest/cuda/device_pool.hpp"
 #include "guest/cuda/handles.hpp"
 #include "isthmus/frame.hpp"
 #include "src/gpu/cuda/cu.hpp"
@@ -45,10 +47,15 @@ struct EventRecord {
   /// How often it was recorded, and which of these was seen to be done: then nobody needs to be asked. Any thread.
   mutable std::uint64_t recorded = 0;
   mutable std::uint64_t done = 0;
+  mutable bool in_graph = false;
 
   void count_recording() const noexcept { std::atomic_ref(recorded).fetch_add(1); }
   [[nodiscard]] std::uint64_t recordings() const noexcept { return std::atomic_ref(recorded).load(); }
-  [[nodiscard]] bool is_done() const noexcept { return std::atomic_ref(done).load() == recordings(); }
+  /// A graph records it, nobody counts when.
+  void note_graph() const noexcept { std::atomic_ref(in_graph).store(true); }
+  [[nodiscard]] bool is_done() const noexcept {
+    return std::atomic_ref(done).load() == recordings() && !std::atomic_ref(in_graph).load();
+  }
   /// What was recorded so often is done.
   void note_done(std::uint64_t recordings) const noexcept { std::atomic_ref(done).store(recordings); }
 };
@@ -78,13 +85,19 @@ struct FunctionRecord {
   }
 };
 
-struct GraphRecord {};
+struct GraphRecord {
+  Id id = 0;
+  Id whole = 0;  ///< of one that a conditional node chooses: the graph that has this node
+};
 
 struct NodeRecord {
   Id graph = 0;
+  std::vector<CUgraph> bodies;  ///< that it chooses among
 };
 
-struct ExecutableRecord {};
+struct ExecutableRecord {
+  std::uint64_t flags = 0;
+};
 
 enum class MemoryKind : std::uint8_t {
   device,
@@ -109,8 +122,14 @@ struct MemoryInfo {
   std::uint32_t flags = 0;   ///< of cuMemHostAlloc
   std::uint64_t number = 0;  ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
   std::uint64_t offset = 0;  ///< of slab memory: in the region
+  bool of_graph = false;     ///< device memory that comes and goes in a graph: freeing it does not forget it
+  std::uint64_t work = 0;    ///< WorkCount::issued() when it was allocated; of memory of the pool
+  bool pooled = false;       ///< device memory of Frontend::pool
 };
 using Memory = Ranges<MemoryInfo>;
+
+/// What is known of memory that is to be used: all of it, nothing, or that it does not lie in what was allocated.
+enum class Knowledge : std::uint8_t { inside, nothing, outside };
 
 /// Memory of the program's own that it has registered.
 struct RegisteredMemory {
@@ -146,7 +165,7 @@ class Frontend {
   /// Makes it, if it is not there.
   [[nodiscard]] static CUresult init();
 
-  explicit Frontend(std::unique_ptr<Connection> connection) : lane(std::move(connection)) {}
+  explicit Frontend(std::unique_ptr<Connection> connection);
   Frontend(const Frontend&) = delete;
   Frontend& operator=(const Frontend&) = delete;
   Frontend(Frontend&&) = delete;
@@ -160,6 +179,8 @@ class Frontend {
   }
   /// The record of a context that can be used. Errors: CUDA_ERROR_INVALID_CONTEXT, CUDA_ERROR_CONTEXT_IS_DESTROYED.
   [[nodiscard]] Expected<const ContextRecord*> context(Id id) const;
+  /// What is known of so many bytes at a device address.
+  [[nodiscard]] Knowledge knowledge_of(CUdeviceptr at, std::uint64_t bytes) const;
   /// Forgets what lived in a context that is gone.
   void forget_context(Id id);
   /// Once the host has destroyed it: gives its pinned and managed memory back, and learns anew what is registered.
@@ -189,6 +210,8 @@ class Frontend {
   std::atomic<std::uint32_t> captures{0};
 
   Memory memory;
+  DevicePool pool;
+  DeviceAddresses addresses;  ///< that device memory has or had
   std::atomic<std::uint64_t> last_buffer{0};
   std::mutex pinned_mutex;
   std::vector<Frame> unquiet;                       ///< given up while the device could not be waited for

@@ -26,20 +26,44 @@ const char* kind_of(const WorkerSpec& spec) {
   return spec.kick_fd >= 0 ? "shm" : "vm";
 }
 
+std::string start_of(const WorkerSpec& spec) {
+  switch (spec.how) {
+    case WorkerSpec::Start::cold:
+      return "cold";
+    case WorkerSpec::Start::warm:
+      return "warm";
+    case WorkerSpec::Start::fresh:
+    default:
+      return spec.lane ? text("fresh=", *spec.lane) : "fresh";
+  }
+}
+
+struct Sockets {
+  UniqueFd ours;
+  UniqueFd theirs;
+};
+
+Result<Sockets> make_sockets(int flags) {
+  std::array<int, 2> pair{-1, -1};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, pair.data()) != 0) {
+    return fail(Errc::system, text("worker: no socket pair: ", errno_text(errno)));
+  }
+  return Sockets{.ours = UniqueFd(pair[0]), .theirs = UniqueFd(pair[1])};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, const WorkerSpec& spec, Events events) {
-  std::array<int, 2> pair{-1, -1};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()) != 0) {
-    return fail(Errc::system, text("worker: no socket pair: ", errno_text(errno)));
+  auto control = make_sockets(SOCK_NONBLOCK);
+  auto memory = spec.device_memory != nullptr ? make_sockets(0) : Result<Sockets>();
+  if (!control || !memory) {
+    return std::unexpected(control ? memory.error() : control.error());
   }
-  UniqueFd ours(pair[0]);
-  const UniqueFd theirs(pair[1]);
   ChildProcess::Command command{.program = spec.program,
                                 .arguments = {std::to_string(spec.lane_count), std::to_string(spec.base_address),
-                                              kind_of(spec), spec.huge_pages ? "huge" : "small"},
+                                              kind_of(spec), spec.huge_pages ? "huge" : "small", start_of(spec)},
                                 .environment = spec.confined.environment,
-                                .descriptors = {{.source = theirs.get(), .target = wire::worker_control_fd}},
+                                .descriptors = {{.source = control->theirs.get(), .target = wire::worker_control_fd}},
                                 .identity = spec.confined.identity,
                                 .no_network = spec.confined.no_network};
   for (const PluginFile& plugin : spec.plugins) {
@@ -51,12 +75,21 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
   if (spec.kick_fd >= 0) {
     command.descriptors.push_back({.source = spec.kick_fd, .target = wire::worker_kick_fd});
   }
+  if (memory->theirs) {
+    command.descriptors.push_back({.source = memory->theirs.get(), .target = wire::worker_memory_fd});
+  }
   auto child = ChildProcess::spawn(command);
   if (!child) {
     return std::unexpected(std::move(child.error()));
   }
-  std::unique_ptr<WorkerProcess> worker(new WorkerProcess(loop, std::move(*child), std::move(ours), std::move(events)));
+  std::unique_ptr<WorkerProcess> worker(
+      new WorkerProcess(loop, std::move(*child), std::move(control->ours), std::move(events)));
   worker->watch();
+  if (memory->ours) {
+    worker->desk_ = std::make_unique<DeviceMemoryDesk>(
+        loop, spec.device_memory, std::move(memory->ours),
+        [self = worker.get()](std::string_view why) { self->kill(std::string(why)); });
+  }
   return worker;
 }
 
@@ -89,12 +122,17 @@ void WorkerProcess::watch() {
   });
 }
 
+void WorkerProcess::tell(wire::Order order) {
+  std::ignore = send(control_.get(), &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void WorkerProcess::serve() { tell(wire::Order::serve); }
+
 void WorkerProcess::stop() {
   if (grace_token_) {
     return;
   }
-  const char word = 's';  // any message: readable means stop
-  std::ignore = send(control_.get(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT);
+  tell(wire::Order::stop);
   grace_token_ = loop_->call_after(grace, [this] {
     log::warn("worker {}: not gone {} s after it was told to; killing it", pid_, grace.count());
     std::ignore = child_.kill(SIGKILL);
@@ -137,8 +175,17 @@ void WorkerProcess::read_reports() {
       case wire::Report::loading:
         loading_ = copy_text(report.text);
         break;
+      case wire::Report::warm:
+        is_warm_ = true;
+        log::info("worker {} is warm: {}", pid_, copy_text(report.text));
+        break;
       case wire::Report::taken:
         events_.taken(report.lane);
+        break;
+      case wire::Report::misfit:
+        if (const auto misfit = events_.misfit) {  // a copy: it may be replaced
+          misfit(report.lane);
+        }
         break;
       case wire::Report::ended:
         if (!killed_) {
@@ -168,6 +215,7 @@ void WorkerProcess::on_exit() {
       token->reset();
     }
   }
+  desk_.reset();
   const auto gone = std::move(events_.gone);
   const bool orderly = orderly_;
   const std::string why =

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "isthmus/channel.hpp"
 #include "isthmus/endpoint.hpp"
@@ -21,6 +22,10 @@ namespace isthmus {
 struct AttachOptions {
   /// How long a worker may take to answer. A daemon that is not there is noticed sooner where that is possible.
   std::chrono::milliseconds timeout{2000};
+  /// What drivers in the worker are to find in their environment, "KEY=VALUE", 1016 bytes in all with an end for each.
+  /// Each plug-in of the worker takes the variables that it knows, and only where the host's configuration does not set
+  /// them; the rest is ignored.
+  std::vector<std::string> environment{};
 };
 
 /// One process's connection to its worker. Detaches when destroyed and the last Frame is gone. Move-only; any thread
@@ -46,6 +51,11 @@ class Lane {
 
   /// Payload memory of at least 1 byte. Errors: invalid_argument (0 bytes), exhausted, wrong_thread (after fork).
   [[nodiscard]] Result<Frame> allocate(std::size_t bytes);
+
+  /// Maps the pages of a frame of this lane a second time, in the place of whatever is mapped from `at` on, as many
+  /// bytes as the frame has. `at` and the frame's address must be multiples of the page size; unmapping them is the
+  /// caller's. After an error nothing is changed. Errors: invalid_argument, wrong_thread (after fork), system.
+  [[nodiscard]] Result<void> map_again(const Frame& frame, std::byte* at);
 
   /// Answers the host's upcalls from now on, in a thread of the library's. `service` must outlive the lane and every
   /// frame of it. Errors: invalid_argument (a second time), exhausted (thread, slab memory), and those of channel().

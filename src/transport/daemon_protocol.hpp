@@ -21,8 +21,11 @@ struct ClientHello {
   std::uint32_t magic = hello_magic;
   std::uint32_t version = protocol_version;
   std::uint32_t abi = 0;
-  std::uint32_t reserved = 0;
+  std::uint32_t flags = 0;  ///< hello_has_environment; others are ignored
 };
+/// The client's claim will carry variables for its worker's drivers: a worker that is started for it had better wait
+/// for them.
+inline constexpr std::uint32_t hello_has_environment = 1;
 
 enum class Welcome : std::uint32_t {
   accepted = 0,          ///< two descriptors come along (SCM_RIGHTS): the region, the lane's eventfd
@@ -53,6 +56,14 @@ enum class Report : std::uint32_t {
   ended = 3,    ///< the lane is over, the text says why; the worker exits next
   note = 4,     ///< a line for the daemon's log
   loading = 5,  ///< it loads the plug-in that the text names; before ready
+  warm = 6,     ///< what its plug-ins could make before a client comes is made; the text says what
+  misfit = 7,   ///< that lane is claimed by a client that wants its driver to start with other variables than it did
+};
+
+/// Daemon to worker, one byte. Anything else than `serve` means the same as `stop`.
+enum class Order : char {
+  stop = 's',   ///< end the lane, and exit
+  serve = 'g',  ///< to a warm worker of a VM, once: wait for a client now. One of a region may do that at a time
 };
 
 /// Worker to daemon. The daemon treats it like a guest's word.
@@ -64,6 +75,26 @@ struct WorkerReport {
   std::array<char, report_text_size> text{};
 };
 
+enum class MemoryWish : std::uint32_t {
+  ask = 1,   ///< how much there is
+  take = 2,  ///< so many bytes of device memory
+  give = 3,  ///< so many back
+};
+
+/// Worker to daemon, on the socket for device memory, each answered by one MemoryAnswer.
+struct MemoryRequest {
+  std::uint32_t magic = hello_magic;
+  MemoryWish want = MemoryWish::ask;
+  std::uint64_t bytes = 0;
+};
+struct MemoryAnswer {
+  std::uint32_t magic = hello_magic;
+  std::uint32_t granted = 0;  ///< 1: what was asked for is done
+  std::uint64_t total = 0;    ///< bytes for all workers of the VM or endpoint
+  std::uint64_t used = 0;     ///< of these, taken
+};
+
+static_assert(std::is_trivially_copyable_v<MemoryRequest> && std::is_trivially_copyable_v<MemoryAnswer>);
 static_assert(std::is_trivially_copyable_v<ClientHello> && std::is_trivially_copyable_v<DaemonWelcome> &&
               std::is_trivially_copyable_v<LaneClosed> && std::is_trivially_copyable_v<WorkerReport>);
 
@@ -71,5 +102,6 @@ static_assert(std::is_trivially_copyable_v<ClientHello> && std::is_trivially_cop
 inline constexpr int worker_region_fd = 3;   ///< the region's file
 inline constexpr int worker_control_fd = 4;  ///< socket to the daemon; its end means: exit
 inline constexpr int worker_kick_fd = 5;     ///< eventfd that the client rings; shm: only
+inline constexpr int worker_memory_fd = 6;   ///< socket for device memory; only where that is limited
 
 }  // namespace isthmus::wire

@@ -4,8 +4,7 @@ import os
 import unittest
 from unittest import mock
 
-from cuda_host import (FRONTEND, OUTPUT, PLUGIN, PROGRAMS, REFUSED_IN_VM, RUNTIME, STANDIN, daemon_over_standin,
-                       missing)
+from cuda_host import FRONTEND, OUTPUT, PLUGIN, PROGRAMS, RUNTIME, STANDIN, daemon_over_standin, missing
 from isthmus_vm import Region, Vm
 
 LIBRARIES = "/isthmus"  # in the guest: nvcc's programs are copied with NVIDIA's runtime beside them
@@ -16,7 +15,7 @@ class InVm(unittest.TestCase):
         reason = missing(PROGRAMS, STANDIN, RUNTIME, FRONTEND, PLUGIN)
         if reason:
             self.skipTest(reason)
-        daemon = daemon_over_standin(self, vms=[{"name": "alpha", "region_size": "64 MiB", "lanes": 4}])
+        daemon = daemon_over_standin(self, vms=[{"name": "alpha", "region_size": "64 MiB", "lanes": 4, "warm_workers": 2}])
         vm = Vm(regions=[Region(daemon.vms[0]["path"], "64M")],
                 copy=[f"{PROGRAMS}:/bin/cuda_programs", f"{FRONTEND}:{LIBRARIES}/{FRONTEND.name}",
                       f"{RUNTIME}:{LIBRARIES}/{RUNTIME.name}"])
@@ -27,11 +26,11 @@ class InVm(unittest.TestCase):
         for program, output in OUTPUT.items():
             with self.subTest(program):
                 result = vm.run(f"LD_LIBRARY_PATH={LIBRARIES} ISTHMUS_LOG=1 cuda_programs {program}", timeout=60)
-                if program in REFUSED_IN_VM:
-                    self.assertEqual((result.status, result.stdout), (1, ""), daemon.log)
-                    self.assertRegex(result.stderr, REFUSED_IN_VM[program])
-                    continue
                 self.assertEqual((result.status, result.stdout), (0, output), f"{result.output}\n{daemon.log}")
+        self.assertRegex(daemon.log, r"lane 0 is served by worker \d+, which is warm")
+        result = vm.run(f"LD_LIBRARY_PATH={LIBRARIES} CUDA_FORCE_PTX_JIT=0 cuda_programs vector_add", timeout=60)
+        self.assertEqual((result.status, result.stdout), (0, OUTPUT["vector_add"]), daemon.log)
+        self.assertRegex(daemon.log, r"lane \d gets a worker whose drivers start with the client's variables")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "src/gpu/cuda/backend.hpp"
+#include "src/gpu/cuda/warmth.hpp"
 
 namespace isthmus::cuda {
 
@@ -37,7 +38,7 @@ Answer<DescribeDevice::Reply> LaneBackend::handle(const DescribeDevice::Request&
   if (const CUresult code = driver_->cuDeviceTotalMem(&memory, *found); code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  reply.memory = memory;
+  reply.memory = account_.limited(memory);
   if (driver_->cuDeviceGetUuid(&uuid, *found) == CUDA_SUCCESS) {
     std::copy_n(static_cast<const char*>(uuid.bytes), sizeof uuid.bytes, reply.uuid.begin());
   }
@@ -92,6 +93,7 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   arrays_.remove_if(is_in_it);
   buried.arenas = slab_->forget(buried.context->handle);
   memory_.remove_if([&](const auto& range) { return range.value == buried.context->handle; });
+  account_.forget(buried.context->handle);
   return buried;
 }
 
@@ -111,7 +113,10 @@ Answer<ContextInfo> LaneBackend::handle(const RetainPrimary::Request& request, m
     return refuse(CUDA_ERROR_INVALID_DEVICE);
   }
   CUcontext handle = nullptr;
-  if (const CUresult code = driver_->cuDevicePrimaryCtxRetain(&handle, *found); code != CUDA_SUCCESS) {
+  if (const auto made = Warmth::of_process().take(*found)) {
+    handle = made->context;
+    slab_->adopt(made->arenas, handle);
+  } else if (const CUresult code = driver_->cuDevicePrimaryCtxRetain(&handle, *found); code != CUDA_SUCCESS) {
     return refuse(code);
   }
   auto kept = keep_context(request.id, handle, *found, true);

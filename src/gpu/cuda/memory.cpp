@@ -4,11 +4,23 @@
 #include <utility>
 
 #include "src/gpu/cuda/backend.hpp"
+#include "src/gpu/cuda/output.hpp"
 
 namespace isthmus::cuda {
 namespace {
 
 constexpr std::uint64_t most_bytes_of_a_reply = 32 * 1024;
+
+// Bytes of rows whose pitch the driver is to choose: it makes them longer, up to the next multiple of 512.
+std::uint64_t pitched_bytes(const Allocate::Request& rows) noexcept {
+  constexpr std::uint64_t alignment = 512;
+  std::uint64_t pitch = 0;
+  std::uint64_t bytes = 0;
+  return __builtin_add_overflow(rows.size, alignment - 1, &pitch) ||
+                 __builtin_mul_overflow(pitch / alignment * alignment, rows.height, &bytes)
+             ? UINT64_MAX
+             : bytes;
+}
 
 }  // namespace
 
@@ -30,6 +42,9 @@ std::optional<std::uint64_t> fill_bytes(const Fill::Request& fill) noexcept {
 
 bool LaneBackend::is_device_memory(std::uint64_t address, std::uint64_t size) {
   auto range = memory_.find(address);
+  if (!range) {
+    range = graph_memory_.find(address);
+  }
   if (!range) {
     // Module variables, memory of pools: asked once.
     CUdeviceptr base = 0;
@@ -83,13 +98,18 @@ Answer<Allocate::Reply> LaneBackend::handle(const Allocate::Request& request, ma
   }
   CUdeviceptr address = 0;
   std::size_t pitch = 0;
-  const CUresult code = request.element == 0
-                            ? driver_->cuMemAlloc(&address, request.size)
-                            : driver_->cuMemAllocPitch(&address, &pitch, request.size, request.height, request.element);
+  const auto context = contexts_.find(request.context);
+  const auto allocate = [&] {
+    return request.element == 0
+               ? driver_->cuMemAlloc(&address, request.size)
+               : driver_->cuMemAllocPitch(&address, &pitch, request.size, request.height, request.element);
+  };
+  const CUresult code =
+      account_.spend(request.element == 0 ? request.size : pitched_bytes(request),
+                     context != nullptr ? context->handle : nullptr, allocate, [&] { return address; });
   if (code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  const auto context = contexts_.find(request.context);
   memory_.add(address, request.element == 0 ? request.size : pitch * request.height,
               context != nullptr ? context->handle : nullptr);
   return Allocate::Reply{.address = address, .pitch = pitch};
@@ -104,7 +124,7 @@ Answer<Nothing> LaneBackend::handle(const Free::Request& request, marshal::Call&
   if (!range) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
-  const CUresult code = driver_->cuMemFree(request.address);
+  const CUresult code = account_.settle(request.address, [&] { return driver_->cuMemFree(request.address); });
   if (code != CUDA_SUCCESS) {
     memory_.add(range->base, range->size, range->value);
   }
@@ -117,10 +137,16 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
     return std::unexpected(place.error());
   }
   CUdeviceptr address = 0;
-  if (const CUresult code = driver_->cuMemAllocAsync(&address, request.size, place->stream); code != CUDA_SUCCESS) {
+  const auto allocate = [&] { return driver_->cuMemAllocAsync(&address, request.size, place->stream); };
+  // In a capture it becomes a node, and the memory comes and goes whenever the graph is launched.
+  const bool of_graph = check_capture(place->stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) != CUDA_SUCCESS;
+  const CUresult code = !of_graph ? account_.spend(request.size, place->context, allocate, [&] { return address; })
+                        : account_.has_limit() ? CUDA_ERROR_NOT_SUPPORTED
+                                               : allocate();
+  if (code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  memory_.add(address, request.size, place->context);
+  (of_graph ? graph_memory_ : memory_).add(address, request.size, place->context);
   return AllocateInOrder::Reply{.address = address};
 }
 
@@ -129,11 +155,15 @@ Answer<Nothing> LaneBackend::handle(const FreeInOrder::Request& request, marshal
   if (!place) {
     return std::unexpected(place.error());
   }
+  if (const auto of_graph = graph_memory_.find(request.address); of_graph && of_graph->base == request.address) {
+    return answer(driver_->cuMemFreeAsync(request.address, place->stream));
+  }
   auto range = memory_.remove(request.address);
   if (!range) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
-  const CUresult code = driver_->cuMemFreeAsync(request.address, place->stream);
+  const CUresult code =
+      account_.settle(request.address, [&] { return driver_->cuMemFreeAsync(request.address, place->stream); });
   if (code != CUDA_SUCCESS) {
     memory_.add(range->base, range->size, range->value);
   }
@@ -150,10 +180,14 @@ Answer<Nothing> LaneBackend::handle(const UseSlab::Request& request, marshal::Ca
   return Nothing{};
 }
 
-Answer<Nothing> LaneBackend::handle(const Quiesce::Request& /*request*/, marshal::Call& /*call*/) {
+Answer<Nothing> LaneBackend::handle(const Quiesce::Request& request, marshal::Call& /*call*/) {
   // The driver refuses, and spoils the capture.
   if (captures_.load(std::memory_order_acquire) != 0) {
     return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  }
+  const auto asked = contexts_.find(request.context);
+  if (request.context != 0 && asked == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
   std::vector<CUcontext> all;
   contexts_.each([&](const ContextObject& context) { all.push_back(context.handle); });
@@ -161,7 +195,8 @@ Answer<Nothing> LaneBackend::handle(const Quiesce::Request& /*request*/, marshal
   for (CUcontext context : all) {
     CUresult code = driver_->cuCtxSetCurrent(context);
     code = code == CUDA_SUCCESS ? driver_->cuCtxSynchronize() : code;
-    first = first == CUDA_SUCCESS ? code : first;
+    const bool counts = asked == nullptr || asked->handle == context;
+    first = first == CUDA_SUCCESS && counts ? code : first;
   }
   generation_.fetch_add(1, std::memory_order_acq_rel);  // this thread's context is another one now
   return answer(first);
@@ -234,7 +269,7 @@ Answer<Nothing> LaneBackend::handle(const CopyIn::Request& request, marshal::Cal
   return answer(driver_->cuMemcpyHtoDAsync(request.to, bytes.data(), bytes.size(), place->stream));
 }
 
-Answer<Nothing> LaneBackend::handle(const CopyOut::Request& request, marshal::Call& call) {
+Answer<CopyOut::Reply> LaneBackend::handle(const CopyOut::Request& request, marshal::Call& call) {
   thread_local std::vector<std::byte> buffer;  // valid until the reply is written, after this has returned
   const auto place = enter(request.place);
   if (!place) {
@@ -250,7 +285,7 @@ Answer<Nothing> LaneBackend::handle(const CopyOut::Request& request, marshal::Ca
   CUresult code = driver_->cuMemcpyDtoHAsync(buffer.data(), request.from, request.size, place->stream);
   code = code == CUDA_SUCCESS ? driver_->cuStreamSynchronize(place->stream) : code;
   call.reply_trailing(buffer);
-  return answer(code);
+  return code == CUDA_SUCCESS ? Answer<CopyOut::Reply>({.output = Output::waits() ? 1U : 0U}) : refuse(code);
 }
 
 Answer<Nothing> LaneBackend::handle(const CopySlab::Request& request, marshal::Call& call) {

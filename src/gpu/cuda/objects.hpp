@@ -4,7 +4,9 @@
 #include <atomic>
 #include <compare>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "src/gpu/cuda/cu.hpp"
@@ -52,12 +54,36 @@ struct FunctionObject {
 };
 
 struct GraphObject {
+  Id id = 0;
   CUgraph handle = nullptr;
+  std::shared_ptr<GraphObject> whole;  ///< of one that a conditional node chooses: the graph that has this node
+  std::atomic<bool> captured{false};   ///< a stream is recording into it, and it is the capture's
 };
 
+/// A node that the client's program sees.
 struct NodeObject {
   std::shared_ptr<GraphObject> graph;
   CUgraphNode handle = nullptr;
+};
+
+/// What stands beside a node that the program sees: the node of a function of the client's, and further pieces of a
+/// copy. They come one after the other.
+struct NodeChain {
+  CUgraph graph = nullptr;
+  bool captured = false;  ///< the graph is not complete yet
+  CUgraphNode first = nullptr;
+  CUgraphNode last = nullptr;
+  CUgraphNode function = nullptr;  ///< null without one
+  bool after = false;              ///< the function runs after the copy
+  std::vector<CUgraphNode> all;
+};
+
+/// By the node that is seen. Guarded by its mutex.
+struct NodeChains {
+  std::mutex mutex;
+  std::map<CUgraphNode, NodeChain> chains;
+  std::map<CUgraphNode, CUgraphNode> seen;  ///< of those that are not: the one that is
+  std::map<CUgraphNode, Id> names;
 };
 
 struct ExecutableObject {

@@ -25,6 +25,8 @@ CUresult check_parameter(const Question& asked) noexcept {
     case Subject::peer_attribute:
       return asked.parameter <= CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED ? CUDA_SUCCESS
                                                                                     : CUDA_ERROR_INVALID_VALUE;
+    case Subject::graph_memory:
+      return asked.parameter <= CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     case Subject::pool_attribute:
       return is_pool_attribute(asked.parameter) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     default:
@@ -68,6 +70,7 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
   switch (asked.subject) {
     case Subject::memory_info:
       code = driver_->cuMemGetInfo(&first, &second);
+      account_.limit(first, second);
       break;
     case Subject::limit:
       code = driver_->cuCtxGetLimit(&first, static_cast<CUlimit>(asked.parameter));
@@ -136,9 +139,27 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
       first = status;
       break;
     }
-    case Subject::graph_nodes: {
-      const auto graph = graphs_.find(asked.object);
-      code = graph == nullptr ? CUDA_ERROR_INVALID_HANDLE : driver_->cuGraphGetNodes(graph->handle, nullptr, &first);
+    case Subject::node_type: {
+      const auto node = nodes_.find(asked.object);
+      CUgraphNodeType type{};
+      code = node == nullptr ? CUDA_ERROR_INVALID_HANDLE : driver_->cuGraphNodeGetType(node->handle, &type);
+      first = type;
+      break;
+    }
+    case Subject::node_enabled: {
+      const auto node = nodes_.find(asked.detail[0]);
+      const auto executable = executables_.find(asked.object);
+      unsigned enabled = 0;
+      code = node == nullptr || executable == nullptr || !lives(executable->context)
+                 ? CUDA_ERROR_INVALID_HANDLE
+                 : driver_->cuGraphNodeGetEnabled(executable->handle, node->handle, &enabled);
+      first = enabled;
+      break;
+    }
+    case Subject::graph_memory: {
+      const auto on = device(asked.detail[0]);
+      code = on ? driver_->cuDeviceGetGraphMemAttribute(*on, static_cast<CUgraphMem_attribute>(asked.parameter), &first)
+                : CUDA_ERROR_INVALID_DEVICE;
       break;
     }
     case Subject::pool_attribute: {
@@ -213,6 +234,25 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
           asked.subject == Subject::pool_trim
               ? driver_->cuMemPoolTrimTo(pool, value)
               : driver_->cuMemPoolSetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &value));
+    }
+    case Subject::graph_memory:
+    case Subject::graph_memory_trim: {
+      const auto on = device(asked.detail[0]);
+      std::uint64_t value = request.value;
+      if (!on) {
+        return refuse(CUDA_ERROR_INVALID_DEVICE);
+      }
+      return answer(
+          asked.subject == Subject::graph_memory_trim
+              ? driver_->cuDeviceGraphMemTrim(*on)
+              : driver_->cuDeviceSetGraphMemAttribute(*on, static_cast<CUgraphMem_attribute>(asked.parameter), &value));
+    }
+    case Subject::node_enabled: {
+      const auto node = nodes_.find(asked.detail[0]);
+      const auto executable = executables_.find(asked.object);
+      return node == nullptr || executable == nullptr || !lives(executable->context)
+                 ? refuse(CUDA_ERROR_INVALID_HANDLE)
+                 : answer(driver_->cuGraphNodeSetEnabled(executable->handle, node->handle, request.value != 0 ? 1 : 0));
     }
     case Subject::persisting_l2:
       return answer(driver_->cuCtxResetPersistingL2Cache());
