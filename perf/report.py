@@ -12,7 +12,7 @@ from pathlib import Path
 from svg_plot import Axis, decades, line_plot, steps
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMITS = {"raw_one_line", "raw_two_lines", "raw_copy", "futex"}
+LIMITS = {"raw_one_line", "raw_two_lines", "raw_copy", "raw_lines", "futex"}
 PARTS = {"ring_alone"}  # of Isthmus itself
 KIB, MIB = 1024, 1024 * 1024
 
@@ -207,6 +207,7 @@ def make_summary(measurements, context, table):
     put_ratio("unix_socket_rtt_over_call_rtt", named("rtt/unix_socket"))
     put_ratio("throughput_batch1_over_best_rival", table.best_rival("stream/batch:1"))
     put_ratio("throughput_best_batch_over_best_rival", named("stream/best_batch"))
+    put_ratio("throughput_batch256_over_raw_lines", named("stream/batch:256/raw_lines"))
     put_ratio("throughput_post_over_best_rival", table.best_rival("stream/post"))
     put_ratio("bulk_over_memcpy", named("bulk/threads:1/64MiB"))
     put_ratio("bulk_over_memcpy_2_threads", named("bulk/threads:2/64MiB"))
