@@ -28,6 +28,8 @@ ALPHA = {"name": "alpha", "region_size": "16 MiB", "lanes": 4}
 HELLO = struct.Struct("<IIII")
 HELLO_MAGIC = 0x4D485449
 CLAIM_OFFSET = 4096
+HOST_STATE_OFFSET = CLAIM_OFFSET + 4096  # the low byte of abi::LaneHostPage::state
+SERVING = 1
 CLAIMED = 2
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
 
@@ -87,6 +89,15 @@ class HostileClient:
     def claim(self):
         self.memory[CLAIM_OFFSET:CLAIM_OFFSET + 4] = struct.pack("<I", CLAIMED)
         os.eventfd_write(self.kick, 1)
+
+    def claim_and_wait(self):
+        """Until the worker serves the lane."""
+        self.claim()
+        deadline = time.monotonic() + 20
+        while self.memory[HOST_STATE_OFFSET] != SERVING:
+            if time.monotonic() > deadline:
+                raise TimeoutError("no worker serves the lane")
+            time.sleep(0.01)
 
     def punch(self):
         """Makes a hole of the whole region."""
@@ -428,16 +439,14 @@ class Hostility(unittest.TestCase):
 
     def test_a_client_that_punches_its_region_loses_its_worker_with_a_reason(self):
         client = HostileClient(self, self.daemon)
-        client.claim()
-        time.sleep(0.2)
+        client.claim_and_wait()
         client.punch()
         self.daemon.wait_for("lane of client .* ended: the region's header was destroyed", timeout=3)
         self.assert_nobody_else_noticed()
 
     def test_a_client_that_writes_garbage_loses_its_worker_with_a_reason(self):
         client = HostileClient(self, self.daemon)
-        client.claim()
-        time.sleep(0.2)
+        client.claim_and_wait()
         client.memory[CLAIM_OFFSET:CLAIM_OFFSET + 4096] = os.urandom(4096)
         self.daemon.wait_for("lane of client .* ended: protocol violation", timeout=3)
         self.assert_nobody_else_noticed()
