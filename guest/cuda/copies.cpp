@@ -518,6 +518,10 @@ Expected<GraphBox> box_for_graph(const Here& here, const Place& place, const CUD
     if (const CUresult code = complete(here.cuda, *side, extent); code != CUDA_SUCCESS) {
       return std::unexpected(code);
     }
+    if (side->type == CU_MEMORYTYPE_DEVICE &&
+        here.cuda.knowledge_of(side->address, reach(*side, extent)) == Knowledge::outside) {
+      return std::unexpected(CUDA_ERROR_INVALID_VALUE);
+    }
   }
   const auto direct_from = direct_side(here.cuda, from, extent);
   const auto direct_to = direct_side(here.cuda, to, extent);

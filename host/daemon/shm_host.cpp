@@ -205,7 +205,8 @@ void ShmHost::on_hello(std::uint64_t id, const wire::ClientHello& hello) {
     drop(id);
     return;
   }
-  if (auto served = serve(id, (hello.flags & wire::hello_has_environment) != 0); !served) {
+  client.variables = hello.variables;
+  if (auto served = serve(id); !served) {
     log::error("shm {}: client {}: {}", config_.name, client.peer.pid, served.error().message);
     refuse(socket, wire::Welcome::failed, served.error().message);
     if (client.lane) {
@@ -267,12 +268,12 @@ WorkerProcess::Events ShmHost::events_of(std::uint64_t id) {
           .misfit = [this, id](std::uint32_t) { on_misfit(id); }};
 }
 
-Result<void> ShmHost::serve(std::uint64_t id, bool has_variables) {
+Result<void> ShmHost::serve(std::uint64_t id) {
   Client& client = clients_.at(id);
-  auto ready = warm_.take(client.peer.uid, events_of(id));
-  auto lane = ready ? Result<ShmLane>(std::move(*ready))
-                    : make_lane(client.peer.uid, has_variables ? WorkerSpec::Start::fresh : WorkerSpec::Start::cold,
-                                events_of(id));
+  const bool is_known_misfit = std::ranges::find(known_misfits_, client.variables) != known_misfits_.end();
+  auto ready = is_known_misfit ? std::nullopt : warm_.take(client.peer.uid, events_of(id));
+  const auto how = client.variables != 0 ? WorkerSpec::Start::fresh : WorkerSpec::Start::cold;
+  auto lane = ready ? Result<ShmLane>(std::move(*ready)) : make_lane(client.peer.uid, how, events_of(id));
   if (!lane) {
     return std::unexpected(std::move(lane).error());
   }
@@ -295,6 +296,12 @@ void ShmHost::on_misfit(std::uint64_t id) {
   if (!client.lane->region || std::exchange(client.has_misfit, true)) {
     client.lane->worker->kill("it has a client, and says that it cannot serve it");
     return;
+  }
+  if (client.variables != 0) {
+    known_misfits_.push_back(client.variables);
+    if (known_misfits_.size() > most_known_misfits) {
+      known_misfits_.pop_front();
+    }
   }
   std::unique_ptr<WorkerProcess>& misfit = misfits_[id] = std::move(client.lane->worker);
   misfit->report_to({.taken = [](std::uint32_t) {},

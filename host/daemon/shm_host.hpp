@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -28,6 +29,8 @@ namespace isthmus::host {
 /// with one worker. Never maps a region. One thread, the loop's.
 class ShmHost {
  public:
+  /// How many different variables of clients are remembered for which no worker can be warm.
+  static constexpr std::size_t most_known_misfits = 64;
   /// How long a process that connected may take to say hello.
   static constexpr std::chrono::seconds hello_patience{2};
 
@@ -54,7 +57,8 @@ class ShmHost {
     std::optional<EventLoop::Token> socket_token;
     std::optional<EventLoop::Token> death_token;
     std::optional<EventLoop::Token> hello_token;
-    bool has_misfit = false;  // its first worker had to be replaced
+    std::uint32_t variables = 0;  // as in its hello
+    bool has_misfit = false;      // its first worker had to be replaced
     bool closing = false;
   };
 
@@ -66,7 +70,7 @@ class ShmHost {
   void on_connection();
   void on_socket(std::uint64_t id);
   void on_hello(std::uint64_t id, const wire::ClientHello& hello);
-  [[nodiscard]] Result<void> serve(std::uint64_t id, bool has_variables);
+  [[nodiscard]] Result<void> serve(std::uint64_t id);
   [[nodiscard]] Result<ShmLane> make_lane(uid_t client, WorkerSpec::Start how, WorkerProcess::Events events);
   [[nodiscard]] Result<std::unique_ptr<WorkerProcess>> start_worker(uid_t client, const ShmLane& lane,
                                                                     WorkerSpec::Start how,
@@ -89,6 +93,7 @@ class ShmHost {
   std::unique_ptr<WorkerProcess> trial_;  // only loads the plug-ins
   std::map<std::uint64_t, Client> clients_;
   WarmLanes warm_;
+  std::deque<std::uint32_t> known_misfits_;  // variables of clients whose first workers were of no use; the latest last
   std::map<std::uint64_t, std::unique_ptr<WorkerProcess>> misfits_;  // workers that end, as others serve their clients
   std::uint64_t next_id_ = 1;
   std::optional<EventLoop::Token> listener_token_;

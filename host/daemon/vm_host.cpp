@@ -199,6 +199,11 @@ void VmHost::start_spares_after(std::chrono::milliseconds delay) {
       out_of_service_ = true;
       log::error("vm {}: region {} was cut short: out of service; stop the VM, remove the file, start isthmusd anew",
                  config_.name, config_.path.string());
+      for (auto& [id, worker] : workers_) {
+        if (worker.is_spare()) {
+          worker.process->stop();
+        }
+      }
       return;
     }
     if (auto started = start_spares(); !started) {

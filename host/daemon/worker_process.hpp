@@ -34,10 +34,10 @@ struct WorkerSpec {
   /// before it waits for clients. Fresh: they prepare when the client is there, and find its variables.
   enum class Start : std::uint8_t { cold, warm, fresh };
   Start how = Start::cold;
-  std::optional<std::uint32_t> lane{};  ///< whose client alone a fresh one is for; unset: any
+  std::optional<std::uint32_t> lane = std::nullopt;  ///< whose client alone a fresh one is for; unset: any
   std::vector<PluginFile> plugins;
   std::shared_ptr<DeviceMemoryAccount> device_memory = nullptr;  ///< which it takes from; null: as much as there is
-  Confined confined;                                     ///< who it is, and its environment
+  Confined confined;                                             ///< who it is, and its environment
 };
 
 /// One isthmus-worker: its process and the socket on which it reports. What it says is not believed: lengths and values

@@ -25,6 +25,7 @@ struct AttachOptions {
   /// What drivers in the worker are to find in their environment, "KEY=VALUE", 1016 bytes in all with an end for each.
   /// Each plug-in of the worker takes the variables that it knows, and only where the host's configuration does not set
   /// them; the rest is ignored.
+  // NOLINTNEXTLINE(readability-redundant-member-init): callers may leave it out
   std::vector<std::string> environment{};
 };
 

@@ -108,6 +108,15 @@ Result<UniqueFd> connect_to_daemon(const std::string& name) {
   return outcome;
 }
 
+// 32-bit FNV-1a, but 0 for nothing alone.
+std::uint32_t hash_of(std::string_view variables) {
+  std::uint32_t hash = 0x811c'9dc5;
+  for (const char c : variables) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x0100'0193;
+  }
+  return variables.empty() ? 0 : hash | 1U;
+}
+
 struct Descriptors {
   UniqueFd region;
   UniqueFd kick;
@@ -177,8 +186,7 @@ Result<std::shared_ptr<LaneState>> attach_shm(const Endpoint& endpoint, const At
   if (!socket) {
     return std::unexpected(std::move(socket.error()));
   }
-  const wire::ClientHello hello{.abi = abi::abi_version,
-                                .flags = environment->empty() ? 0 : wire::hello_has_environment};
+  const wire::ClientHello hello{.abi = abi::abi_version, .variables = hash_of(*environment)};
   if (send(socket->get(), &hello, sizeof hello, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof hello)) {
     return fail(Errc::peer_died, text("endpoint shm:", endpoint.name, ": isthmusd hung up: ", errno_text(errno)));
   }

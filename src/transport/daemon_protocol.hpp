@@ -21,11 +21,10 @@ struct ClientHello {
   std::uint32_t magic = hello_magic;
   std::uint32_t version = protocol_version;
   std::uint32_t abi = 0;
-  std::uint32_t flags = 0;  ///< hello_has_environment; others are ignored
+  /// 0: the client's claim carries no variables for its worker's drivers; else a hash of them, by which the daemon
+  /// knows again those for which a worker that has started already is of no use.
+  std::uint32_t variables = 0;
 };
-/// The client's claim will carry variables for its worker's drivers: a worker that is started for it had better wait
-/// for them.
-inline constexpr std::uint32_t hello_has_environment = 1;
 
 enum class Welcome : std::uint32_t {
   accepted = 0,          ///< two descriptors come along (SCM_RIGHTS): the region, the lane's eventfd

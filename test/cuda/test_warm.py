@@ -80,6 +80,8 @@ class Warm(unittest.TestCase):
                               r".* is served by worker \d+ instead, whose drivers start with the client's variables")
         wait_until(lambda: not lives(warm))
         daemon.wait_for(f"(?s){WARM}.*{WARM}")
+        log = self.client(daemon, devices=2, CUDA_VISIBLE_DEVICES="2,0")  # known by now: the warm one stays
+        self.assertNotRegex(log, "instead|which is warm")
         self.assertIn("which is warm", self.client(daemon, devices=3))
 
     def test_variables_that_change_nothing_keep_the_warm_worker(self):

@@ -24,8 +24,8 @@ class Warmth {
   static constexpr std::uint64_t arenas = 4;
 
   struct Made {
-    CUcontext context = nullptr;          ///< retained once
-    std::vector<std::uint64_t> arenas{};  ///< registered under it, by number
+    CUcontext context = nullptr;        ///< retained once
+    std::vector<std::uint64_t> arenas;  ///< registered under it, by number
   };
 
   /// The process's.
