@@ -2,7 +2,9 @@
 
 // The backend as a plug-in of the worker: isthmus-opencl.so.
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "isthmus/plugin.hpp"
@@ -13,13 +15,19 @@ namespace {
 
 class OpenClPlugin final : public plugin::Backend {
  public:
-  void add_to(marshal::Dispatcher& dispatcher) override { add_opencl_service(dispatcher); }
+  explicit OpenClPlugin(std::span<const std::byte> window) : window_(window) {}
+  void add_to(marshal::Dispatcher& dispatcher) override { add_opencl_service(dispatcher, window_); }
+
+ private:
+  std::span<const std::byte> window_;
 };
 
 // A host without OpenCL is no error: its clients find no platform, as they would there.
 Result<std::string> prepare() { return prepare_driver(); }
 
-Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& /*host*/) { return std::make_unique<OpenClPlugin>(); }
+Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& host) {
+  return std::make_unique<OpenClPlugin>(host.window());
+}
 
 }  // namespace
 }  // namespace isthmus::opencl
