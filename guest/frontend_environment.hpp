@@ -4,7 +4,10 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "isthmus/error.hpp"
 
@@ -20,6 +23,17 @@ inline const char* endpoint() {
 inline bool is_switched_on(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr && std::string_view(value) != "0" && *value != '\0';
+}
+
+/// Those of the named variables that the program's environment has, as "KEY=VALUE". Names end with a null pointer.
+inline std::vector<std::string> variables(std::span<const char* const> names) {
+  std::vector<std::string> found;
+  for (const char* const name : names) {
+    if (const char* value = name != nullptr ? std::getenv(name) : nullptr; value != nullptr) {
+      found.push_back(std::string(name) + "=" + value);
+    }
+  }
+  return found;
 }
 
 /// Says why there is no device: one line, once, and only where ISTHMUS_LOG asks for it, because frontends live in

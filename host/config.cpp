@@ -54,7 +54,7 @@ class Reader {
   [[nodiscard]] Result<std::filesystem::path> path_of(const toml::node& node, std::string_view key) const;
   [[nodiscard]] Result<std::uint64_t> region_size_of(const toml::table& table, std::string_view place) const;
   [[nodiscard]] Result<std::uint32_t> count_of(const toml::table& table, std::string_view key, std::uint32_t value,
-                                               std::uint32_t max) const;
+                                               std::uint32_t min, std::uint32_t max) const;
   [[nodiscard]] Result<bool> flag_of(const toml::table& table, std::string_view key) const;
   [[nodiscard]] Result<std::vector<std::string>> strings_of(const toml::table& table, std::string_view key) const;
   [[nodiscard]] Result<std::vector<std::string>> plugins_of(const toml::table& table) const;
@@ -68,9 +68,9 @@ class Reader {
   [[nodiscard]] Result<Id> id_of(const toml::node& node, std::string_view key, Find find) const;
   template <class Entry, class Read>
   [[nodiscard]] Result<std::vector<Entry>> entries_of(const toml::table& root, std::string_view key, Read read);
-  /// What VMs and shm names have alike.
+  /// What VMs and shm names have alike. `clients`: as many as there may be at a time.
   template <class Config>
-  [[nodiscard]] Result<void> read_common(const toml::table& table, Config& config) const;
+  [[nodiscard]] Result<void> read_common(const toml::table& table, Config& config, std::uint32_t clients) const;
   [[nodiscard]] Result<VmConfig> read_vm(const toml::table& table);
   [[nodiscard]] Result<ShmConfig> read_shm(const toml::table& table);
   [[nodiscard]] Result<void> claim(std::vector<std::pair<std::string, std::string>>& taken, const toml::node& node,
@@ -177,7 +177,7 @@ Result<std::uint64_t> Reader::region_size_of(const toml::table& table, std::stri
 }
 
 Result<std::uint32_t> Reader::count_of(const toml::table& table, std::string_view key, std::uint32_t value,
-                                       std::uint32_t max) const {
+                                       std::uint32_t min, std::uint32_t max) const {
   const toml::node* node = table.get(key);
   if (node == nullptr) {
     return value;
@@ -186,8 +186,9 @@ Result<std::uint32_t> Reader::count_of(const toml::table& table, std::string_vie
   if (number == nullptr) {
     return fail_at(node->source(), text(key, " must be a whole number"));
   }
-  if (number->get() < 1 || number->get() > std::int64_t{max}) {
-    return fail_at(node->source(), text(key, " ", number->get(), " is out of range; 1 to ", max, " is possible"));
+  if (number->get() < std::int64_t{min} || number->get() > std::int64_t{max}) {
+    return fail_at(node->source(),
+                   text(key, " ", number->get(), " is out of range; ", min, " to ", max, " is possible"));
   }
   return static_cast<std::uint32_t>(number->get());
 }
@@ -393,7 +394,13 @@ Result<void> Reader::claim(std::vector<std::pair<std::string, std::string>>& tak
 }
 
 template <class Config>
-Result<void> Reader::read_common(const toml::table& table, Config& config) const {
+Result<void> Reader::read_common(const toml::table& table, Config& config, std::uint32_t clients) const {
+  const auto warm_workers = count_of(table, "warm_workers", config.warm_workers, 0, clients);
+  if (!warm_workers) {
+    return std::unexpected(warm_workers.error());
+  }
+  config.warm_workers = *warm_workers;
+
   const auto huge_pages = flag_of(table, "huge_pages");
   if (!huge_pages) {
     return std::unexpected(huge_pages.error());
@@ -418,7 +425,8 @@ Result<VmConfig> Reader::read_vm(const toml::table& table) {
   constexpr std::string_view place = "[[vm]]";
   if (auto keys = check_keys(
           table, place,
-          {"name", "path", "region_size", "mode", "owner", "group", "lanes", "huge_pages", "plugins", "environment"});
+          {"name", "path", "region_size", "mode", "owner", "group", "lanes", "warm_workers", "huge_pages", "plugins",
+           "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }
@@ -458,13 +466,13 @@ Result<VmConfig> Reader::read_vm(const toml::table& table) {
   }
   vm.access = *access;
 
-  const auto lanes = count_of(table, "lanes", vm.lanes, abi::max_lanes);
+  const auto lanes = count_of(table, "lanes", vm.lanes, 1, abi::max_lanes);
   if (!lanes) {
     return std::unexpected(lanes.error());
   }
   vm.lanes = *lanes;
 
-  if (auto common = read_common(table, vm); !common) {
+  if (auto common = read_common(table, vm, vm.lanes); !common) {
     return std::unexpected(std::move(common).error());
   }
   return vm;
@@ -474,7 +482,8 @@ Result<ShmConfig> Reader::read_shm(const toml::table& table) {
   constexpr std::string_view place = "[[shm]]";
   if (auto keys = check_keys(
           table, place,
-          {"name", "region_size", "mode", "owner", "group", "max_clients", "huge_pages", "plugins", "environment"});
+          {"name", "region_size", "mode", "owner", "group", "max_clients", "warm_workers", "huge_pages", "plugins",
+           "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }
@@ -506,13 +515,13 @@ Result<ShmConfig> Reader::read_shm(const toml::table& table) {
   }
   shm.access = *access;
 
-  const auto max_clients = count_of(table, "max_clients", shm.max_clients, ShmConfig::max_max_clients);
+  const auto max_clients = count_of(table, "max_clients", shm.max_clients, 1, ShmConfig::max_max_clients);
   if (!max_clients) {
     return std::unexpected(max_clients.error());
   }
   shm.max_clients = *max_clients;
 
-  if (auto common = read_common(table, shm); !common) {
+  if (auto common = read_common(table, shm, shm.max_clients); !common) {
     return std::unexpected(std::move(common).error());
   }
   return shm;

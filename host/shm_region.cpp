@@ -32,13 +32,6 @@ Result<UniqueFd> make_shm_region(std::string_view name, std::uint64_t size) {
   if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
     return fail_errno(errno, text(label, ": cannot be made ", Bytes{size}, " long"));
   }
-  int result = 0;
-  do {
-    result = ::fallocate(fd.get(), 0, 0, static_cast<off_t>(size));
-  } while (result != 0 && errno == EINTR);
-  if (result != 0) {
-    return fail_errno(errno, text(label, ": ", Bytes{size}, " of memory asked; lower region_size or free memory"));
-  }
   if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     return fail_errno(errno, text(label, ": cannot be sealed"));
   }

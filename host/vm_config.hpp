@@ -17,6 +17,7 @@ struct VmConfig {
   std::uint64_t region_size = 0;  ///< bytes; a power of two in abi::min_region_size..abi::max_region_size
   FileAccess access;
   std::uint32_t lanes = 16;              ///< 1..abi::max_lanes
+  std::uint32_t warm_workers = 0;        ///< kept ready for the next clients, 0..lanes
   bool huge_pages = false;               ///< back the region with them where the kernel can
   std::vector<std::string> plugins;      ///< names, or absolute paths; see find_plugins()
   std::vector<std::string> environment;  ///< of its workers, "KEY=VALUE"

@@ -7,6 +7,7 @@
 
 #include "guest/cuda/device_poll.hpp"
 #include "guest/frontend_environment.hpp"
+#include "src/gpu/cuda/driver_variables.hpp"
 #include "src/transport/spin.hpp"
 
 namespace isthmus::cuda {
@@ -79,7 +80,7 @@ Connection::Connection(Lane lane)
       launches_block_(is_switched_on("CUDA_LAUNCH_BLOCKING")) {}
 
 Expected<std::unique_ptr<Connection>> Connection::open() {
-  auto lane = Lane::attach(frontend::endpoint());
+  auto lane = Lane::attach(frontend::endpoint(), {.environment = frontend::variables(driver_variables)});
   if (!lane) {
     explain(lane.error());
     return std::unexpected(CUDA_ERROR_NO_DEVICE);

@@ -74,11 +74,12 @@ Result<std::unique_ptr<ShmHost>> ShmHost::start(EventLoop& loop, const ShmConfig
   }
   host->listener_token_ = *added;
   log::info("shm {}: listening at {}", config.name, host->listener_.path().string());
-  if (!host->plugins_.empty()) {
+  if (!host->plugins_.empty() && config.warm_workers == 0) {
     if (auto tried = host->try_plugins(); !tried) {
       return std::unexpected(std::move(tried).error());
     }
   }
+  host->warm_.start();
   return host;
 }
 
@@ -89,7 +90,11 @@ ShmHost::ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, Worker
       listener_(std::move(listener)),
       setup_(&setup),
       plugins_(std::move(plugins)),
-      addresses_(&addresses) {}
+      addresses_(&addresses),
+      warm_(loop, text("shm ", config_.name), config_.warm_workers, ::geteuid(),
+            [this](uid_t user, WorkerProcess::Events events) {
+              return make_lane(user, WorkerSpec::Start::warm, std::move(events));
+            }) {}
 
 ShmHost::~ShmHost() {
   for (auto& [id, client] : clients_) {
@@ -178,16 +183,16 @@ void ShmHost::on_socket(std::uint64_t id) {
     return;
   }
   loop_->remove(*std::exchange(client.hello_token, std::nullopt));
-  on_hello(id, hello.version, hello.abi);
+  on_hello(id, hello);
 }
 
-void ShmHost::on_hello(std::uint64_t id, std::uint32_t version, std::uint32_t abi) {
+void ShmHost::on_hello(std::uint64_t id, const wire::ClientHello& hello) {
   Client& client = clients_.at(id);
   const int socket = client.peer.socket.get();
-  if (version != wire::protocol_version || abi != abi::abi_version) {
+  if (hello.version != wire::protocol_version || hello.abi != abi::abi_version) {
     refuse(socket, wire::Welcome::version_mismatch,
-           text("the client speaks protocol ", version, " and ABI ", abi, ", isthmusd ", wire::protocol_version,
-                " and ", abi::abi_version, "; install matching versions"));
+           text("the client speaks protocol ", hello.version, " and ABI ", hello.abi, ", isthmusd ",
+                wire::protocol_version, " and ", abi::abi_version, "; install matching versions"));
     drop(id);
     return;
   }
@@ -197,10 +202,10 @@ void ShmHost::on_hello(std::uint64_t id, std::uint32_t version, std::uint32_t ab
     drop(id);
     return;
   }
-  if (auto served = serve(id); !served) {
+  if (auto served = serve(id, (hello.flags & wire::hello_has_environment) != 0); !served) {
     log::error("shm {}: client {}: {}", config_.name, client.peer.pid, served.error().message);
     refuse(socket, wire::Welcome::failed, served.error().message);
-    if (client.worker != nullptr) {
+    if (client.lane) {
       client_gone(id, "it could not be answered");
     } else {
       drop(id);
@@ -208,43 +213,100 @@ void ShmHost::on_hello(std::uint64_t id, std::uint32_t version, std::uint32_t ab
   }
 }
 
-Result<void> ShmHost::serve(std::uint64_t id) {
-  Client& client = clients_.at(id);
+Result<ShmLane> ShmHost::make_lane(uid_t client, WorkerSpec::Start how, WorkerProcess::Events events) {
   const std::uint64_t address = addresses_->take(config_.region_size);
-  const auto region = make_shm_region(config_.name, config_.region_size);
+  auto region = make_shm_region(config_.name, config_.region_size);
   if (!region) {
     return std::unexpected(region.error());
   }
   if (auto ok = format_region(
           region->get(), {.name = config_.name, .size = config_.region_size, .lane_count = 1, .base_address = address});
       !ok) {
-    return ok;
+    return std::unexpected(std::move(ok).error());
   }
   if (auto ok = set_daemon_present(region->get(), true); !ok) {
-    return ok;
+    return std::unexpected(std::move(ok).error());
   }
-  const UniqueFd kick(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  UniqueFd kick(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!kick) {
     return fail(Errc::system, text("eventfd: ", errno_text(errno)));
   }
-  auto spec = spec_for(client.peer.uid);
-  if (!spec) {
-    return std::unexpected(std::move(spec).error());
-  }
-  spec->region_fd = region->get();
-  spec->kick_fd = kick.get();
-  spec->base_address = address;
-  auto worker = WorkerProcess::start(
-      *loop_, *spec,
-      {.taken = [](std::uint32_t) {},
-       .gone = [this, id](bool orderly, const std::string& why) { on_worker_gone(id, orderly, why); }});
+  ShmLane lane{.region = std::move(*region), .kick = std::move(kick), .worker = nullptr, .address = address};
+  auto worker = start_worker(client, lane, how, std::move(events));
   if (!worker) {
     return std::unexpected(std::move(worker.error()));
   }
-  client.worker = std::move(*worker);
-  log::info("shm {}: client {} (uid {}) is served by worker {}", config_.name, client.peer.pid, client.peer.uid,
-            client.worker->pid());
-  return accept_with(client.peer.socket.get(), region->get(), kick.get());
+  lane.worker = std::move(*worker);
+  return lane;
+}
+
+Result<std::unique_ptr<WorkerProcess>> ShmHost::start_worker(uid_t client, const ShmLane& lane, WorkerSpec::Start how,
+                                                             WorkerProcess::Events events) {
+  auto spec = spec_for(client);
+  if (!spec) {
+    return std::unexpected(std::move(spec).error());
+  }
+  spec->region_fd = lane.region.get();
+  spec->kick_fd = lane.kick.get();
+  spec->base_address = lane.address;
+  spec->how = how;
+  return WorkerProcess::start(*loop_, *spec, std::move(events));
+}
+
+WorkerProcess::Events ShmHost::events_of(std::uint64_t id) {
+  return {.taken =
+              [this, id](std::uint32_t) {
+                ShmLane& lane = *clients_.at(id).lane;
+                lane.region.reset();
+                lane.kick.reset();
+              },
+          .gone = [this, id](bool orderly, const std::string& why) { on_worker_gone(id, orderly, why); },
+          .misfit = [this, id](std::uint32_t) { on_misfit(id); }};
+}
+
+Result<void> ShmHost::serve(std::uint64_t id, bool has_variables) {
+  Client& client = clients_.at(id);
+  auto ready = warm_.take(client.peer.uid, events_of(id));
+  auto lane =
+      ready ? Result<ShmLane>(std::move(*ready))
+            : make_lane(client.peer.uid, has_variables ? WorkerSpec::Start::fresh : WorkerSpec::Start::cold, events_of(id));
+  if (!lane) {
+    return std::unexpected(std::move(lane).error());
+  }
+  client.lane = std::move(*lane);
+  const WorkerProcess& worker = *client.lane->worker;
+  log::info("shm {}: client {} (uid {}) is served by worker {}{}", config_.name, client.peer.pid, client.peer.uid,
+            worker.pid(), !ready ? "" : worker.is_warm() ? ", which is warm" : ", which warms up");
+  return accept_with(client.peer.socket.get(), client.lane->region.get(), client.lane->kick.get());
+}
+
+// Its worker's drivers have started with other variables than the client's: another worker takes the claim.
+void ShmHost::on_misfit(std::uint64_t id) {
+  Client& client = clients_.at(id);
+  if (client.closing) {
+    return;
+  }
+  if (!client.lane->region || std::exchange(client.has_misfit, true)) {
+    client.lane->worker->kill("it has a client, and says that it cannot serve it");
+    return;
+  }
+  std::unique_ptr<WorkerProcess>& misfit = misfits_[id] = std::move(client.lane->worker);
+  misfit->report_to({.taken = [](std::uint32_t) {},
+                     .gone =
+                         [this, id](bool /*orderly*/, const std::string& /*why*/) {
+                           misfits_.erase(id);
+                           finish_if_idle();
+                         }});
+  misfit->stop();
+  auto worker = start_worker(client.peer.uid, *client.lane, WorkerSpec::Start::fresh, events_of(id));
+  if (!worker) {
+    log::error("shm {}: client {}: {}", config_.name, client.peer.pid, worker.error().message);
+    on_worker_gone(id, false, worker.error().message);
+    return;
+  }
+  client.lane->worker = std::move(*worker);
+  log::info("shm {}: client {} is served by worker {} instead, whose drivers start with the client's variables",
+            config_.name, client.peer.pid, client.lane->worker->pid());
 }
 
 void ShmHost::on_worker_gone(std::uint64_t id, bool orderly, const std::string& why) {
@@ -263,13 +325,13 @@ void ShmHost::on_worker_gone(std::uint64_t id, bool orderly, const std::string& 
 void ShmHost::client_gone(std::uint64_t id, std::string_view how) {
   Client& client = clients_.at(id);
   unwatch(client);
-  if (client.worker == nullptr) {
+  if (!client.lane) {
     drop(id);
     return;
   }
   client.closing = true;
   log::info("shm {}: client {}: {}", config_.name, client.peer.pid, how);
-  client.worker->stop();  // on_worker_gone drops the client
+  client.lane->worker->stop();  // on_worker_gone drops the client
 }
 
 void ShmHost::unwatch(Client& client) {
@@ -295,6 +357,7 @@ void ShmHost::shut_down(std::function<void()> done) {
   if (trial_ != nullptr) {
     trial_->stop();
   }
+  warm_.shut_down([this] { finish_if_idle(); });
   std::vector<std::uint64_t> ids;
   ids.reserve(clients_.size());
   for (const auto& [id, client] : clients_) {
@@ -307,7 +370,7 @@ void ShmHost::shut_down(std::function<void()> done) {
 }
 
 void ShmHost::finish_if_idle() {
-  if (done_ && clients_.empty() && trial_ == nullptr) {
+  if (done_ && clients_.empty() && trial_ == nullptr && warm_.is_empty() && misfits_.empty()) {
     std::ignore = loop_->call_after(std::chrono::nanoseconds(0), std::exchange(done_, nullptr));
   }
 }

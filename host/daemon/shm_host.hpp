@@ -12,12 +12,15 @@
 #include <vector>
 
 #include "host/daemon/address_space.hpp"
+#include "host/daemon/shm_lane.hpp"
+#include "host/daemon/warm_lanes.hpp"
 #include "host/daemon/worker_process.hpp"
 #include "host/daemon/worker_setup.hpp"
 #include "host/event_loop.hpp"
 #include "host/shm_config.hpp"
 #include "host/shm_listener.hpp"
 #include "host/shm_peer.hpp"
+#include "src/transport/daemon_protocol.hpp"
 
 namespace isthmus::host {
 
@@ -28,9 +31,9 @@ class ShmHost {
   /// How long a process that connected may take to say hello.
   static constexpr std::chrono::seconds hello_patience{2};
 
-  /// `setup` and `addresses` must outlive the object. With plug-ins, a worker is started at once that only loads them,
-  /// so that the log says now what would go wrong with the first client. Errors: those of ShmListener and
-  /// find_plugins().
+  /// `setup` and `addresses` must outlive the object. With plug-ins, and no warm workers to do so, a worker is started
+  /// at once that only loads them, so that the log says now what would go wrong with the first client. Errors: those of
+  /// ShmListener and find_plugins().
   [[nodiscard]] static Result<std::unique_ptr<ShmHost>> start(EventLoop& loop, const ShmConfig& config,
                                                               const std::filesystem::path& runtime_dir,
                                                               WorkerSetup& setup, AddressSpace& addresses);
@@ -47,10 +50,11 @@ class ShmHost {
  private:
   struct Client {
     ShmPeer peer;
-    std::unique_ptr<WorkerProcess> worker;
+    std::optional<ShmLane> lane;  // once it said hello; its descriptors until the worker has taken it
     std::optional<EventLoop::Token> socket_token;
     std::optional<EventLoop::Token> death_token;
     std::optional<EventLoop::Token> hello_token;
+    bool has_misfit = false;  // its first worker had to be replaced
     bool closing = false;
   };
 
@@ -61,8 +65,14 @@ class ShmHost {
   [[nodiscard]] Result<void> try_plugins();
   void on_connection();
   void on_socket(std::uint64_t id);
-  void on_hello(std::uint64_t id, std::uint32_t version, std::uint32_t abi);
-  [[nodiscard]] Result<void> serve(std::uint64_t id);
+  void on_hello(std::uint64_t id, const wire::ClientHello& hello);
+  [[nodiscard]] Result<void> serve(std::uint64_t id, bool has_variables);
+  [[nodiscard]] Result<ShmLane> make_lane(uid_t client, WorkerSpec::Start how, WorkerProcess::Events events);
+  [[nodiscard]] Result<std::unique_ptr<WorkerProcess>> start_worker(uid_t client, const ShmLane& lane,
+                                                                    WorkerSpec::Start how,
+                                                                    WorkerProcess::Events events);
+  [[nodiscard]] WorkerProcess::Events events_of(std::uint64_t id);
+  void on_misfit(std::uint64_t id);
   void on_worker_gone(std::uint64_t id, bool orderly, const std::string& why);
   void client_gone(std::uint64_t id, std::string_view how);
   void drop(std::uint64_t id);
@@ -77,6 +87,8 @@ class ShmHost {
   AddressSpace* addresses_;
   std::unique_ptr<WorkerProcess> trial_;  // only loads the plug-ins
   std::map<std::uint64_t, Client> clients_;
+  WarmLanes warm_;
+  std::map<std::uint64_t, std::unique_ptr<WorkerProcess>> misfits_;  // workers that end, as others serve their clients
   std::uint64_t next_id_ = 1;
   std::optional<EventLoop::Token> listener_token_;
   std::function<void()> done_;

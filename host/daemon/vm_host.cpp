@@ -48,12 +48,13 @@ Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& c
                   .lane_count = config.lanes,
                   .base_address = base_address,
                   .huge_pages = config.huge_pages,
+                  .how = config.warm_workers > 0 ? WorkerSpec::Start::warm : WorkerSpec::Start::cold,
                   .plugins = std::move(*plugins),
                   .confined = std::move(*confined)};
   std::unique_ptr<VmHost> host(new VmHost(loop, config, std::move(*region), std::move(*watch), std::move(spec)));
   Result<void> ok = host->prepare_region();
   if (ok) {
-    ok = host->start_spare();
+    ok = host->start_spares();
   }
   if (!ok) {
     // A file that we found, and cannot use, is not ours to remove.
@@ -110,24 +111,87 @@ Result<void> VmHost::prepare_region() {
   return set_daemon_present(region_.fd(), true);
 }
 
-Result<void> VmHost::start_spare() {
-  const std::uint64_t id = next_id_++;
-  auto process =
-      WorkerProcess::start(*loop_, spec_,
-                           {.taken = [this, id](std::uint32_t lane) { on_taken(id, lane); },
-                            .gone = [this, id](bool orderly, const std::string& why) { on_gone(id, orderly, why); }});
-  if (!process) {
-    return std::unexpected(std::move(process.error()));
+std::size_t VmHost::spares() const noexcept {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(workers_, [](const auto& worker) { return worker.second.is_spare(); }));
+}
+
+std::size_t VmHost::spares_wanted() const noexcept { return std::max<std::size_t>(config_.warm_workers, 1); }
+
+// The spare that has had most time to warm up, unless one waits already; false: there is none.
+bool VmHost::have_one_wait() {
+  for (auto& [id, worker] : workers_) {  // the oldest first
+    if (!worker.is_spare()) {
+      continue;
+    }
+    if (!worker.waits) {
+      worker.waits = true;
+      if (spec_.how == WorkerSpec::Start::warm) {
+        worker.process->serve();
+      }
+    }
+    return true;
   }
-  workers_[id].process = std::move(*process);
+  return false;
+}
+
+Result<void> VmHost::start_spares() {
+  while (spares() < spares_wanted()) {
+    if (auto started = start_spare(); !started) {
+      return started;
+    }
+  }
+  std::ignore = have_one_wait();
   return {};
 }
 
-void VmHost::start_spare_later() {
+Result<void> VmHost::start_spare() { return start_worker(spec_); }
+
+Result<void> VmHost::start_worker(const WorkerSpec& spec) {
+  const std::uint64_t id = next_id_++;
+  auto process =
+      WorkerProcess::start(*loop_, spec,
+                           {.taken = [this, id](std::uint32_t lane) { on_taken(id, lane); },
+                            .gone = [this, id](bool orderly, const std::string& why) { on_gone(id, orderly, why); },
+                            .misfit = [this, id](std::uint32_t lane) { on_misfit(id, lane); }});
+  if (!process) {
+    return std::unexpected(std::move(process.error()));
+  }
+  workers_.emplace(id, Worker{.process = std::move(*process), .lane = {}, .asked = spec.lane});
+  return {};
+}
+
+// The spare's drivers have started with other variables than those of that lane's client: another worker takes it.
+void VmHost::on_misfit(std::uint64_t id, std::uint32_t lane) {
+  if (lane >= config_.lanes || !workers_.at(id).is_spare()) {
+    workers_.at(id).process->kill(text("it spoke of lane ", lane, ", which is not its to give"));
+    return;
+  }
+  if (done_ || std::ranges::any_of(workers_, [lane](const auto& other) {
+        return other.second.asked == lane || other.second.lane == lane;
+      })) {
+    return;
+  }
+  WorkerSpec spec = spec_;
+  spec.how = WorkerSpec::Start::fresh;
+  spec.lane = lane;
+  if (auto started = start_worker(spec); !started) {
+    log::error("vm {}: lane {}: {}", config_.name, lane, started.error().message);
+    return;
+  }
+  log::info("vm {}: lane {} gets a worker whose drivers start with the client's variables", config_.name, lane);
+}
+
+void VmHost::retry_later() {
+  start_spares_after(respawn_delay_);
+  respawn_delay_ = std::min(respawn_delay_ * 2, longest_respawn_delay);
+}
+
+void VmHost::start_spares_after(std::chrono::milliseconds delay) {
   if (done_ || respawn_token_ || out_of_service_) {
     return;
   }
-  respawn_token_ = loop_->call_after(respawn_delay_, [this] {
+  respawn_token_ = loop_->call_after(delay, [this] {
     respawn_token_.reset();
     if (!region_file_is_whole()) {
       out_of_service_ = true;
@@ -135,33 +199,46 @@ void VmHost::start_spare_later() {
                  config_.name, config_.path.string());
       return;
     }
-    if (auto started = start_spare(); !started) {
+    if (auto started = start_spares(); !started) {
       log::error("vm {}: {}", config_.name, started.error().message);
-      start_spare_later();
+      retry_later();
     }
   });
-  respawn_delay_ = std::min(respawn_delay_ * 2, longest_respawn_delay);
 }
 
 void VmHost::on_taken(std::uint64_t id, std::uint32_t lane) {
   Worker& worker = workers_.at(id);
   const bool occupied = std::ranges::any_of(workers_, [lane](const auto& other) { return other.second.lane == lane; });
-  if (worker.lane || lane >= config_.lanes || occupied) {
+  if (worker.lane || lane >= config_.lanes || occupied || (worker.asked && *worker.asked != lane)) {
     worker.process->kill(text("it claimed lane ", lane, ", which is not its to take"));
     return;
   }
   worker.lane = lane;
-  log::info("vm {}: lane {} is served by worker {}", config_.name, lane, worker.process->pid());
+  worker.waits = false;
+  log::info("vm {}: lane {} is served by worker {}{}", config_.name, lane, worker.process->pid(),
+            spec_.how != WorkerSpec::Start::warm || worker.asked ? ""
+            : worker.process->is_warm() ? ", which is warm"
+                                        : ", which warms up");
   respawn_delay_ = first_respawn_delay;
-  if (auto started = start_spare(); !started) {
+  if (have_one_wait()) {
+    start_spares_after(refill_delay);
+    return;
+  }
+  auto started = start_spare();
+  std::ignore = have_one_wait();
+  if (!started) {
     log::error("vm {}: {}", config_.name, started.error().message);
-    start_spare_later();
+    retry_later();
+  } else if (spares() < spares_wanted()) {
+    start_spares_after(refill_delay);
   }
 }
 
 void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
   const auto found = workers_.find(id);
   const std::optional<std::uint32_t> lane = found->second.lane;
+  const std::optional<std::uint32_t> asked = found->second.asked;
+  const bool could_take_one = found->second.waits || asked;
   const pid_t pid = found->second.process->pid();
   workers_.erase(found);
   if (lane) {
@@ -174,9 +251,15 @@ void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
       log::error("vm {}: {}", config_.name, closed.error().message);
     }
   } else if (!done_) {
-    log::warn("vm {}: spare worker {} ended: {}", config_.name, pid, why);
-    close_lane_nobody_serves(why);
-    start_spare_later();
+    log::warn("vm {}: {} worker {} ended: {}", config_.name, asked ? "fresh" : "spare", pid, why);
+    if (could_take_one) {
+      close_lane_nobody_serves(why);
+    }
+    if (asked) {
+      return;
+    }
+    std::ignore = have_one_wait();
+    retry_later();
   }
   finish_if_idle();
 }
@@ -184,7 +267,9 @@ void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
 // A spare that died between taking a lane and saying so.
 void VmHost::close_lane_nobody_serves(const std::string& why) {
   for (std::uint32_t lane = 0; lane < config_.lanes; ++lane) {
-    const bool known = std::ranges::any_of(workers_, [lane](const auto& worker) { return worker.second.lane == lane; });
+    const bool known = std::ranges::any_of(workers_, [lane](const auto& worker) {
+      return worker.second.lane == lane || worker.second.asked == lane;
+    });
     if (!known && is_lane_served(region_.fd(), lane).value_or(false)) {
       std::ignore = close_lane(region_.fd(), lane, why);
     }

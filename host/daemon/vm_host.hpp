@@ -19,11 +19,17 @@
 
 namespace isthmus::host {
 
-/// The daemon's side of one VM's region: its file, one spare worker that waits for the next client, and one worker for
-/// each lane in use. Never maps the region. One thread, the loop's.
+/// The daemon's side of one VM's region: its file, spare workers for the next clients, of which one waits for the next
+/// one, and one worker for each lane in use. Never maps the region. One thread, the loop's.
+///
+/// With warm workers the spares warm up, also the one that waits: so no client waits longer than it would for a cold
+/// one.
 class VmHost {
  public:
-  /// Makes or adopts the region and starts the spare worker. Errors: those of RegionFile, adopt_region and
+  /// A client that starts should not have to share processors and driver with the next one's warming up.
+  static constexpr std::chrono::milliseconds refill_delay{500};
+
+  /// Makes or adopts the region and starts the spare workers. Errors: those of RegionFile, adopt_region and
   /// ChildProcess.
   [[nodiscard]] static Result<std::unique_ptr<VmHost>> start(EventLoop& loop, const VmConfig& config,
                                                              WorkerSetup& setup, std::uint64_t base_address);
@@ -40,15 +46,26 @@ class VmHost {
  private:
   struct Worker {
     std::unique_ptr<WorkerProcess> process;
-    std::optional<std::uint32_t> lane;  // none: the spare
+    std::optional<std::uint32_t> lane;  // none: a spare
+    bool waits = false;                 // for the next client, if it is a spare
+    std::optional<std::uint32_t> asked{};  // the lane that it was started for, and no other: no spare
+
+    [[nodiscard]] bool is_spare() const noexcept { return !lane && !asked; }
   };
 
   VmHost(EventLoop& loop, VmConfig config, RegionFile region, RegionWatch watch, WorkerSpec spec);
 
   [[nodiscard]] Result<void> prepare_region();
+  [[nodiscard]] std::size_t spares() const noexcept;
+  [[nodiscard]] std::size_t spares_wanted() const noexcept;
   [[nodiscard]] Result<void> start_spare();
-  void start_spare_later();
+  [[nodiscard]] Result<void> start_spares();
+  [[nodiscard]] bool have_one_wait();
+  void retry_later();
+  void start_spares_after(std::chrono::milliseconds delay);
+  [[nodiscard]] Result<void> start_worker(const WorkerSpec& spec);
   void on_taken(std::uint64_t id, std::uint32_t lane);
+  void on_misfit(std::uint64_t id, std::uint32_t lane);
   void on_gone(std::uint64_t id, bool orderly, const std::string& why);
   void close_lane_nobody_serves(const std::string& why);
   void on_region_event();

@@ -26,6 +26,18 @@ const char* kind_of(const WorkerSpec& spec) {
   return spec.kick_fd >= 0 ? "shm" : "vm";
 }
 
+std::string start_of(const WorkerSpec& spec) {
+  switch (spec.how) {
+    case WorkerSpec::Start::cold:
+      return "cold";
+    case WorkerSpec::Start::warm:
+      return "warm";
+    case WorkerSpec::Start::fresh:
+    default:
+      return spec.lane ? text("fresh=", *spec.lane) : "fresh";
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, const WorkerSpec& spec, Events events) {
@@ -37,7 +49,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
   const UniqueFd theirs(pair[1]);
   ChildProcess::Command command{.program = spec.program,
                                 .arguments = {std::to_string(spec.lane_count), std::to_string(spec.base_address),
-                                              kind_of(spec), spec.huge_pages ? "huge" : "small"},
+                                              kind_of(spec), spec.huge_pages ? "huge" : "small", start_of(spec)},
                                 .environment = spec.confined.environment,
                                 .descriptors = {{.source = theirs.get(), .target = wire::worker_control_fd}},
                                 .identity = spec.confined.identity,
@@ -89,12 +101,17 @@ void WorkerProcess::watch() {
   });
 }
 
+void WorkerProcess::tell(wire::Order order) {
+  std::ignore = send(control_.get(), &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void WorkerProcess::serve() { tell(wire::Order::serve); }
+
 void WorkerProcess::stop() {
   if (grace_token_) {
     return;
   }
-  const char word = 's';  // any message: readable means stop
-  std::ignore = send(control_.get(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT);
+  tell(wire::Order::stop);
   grace_token_ = loop_->call_after(grace, [this] {
     log::warn("worker {}: not gone {} s after it was told to; killing it", pid_, grace.count());
     std::ignore = child_.kill(SIGKILL);
@@ -137,8 +154,17 @@ void WorkerProcess::read_reports() {
       case wire::Report::loading:
         loading_ = copy_text(report.text);
         break;
+      case wire::Report::warm:
+        is_warm_ = true;
+        log::info("worker {} is warm: {}", pid_, copy_text(report.text));
+        break;
       case wire::Report::taken:
         events_.taken(report.lane);
+        break;
+      case wire::Report::misfit:
+        if (const auto misfit = events_.misfit) {  // a copy: it may be replaced
+          misfit(report.lane);
+        }
         break;
       case wire::Report::ended:
         if (!killed_) {

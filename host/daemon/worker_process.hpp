@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host/child_process.hpp"
@@ -28,6 +29,11 @@ struct WorkerSpec {
   std::uint32_t lane_count = 1;
   std::uint64_t base_address = 0;
   bool huge_pages = false;
+  /// Cold: its plug-ins prepare before there is a client. Warm: they also warm up; that of a VM waits for serve() before
+  /// it waits for clients. Fresh: they prepare when the client is there, and find its variables.
+  enum class Start : std::uint8_t { cold, warm, fresh };
+  Start how = Start::cold;
+  std::optional<std::uint32_t> lane{};  ///< whose client alone a fresh one is for; unset: any
   std::vector<PluginFile> plugins;
   Confined confined;  ///< who it is, and its environment
 };
@@ -46,7 +52,12 @@ class WorkerProcess {
     std::function<void(std::uint32_t lane)> taken;
     /// The process is gone and reaped. `why` is its own last word, or how it died. The object may be destroyed here.
     std::function<void(bool orderly, const std::string& why)> gone;
+    /// A client has claimed that lane for whom its plug-ins must be prepared anew. The value is unchecked. May be empty.
+    std::function<void(std::uint32_t lane)> misfit = nullptr;
   };
+
+  /// Whom the worker's events concern from now on. Of them, only `misfit` may call it.
+  void report_to(Events events) { events_ = std::move(events); }
 
   [[nodiscard]] static Result<std::unique_ptr<WorkerProcess>> start(EventLoop& loop, const WorkerSpec& spec,
                                                                     Events events);
@@ -58,17 +69,22 @@ class WorkerProcess {
   /// Kills the process if it is still there.
   ~WorkerProcess();
 
+  /// Has the warm worker of a VM wait for a client. Once.
+  void serve();
   /// Asks the worker to end its lane and exit; kills it after the grace. May be called again.
   void stop();
   /// Kills it, because it broke the rules; the reason becomes `why`.
   void kill(std::string reason);
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  /// Whether its plug-ins have told that they are done with warming up.
+  [[nodiscard]] bool is_warm() const noexcept { return is_warm_; }
 
  private:
   WorkerProcess(EventLoop& loop, ChildProcess child, UniqueFd control, Events events);
 
   void watch();
+  void tell(wire::Order order);
   void read_reports();
   void on_exit();
 
@@ -85,6 +101,7 @@ class WorkerProcess {
   std::optional<std::string> last_word_;
   bool orderly_ = false;
   bool killed_ = false;
+  bool is_warm_ = false;
 };
 
 }  // namespace isthmus::host

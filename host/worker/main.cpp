@@ -1,29 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // isthmus-worker: serves one lane and exits. isthmusd starts it with the descriptors of daemon_protocol.hpp and
-//     isthmus-worker LANES BASE_ADDRESS shm|vm|check huge|small [NAME=PLUGIN...]
-// With "check" there is no region: it loads the plug-ins, tells how that went, and exits.
+//     isthmus-worker LANES BASE_ADDRESS shm|vm|check huge|small cold|warm|fresh[=LANE] [NAME=PLUGIN...]
+// "check": there is no region; it loads the plug-ins, tells how that went, and exits. "warm": its plug-ins make what a
+// client will want before there is one, and with "vm" it waits for the daemon's word before it waits for clients.
+// "fresh": it waits for a client (of that lane) before its plug-ins prepare, so that they find the client's variables.
 // It believes nothing that lies in the region, and is believed by nobody: the boundary is this process.
 
+#include <poll.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction and kill are POSIX, not C++
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <future>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "host/worker/client_variables.hpp"
 #include "host/worker/plugin_loader.hpp"
 #include "host/worker/probe_service.hpp"
+#include "host/worker/region_memory.hpp"
+#include "host/worker/warming.hpp"
 #include "isthmus/lane_server.hpp"
 #include "isthmus/marshal/dispatcher.hpp"
 #include "isthmus/plugin.hpp"
@@ -56,6 +65,18 @@ int give_up(std::string_view why) {
   return 1;
 }
 
+// Waits for the daemon's word; false: it is to exit.
+bool told_to_serve() {
+  char order = 0;
+  ssize_t got = 0;
+  do {
+    pollfd readable{.fd = isthmus::wire::worker_control_fd, .events = POLLIN, .revents = 0};
+    static_cast<void>(poll(&readable, 1, -1));
+    got = recv(isthmus::wire::worker_control_fd, &order, sizeof order, MSG_DONTWAIT);
+  } while (got < 0 && (errno == EAGAIN || errno == EINTR));
+  return got == sizeof order && order == static_cast<char>(isthmus::wire::Order::serve);
+}
+
 template <class T>
 bool parse(std::string_view argument, T& value) {
   const auto [end, error] = std::from_chars(argument.data(), argument.data() + argument.size(), value);
@@ -78,7 +99,11 @@ class LaneHost final : public isthmus::plugin::Host {
   const isthmus::LaneServer* server_;
 };
 
-using Plugins = std::vector<const isthmus::plugin::Descriptor*>;
+using isthmus::host::Plugins;
+
+void tell_loading(std::string_view plugin) {
+  tell_daemon(Report::loading, lane_being_served, true, isthmus::text("plug-in ", plugin));
+}
 
 // Arguments "NAME=PATH".
 isthmus::Result<Plugins> load_plugins(std::span<char*> arguments) {
@@ -90,16 +115,47 @@ isthmus::Result<Plugins> load_plugins(std::span<char*> arguments) {
     }
     const std::string_view name = argument.substr(0, separator);
     const std::string_view path = argument.substr(separator + 1);
-    tell_daemon(Report::loading, 0, true, isthmus::text("plug-in ", name.empty() ? path : name));
-    std::string note;
-    auto loaded = isthmus::host::load_plugin(path, name, note);
+    tell_loading(name.empty() ? path : name);
+    auto loaded = isthmus::host::load_plugin(path, name);
     if (!loaded) {
       return std::unexpected(std::move(loaded.error()));
     }
-    tell_daemon(Report::note, 0, true, note);
     plugins.push_back(*loaded);
   }
   return plugins;
+}
+
+isthmus::Result<void> prepare(const Plugins& plugins) {
+  for (const isthmus::plugin::Descriptor* plugin : plugins) {
+    tell_loading(plugin->name);
+    auto note = isthmus::host::prepare_plugin(*plugin);
+    if (!note) {
+      return std::unexpected(std::move(note.error()));
+    }
+    tell_daemon(Report::note, lane_being_served, true, *note);
+  }
+  return {};
+}
+
+isthmus::Result<Plugins> load_and_prepare(std::span<char*> arguments) {
+  auto plugins = load_plugins(arguments);
+  if (plugins) {
+    if (auto prepared = prepare(*plugins); !prepared) {
+      return std::unexpected(std::move(prepared).error());
+    }
+  }
+  return plugins;
+}
+
+// Which clients are the worker's: those that its plug-ins can serve as they are, or, where nothing is prepared, all.
+isthmus::ClaimsWanted claims_for(const Plugins& plugins, bool is_fresh, std::optional<std::uint32_t> lane) {
+  if (is_fresh) {
+    return {.lane = lane};
+  }
+  return {.fits = [&plugins](const std::vector<std::string>& variables) {
+            return isthmus::host::suits(plugins, variables);
+          },
+          .misfit = [](std::uint32_t index) { tell_daemon(Report::misfit, index, true, ""); }};
 }
 
 // The backends of a lane, and the dispatcher that hands requests to them.
@@ -149,7 +205,7 @@ int main(int argc, char** argv) {
   const std::span arguments(argv, static_cast<std::size_t>(argc));
   std::uint32_t lanes = 0;
   std::uint64_t address = 0;
-  if (arguments.size() < 5 || !parse(arguments[1], lanes) || !parse(arguments[2], address)) {
+  if (arguments.size() < 6 || !parse(arguments[1], lanes) || !parse(arguments[2], address)) {
     constexpr std::string_view usage = "isthmus-worker: started by isthmusd, not by hand\n";
     static_cast<void>(!write(STDERR_FILENO, usage.data(), usage.size()));
     return 2;
@@ -157,6 +213,15 @@ int main(int argc, char** argv) {
   const bool shares_kernel = std::string_view(arguments[3]) == "shm";
   const bool only_checks = std::string_view(arguments[3]) == "check";
   const bool huge_pages = std::string_view(arguments[4]) == "huge";
+  const std::string_view start(arguments[5]);
+  const bool is_warm = start == "warm";
+  const bool is_fresh = start.starts_with("fresh");
+  std::uint32_t only_lane = 0;
+  const bool for_one_lane = is_fresh && start.find('=') != std::string_view::npos;
+  if (for_one_lane && !parse(start.substr(start.find('=') + 1), only_lane)) {
+    return give_up("started for a lane that is no number");
+  }
+  const auto plugin_arguments = arguments.subspan(6);
   // The kernel may have called it after a descriptor.
   prctl(PR_SET_NAME, "isthmus-worker");
   // Memory of a process that holds guests' data must not be read by others of the same user.
@@ -168,7 +233,7 @@ int main(int argc, char** argv) {
   sigaction(SIGBUS, &action, nullptr);
 
   if (only_checks) {
-    const auto loaded = load_plugins(arguments.subspan(5));
+    const auto loaded = load_and_prepare(plugin_arguments);
     if (!loaded) {
       return give_up(loaded.error().message);
     }
@@ -184,27 +249,48 @@ int main(int argc, char** argv) {
   if (!server) {
     return give_up(server.error().message);
   }
+  // Both take long, and a client may wait already.
+  auto memory = std::async(shares_kernel ? std::launch::async : std::launch::deferred, [shares_kernel] {
+    return shares_kernel ? isthmus::host::claim_region_memory(isthmus::wire::worker_region_fd)
+                         : isthmus::Result<void>();  // a VM's has it already
+  });
+  // Before a lane is taken: what cannot be loaded costs no client.
+  const auto plugins = is_fresh ? load_plugins(plugin_arguments) : load_and_prepare(plugin_arguments);
+  const auto claimed = memory.get();
+  if (!plugins || !claimed) {
+    return give_up(plugins ? claimed.error().message : plugins.error().message);
+  }
   // The mapping stays; the descriptor carries the daemon's lock on the region, which is none of the worker's business.
   close(isthmus::wire::worker_region_fd);
-  // Before a lane is taken: what cannot be loaded costs no client.
-  const auto plugins = load_plugins(arguments.subspan(5));
-  if (!plugins) {
-    return give_up(plugins.error().message);
-  }
   tell_daemon(Report::ready, 0, true, "");
   if (huge_pages) {
     const auto backed = server->use_huge_pages();
     tell_daemon(Report::note, 0, true, backed ? "the region is in huge pages" : backed.error().message);
   }
 
-  const auto lane = server->wait_for_claim();
+  isthmus::host::Warming warming;
+  if (is_warm) {
+    warming.begin(*plugins, server->window(), [](const std::string& line) { tell_daemon(Report::warm, 0, true, line); });
+    if (!shares_kernel && !told_to_serve()) {
+      return give_up("told to stop before it was needed");
+    }
+  }
+  const auto lane = server->wait_for_claim(
+      claims_for(*plugins, is_fresh, for_one_lane ? std::optional(only_lane) : std::nullopt));
   if (!lane) {
     return give_up(lane.error().message);
   }
+  warming.hurry();
   lane_being_served = *lane;
   tell_daemon(Report::taken, *lane, true, "");
 
   const isthmus::LaneEnd end = [&]() -> isthmus::LaneEnd {
+    if (is_fresh) {
+      isthmus::host::take_over(*plugins, server->client_environment());
+      if (auto prepared = prepare(*plugins); !prepared) {
+        return {.orderly = false, .reason = prepared.error().message};
+      }
+    }
     Backends backends(*server);
     if (auto opened = backends.open(*plugins); !opened) {
       return {.orderly = false, .reason = opened.error().message};

@@ -39,8 +39,7 @@ Result<void> check_plugin(const plugin::Descriptor& descriptor, std::string_view
   return {};
 }
 
-Result<const plugin::Descriptor*> load_plugin(const std::filesystem::path& file, std::string_view expected,
-                                              std::string& note) {
+Result<const plugin::Descriptor*> load_plugin(const std::filesystem::path& file, std::string_view expected) {
   const std::string label = text("plug-in ", expected.empty() ? file.native() : std::string(expected), ": ");
   // All symbols now, so that one that is missing is told here and not to a client; never unloaded.
   void* library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -60,20 +59,21 @@ Result<const plugin::Descriptor*> load_plugin(const std::filesystem::path& file,
   if (auto fits = check_plugin(*descriptor, expected); !fits) {
     return fail(fits.error().code, text(label, fits.error().message));
   }
-  note = text("plug-in ", descriptor->name, " is loaded");
-  if (descriptor->prepare == nullptr) {
-    return descriptor;
+  return descriptor;
+}
+
+Result<std::string> prepare_plugin(const plugin::Descriptor& plugin) {
+  const std::string label = text("plug-in ", plugin.name);
+  if (plugin.prepare == nullptr) {
+    return text(label, " is loaded");
   }
   try {
-    const auto prepared = descriptor->prepare();
-    if (!prepared) {
-      return fail(prepared.error().code, text(label, prepared.error().message));
-    }
-    note = text("plug-in ", descriptor->name, ": ", *prepared);
+    const auto prepared = plugin.prepare();
+    return prepared ? Result<std::string>(text(label, ": ", *prepared))
+                    : fail(prepared.error().code, text(label, ": ", prepared.error().message));
   } catch (const std::exception& thrown) {
-    return fail(Errc::system, text(label, "threw while it prepared: ", thrown.what()));
+    return fail(Errc::system, text(label, ": threw while it prepared: ", thrown.what()));
   }
-  return descriptor;
 }
 
 }  // namespace isthmus::host

@@ -14,10 +14,13 @@ namespace isthmus::host {
 /// any. Errors: version_mismatch, invalid_argument, with what to do.
 [[nodiscard]] Result<void> check_plugin(const plugin::Descriptor& descriptor, std::string_view expected);
 
-/// Loads a plug-in for the life of the process, checks it, and lets it prepare. `note` gets its line for the log. Runs
-/// the plug-in's code: what it does beyond errors and exceptions (abort, exit) happens to the process. Errors: those of
-/// check_plugin and of its prepare(); not_found (no such library, or one of those that it needs; no plug-in).
+/// Loads a plug-in for the life of the process, and checks it. Errors: those of check_plugin; not_found (no such
+/// library, or one of those that it needs; no plug-in).
 [[nodiscard]] Result<const plugin::Descriptor*> load_plugin(const std::filesystem::path& file,
-                                                            std::string_view expected, std::string& note);
+                                                            std::string_view expected);
+
+/// Lets it prepare; returns its line for the log. Runs the plug-in's code: what it does beyond errors and exceptions
+/// (abort, exit) happens to the process. Errors: those of its prepare().
+[[nodiscard]] Result<std::string> prepare_plugin(const plugin::Descriptor& plugin);
 
 }  // namespace isthmus::host

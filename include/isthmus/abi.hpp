@@ -169,6 +169,16 @@ struct ClaimRecord {
   SharedWord<std::uint64_t> start_time;              ///< field 22 of /proc/PID/stat, clock ticks since boot
 };
 
+/// What the client's process asks of the drivers in its worker, as variables of their environment; written before the
+/// claim turns to `claimed`.
+struct ClaimEnvironment {
+  SharedWord<std::uint64_t> size;                   ///< bytes of the text
+  std::array<SharedWord<std::uint64_t>, 127> text;  ///< "KEY=VALUE", a NUL after each; little endian
+
+  static constexpr std::size_t capacity = 127 * sizeof(std::uint64_t);
+};
+static_assert(sizeof(ClaimEnvironment) == 1024);
+
 /// Directory entry of a channel: offset of its block from the region's start (page aligned) | 1. 0: none.
 inline constexpr std::uint64_t channel_present = 1;
 
@@ -182,6 +192,7 @@ struct alignas(page_size) LaneClientPage {
   /// Which channels rang (a hint), where a doorbell is shared by the channels of a lane.
   alignas(writer_separation) std::array<SharedWord<std::uint64_t>, max_channels / 64> pending;
   alignas(1024) std::array<SharedWord<std::uint64_t>, max_channels> directory;
+  alignas(1024) ClaimEnvironment environment;
 };
 static_assert(sizeof(LaneClientPage) == page_size);
 

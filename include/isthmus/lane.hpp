@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "isthmus/channel.hpp"
 #include "isthmus/endpoint.hpp"
@@ -21,6 +22,10 @@ namespace isthmus {
 struct AttachOptions {
   /// How long a worker may take to answer. A daemon that is not there is noticed sooner where that is possible.
   std::chrono::milliseconds timeout{2000};
+  /// What drivers in the worker are to find in their environment, "KEY=VALUE", 1016 bytes in all with an end for each.
+  /// Each plug-in of the worker takes the variables that it knows, and only where the host's configuration does not set
+  /// them; the rest is ignored.
+  std::vector<std::string> environment{};
 };
 
 /// One process's connection to its worker. Detaches when destroyed and the last Frame is gone. Move-only; any thread

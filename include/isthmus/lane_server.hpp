@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "isthmus/error.hpp"
 #include "isthmus/reference.hpp"
@@ -20,6 +22,17 @@ struct LaneServerOptions {
   std::uint64_t base_address = 0;  ///< where to map the region if possible; 0: anywhere
   int control_fd = -1;             ///< readable or hung up: stop waiting and serving; -1: none
   int kick_fd = -1;                ///< eventfd that clients ring (one kernel); -1: look at intervals (ivshmem-plain)
+};
+
+/// Which clients wait_for_claim() is to take.
+struct ClaimsWanted {
+  /// That of this lane alone, and only if it is there now; the lanes of dead clients are left to others. Unset: any.
+  std::optional<std::uint32_t> lane = std::nullopt;
+  /// Whether a client can be served that asks for these variables ("KEY=VALUE") in its worker's environment; empty:
+  /// each can.
+  std::function<bool(const std::vector<std::string>&)> fits = nullptr;
+  /// Called once for each claim that does not fit.
+  std::function<void(std::uint32_t lane)> misfit = nullptr;
 };
 
 /// How a lane ended.
@@ -50,9 +63,12 @@ class LaneServer {
   [[nodiscard]] Result<void> use_huge_pages();
 
   /// Blocks until a client has claimed a lane, and says which. Meanwhile it returns the extents of lanes whose clients
-  /// and workers are both gone. Only one process of a region may wait at a time. Errors: closed (control_fd),
+  /// and workers are both gone. Only one process of a region may wait at a time, but for those that wait for one lane,
+  /// which no other would take. Errors: closed (control_fd, or no client claims that one lane any more),
   /// protocol_violation (the region's header was destroyed).
-  [[nodiscard]] Result<std::uint32_t> wait_for_claim();
+  [[nodiscard]] Result<std::uint32_t> wait_for_claim(const ClaimsWanted& wanted = {});
+  /// The variables that the client of that lane asked for, as they were when it was taken. They are the guest's word.
+  [[nodiscard]] const std::vector<std::string>& client_environment() const noexcept;
 
   /// Serves the lane that wait_for_claim() returned until it is over. The host's state of the lane is `closing` then;
   /// whoever reaps the worker closes it (close_lane).

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -25,7 +26,7 @@ namespace isthmus::plugin {
 
 inline constexpr std::uint32_t magic = 0x4950'5449;  ///< "ITPI"
 /// Counted up whenever something that worker and plug-in share changes its form.
-inline constexpr std::uint32_t abi = 1;
+inline constexpr std::uint32_t abi = 2;
 
 /// What decides whether C++ objects of two compilations fit each other.
 inline constexpr const char* standard_library =
@@ -92,6 +93,20 @@ struct Descriptor {
   /// Called once, when a client has taken the lane. `host` is valid until the backend is destroyed. With an error, the
   /// lane ends and the client is told the text.
   Result<std::unique_ptr<Backend>> (*open_lane)(Host& host) = nullptr;
+  /// Called once after prepare(), where the daemon keeps warm workers: makes what the next client will want and what
+  /// does not depend on the client (a device's context, the driver's knowledge of the region). `window` is as
+  /// Host::window(). It runs in a thread of its own, while the worker waits for a client and perhaps already serves it:
+  /// open_lane() and handlers may run meanwhile. When `stop` is asked for, a client is there: what takes long and the
+  /// client can do without is better left out. Its line goes to the log; an error does, too, and the worker serves all
+  /// the same. May be null.
+  Result<std::string> (*warm)(std::span<std::byte> window, const std::stop_token& stop) = nullptr;
+  /// Names of the variables of a client's environment that its driver reads as it starts; a null pointer ends them. They
+  /// reach the worker's environment where the host's configuration does not set them: then prepare() is called when the
+  /// client is there, and not before. May be null: none.
+  const char* const* environment = nullptr;
+  /// Whether the plug-in, which is prepared, serves a client with that variable ("KEY=VALUE", a name of `environment`) as
+  /// if its driver had started with it: then no other worker is needed. May be null: it does not.
+  bool (*suits)(std::string_view variable) = nullptr;
 };
 
 }  // namespace isthmus::plugin
@@ -99,12 +114,15 @@ struct Descriptor {
 /// The one symbol that a plug-in exports; ISTHMUS_PLUGIN defines it.
 extern "C" const isthmus::plugin::Descriptor* isthmus_plugin_entry() noexcept;
 
-/// Makes a library a plug-in, once in it, outside of namespaces: ISTHMUS_PLUGIN("name", prepare or nullptr, open_lane).
+/// Makes a library a plug-in, once in it, outside of namespaces: ISTHMUS_PLUGIN("name", prepare or nullptr, open_lane),
+/// and behind them further fields of the descriptor, in their order: ISTHMUS_PLUGIN("name", prepare, open_lane, .warm = f).
 // NOLINTNEXTLINE(cppcoreguidelines-macro-usage): it defines a symbol
-#define ISTHMUS_PLUGIN(plugin_name, prepare_function, open_lane_function)                         \
-  extern "C" __attribute__((visibility("default"))) const isthmus::plugin::Descriptor*            \
-  isthmus_plugin_entry() noexcept {                                                               \
-    static constexpr isthmus::plugin::Descriptor descriptor{                                      \
-        .name = (plugin_name), .prepare = (prepare_function), .open_lane = (open_lane_function)}; \
-    return &descriptor;                                                                           \
+#define ISTHMUS_PLUGIN(plugin_name, prepare_function, open_lane_function, ...)                           \
+  extern "C" __attribute__((visibility("default"))) const isthmus::plugin::Descriptor*                   \
+  isthmus_plugin_entry() noexcept {                                                                      \
+    static constexpr isthmus::plugin::Descriptor descriptor{.name = (plugin_name),                       \
+                                                            .prepare = (prepare_function),               \
+                                                            .open_lane = (open_lane_function)            \
+                                                                __VA_OPT__(, ) __VA_ARGS__};             \
+    return &descriptor;                                                                                  \
   }

@@ -42,10 +42,11 @@ class IvshmemLink final : public Link {
 };
 
 // A lane without an owner is free as soon as the host has cleaned it up, which takes some milliseconds.
-Result<std::uint32_t> claim_soon(const Region& region, int lock_file, std::chrono::milliseconds patience) {
+Result<std::uint32_t> claim_soon(const Region& region, int lock_file, std::string_view environment,
+                                 std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   for (;;) {
-    auto lane = claim_any_lane(region, lock_file);
+    auto lane = claim_any_lane(region, lock_file, environment);
     if (lane || lane.error().code != Errc::exhausted || !lanes_come_free(region) ||
         std::chrono::steady_clock::now() >= deadline) {
       return lane;
@@ -58,6 +59,10 @@ Result<std::uint32_t> claim_soon(const Region& region, int lock_file, std::chron
 
 Result<std::shared_ptr<LaneState>> attach_ivshmem(const Endpoint& endpoint, const AttachOptions& options,
                                                   const std::string& pci_devices) {
+  const auto environment = join_environment(options.environment);
+  if (!environment) {
+    return std::unexpected(environment.error());
+  }
   auto device = open_ivshmem(endpoint, pci_devices);
   if (!device) {
     return std::unexpected(std::move(device.error()));
@@ -67,7 +72,7 @@ Result<std::shared_ptr<LaneState>> attach_ivshmem(const Endpoint& endpoint, cons
   if (auto host = link->check_host(); !host) {
     return std::unexpected(std::move(host.error()));
   }
-  const auto lane = claim_soon(region, link->lock_file(), options.timeout);
+  const auto lane = claim_soon(region, link->lock_file(), *environment, options.timeout);
   if (!lane) {
     return std::unexpected(lane.error());
   }

@@ -169,11 +169,16 @@ Result<Descriptors> receive_welcome(int socket, const std::string& name, std::ch
 }  // namespace
 
 Result<std::shared_ptr<LaneState>> attach_shm(const Endpoint& endpoint, const AttachOptions& options) {
+  const auto environment = join_environment(options.environment);
+  if (!environment) {
+    return std::unexpected(environment.error());
+  }
   auto socket = connect_to_daemon(endpoint.name);
   if (!socket) {
     return std::unexpected(std::move(socket.error()));
   }
-  const wire::ClientHello hello{.abi = abi::abi_version};
+  const wire::ClientHello hello{.abi = abi::abi_version,
+                                .flags = environment->empty() ? 0 : wire::hello_has_environment};
   if (send(socket->get(), &hello, sizeof hello, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof hello)) {
     return fail(Errc::peer_died, text("endpoint shm:", endpoint.name, ": isthmusd hung up: ", errno_text(errno)));
   }
@@ -190,7 +195,7 @@ Result<std::shared_ptr<LaneState>> attach_shm(const Endpoint& endpoint, const At
   if (!region) {
     return std::unexpected(std::move(region.error()));
   }
-  if (auto claimed = claim_lane(*region, 0); !claimed) {
+  if (auto claimed = claim_lane(*region, 0, *environment); !claimed) {
     return std::unexpected(std::move(claimed.error()));
   }
   auto link = std::make_unique<ShmLink>(std::move(*socket), std::move(descriptors->kick));

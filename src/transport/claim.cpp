@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <fstream>
 #include <string>
 
@@ -42,11 +44,29 @@ void write_record(abi::ClaimRecord& record) {
   record.start_time.store_relaxed(own_start_time());
 }
 
-bool try_claim(abi::LaneClientPage& page) {
+// \pre text.size() <= capacity
+void write_environment(abi::ClaimEnvironment& shared, std::string_view text) {
+  for (std::size_t i = 0; i * sizeof(std::uint64_t) < text.size(); ++i) {
+    const std::string_view part = text.substr(i * sizeof(std::uint64_t), sizeof(std::uint64_t));
+    std::uint64_t value = 0;
+    std::memcpy(&value, part.data(), part.size());
+    shared.text.at(i).store_relaxed(value);
+  }
+  shared.size.store_relaxed(text.size());
+}
+
+bool is_variable(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  return equals != std::string_view::npos && equals != 0 &&
+         std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+bool try_claim(abi::LaneClientPage& page, std::string_view environment) {
   if (!page.claim.word.replace(word(ClaimState::free), word(ClaimState::claiming))) {  // L2
     return false;
   }
   write_record(page.record);
+  write_environment(page.environment, environment);
   page.claim.word.store_release(word(ClaimState::claimed));  // L1: the record comes before
   return true;
 }
@@ -107,8 +127,48 @@ std::array<std::uint64_t, 2> boot_id() noexcept {
   return id;
 }
 
-Result<void> claim_lane(const Region& region, std::uint32_t lane) {
-  if (!try_claim(region.lane(lane).client)) {
+Result<std::string> join_environment(std::span<const std::string> variables) {
+  std::string joined;
+  for (const std::string& variable : variables) {
+    if (!is_variable(variable)) {
+      return fail(Errc::invalid_argument,
+                  text("environment for the worker: \"", variable, "\" is not KEY=VALUE in printable characters"));
+    }
+    joined.append(variable).push_back('\0');
+  }
+  if (joined.size() > abi::ClaimEnvironment::capacity) {
+    return fail(Errc::invalid_argument, text("environment for the worker: ", joined.size(), " bytes; ",
+                                             abi::ClaimEnvironment::capacity, " are possible"));
+  }
+  return joined;
+}
+
+std::vector<std::string> read_environment(const abi::ClaimEnvironment& shared) {
+  std::vector<std::string> variables;
+  const auto size = shared.size.load_relaxed().at_most(abi::ClaimEnvironment::capacity);
+  if (!size || *size == 0) {
+    return variables;
+  }
+  std::string joined;
+  for (const auto& word : shared.text) {
+    const std::uint64_t value = word.load_relaxed().any();  // parsed below, as text
+    std::array<char, sizeof value> part{};
+    std::memcpy(part.data(), &value, sizeof value);
+    joined.append(part.data(), part.size());
+  }
+  joined.resize(*size);
+  for (std::string_view rest = joined; !rest.empty();) {
+    const std::size_t end = std::min(rest.find('\0'), rest.size());
+    if (is_variable(rest.substr(0, end))) {
+      variables.emplace_back(rest.substr(0, end));
+    }
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return variables;
+}
+
+Result<void> claim_lane(const Region& region, std::uint32_t lane, std::string_view environment) {
+  if (!try_claim(region.lane(lane).client, environment)) {
     return fail(Errc::busy, text("region ", region.name(), ": lane ", lane, " is claimed already"));
   }
   return {};
@@ -144,7 +204,7 @@ bool lanes_come_free(const Region& region) {
   return false;
 }
 
-Result<std::uint32_t> claim_any_lane(const Region& region, int lock_file) {
+Result<std::uint32_t> claim_any_lane(const Region& region, int lock_file, std::string_view environment) {
   mark_dead_lanes(region, lock_file);
   for (std::uint32_t lane = 0; lane < region.geometry().lane_count; ++lane) {
     LaneLock lock(lock_file, lane);
@@ -155,7 +215,7 @@ Result<std::uint32_t> claim_any_lane(const Region& region, int lock_file) {
       return fail(Errc::unsupported,
                   text("region ", region.name(), ": its file takes no locks: ", errno_text(lock.error())));
     }
-    if (try_claim(region.lane(lane).client)) {
+    if (try_claim(region.lane(lane).client, environment)) {
       lock.keep();
       return lane;
     }

@@ -3,6 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "isthmus/abi.hpp"
 #include "isthmus/error.hpp"
@@ -13,8 +17,15 @@ namespace isthmus {
 /// Which boot of which kernel this is; two words of /proc/sys/kernel/random/boot_id.
 [[nodiscard]] std::array<std::uint64_t, 2> boot_id() noexcept;
 
-/// Claims a lane of a region that only this process uses (shm:). Errors: busy.
-[[nodiscard]] Result<void> claim_lane(const Region& region, std::uint32_t lane);
+/// Variables of an environment ("KEY=VALUE") as a claim carries them. Errors: invalid_argument (no such form, or more
+/// than abi::ClaimEnvironment::capacity).
+[[nodiscard]] Result<std::string> join_environment(std::span<const std::string> variables);
+/// The variables of a claim, read once: those of that form and of printable characters alone. Whether their names are
+/// any of the client's business is the caller's to know.
+[[nodiscard]] std::vector<std::string> read_environment(const abi::ClaimEnvironment& shared);
+
+/// Claims a lane of a region that only this process uses (shm:); `environment` is of join_environment(). Errors: busy.
+[[nodiscard]] Result<void> claim_lane(const Region& region, std::uint32_t lane, std::string_view environment = {});
 
 /// Claims any free lane of a region that the processes of a VM share; `lock_file` is the region's file in this VM.
 ///
@@ -23,7 +34,8 @@ namespace isthmus {
 /// whose byte is not locked has lost its owner: that is the proof on which it may be reused, valid across containers
 /// too, where process ids are not. The file description must not be mapped: a mapping keeps its locks alive in children
 /// after fork. Errors: exhausted, unsupported (no locks on this file).
-[[nodiscard]] Result<std::uint32_t> claim_any_lane(const Region& region, int lock_file);
+[[nodiscard]] Result<std::uint32_t> claim_any_lane(const Region& region, int lock_file,
+                                                   std::string_view environment = {});
 
 /// Marks the lanes whose owners are proven dead, for the host to clean up. Returns how many were marked.
 /// `lock_file` must be an open file description that holds no lane itself.

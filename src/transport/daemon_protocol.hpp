@@ -21,8 +21,11 @@ struct ClientHello {
   std::uint32_t magic = hello_magic;
   std::uint32_t version = protocol_version;
   std::uint32_t abi = 0;
-  std::uint32_t reserved = 0;
+  std::uint32_t flags = 0;  ///< hello_has_environment; others are ignored
 };
+/// The client's claim will carry variables for its worker's drivers: a worker that is started for it had better wait for
+/// them.
+inline constexpr std::uint32_t hello_has_environment = 1;
 
 enum class Welcome : std::uint32_t {
   accepted = 0,          ///< two descriptors come along (SCM_RIGHTS): the region, the lane's eventfd
@@ -53,6 +56,14 @@ enum class Report : std::uint32_t {
   ended = 3,    ///< the lane is over, the text says why; the worker exits next
   note = 4,     ///< a line for the daemon's log
   loading = 5,  ///< it loads the plug-in that the text names; before ready
+  warm = 6,     ///< what its plug-ins could make before a client comes is made; the text says what
+  misfit = 7,   ///< that lane is claimed by a client that wants its driver to start with other variables than it did
+};
+
+/// Daemon to worker, one byte. Anything else than `serve` means the same as `stop`.
+enum class Order : char {
+  stop = 's',   ///< end the lane, and exit
+  serve = 'g',  ///< to a warm worker of a VM, once: wait for a client now. One of a region may do that at a time
 };
 
 /// Worker to daemon. The daemon treats it like a guest's word.

@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "src/transport/caller.hpp"
+#include "src/transport/claim.hpp"
 #include "src/transport/lane_order.hpp"
 #include "src/transport/region.hpp"
 #include "src/transport/text.hpp"
@@ -136,7 +137,8 @@ struct LaneServer::Impl {
   [[nodiscard]] Woken wait(std::chrono::nanoseconds interval) const noexcept;
   void clean_lanes() const;
   void clean_lane(std::uint32_t index) const;
-  [[nodiscard]] std::optional<std::uint32_t> find_claim() const;
+  [[nodiscard]] bool is_claimed(std::uint32_t index) const noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> find_claim(const ClaimsWanted& wanted);
   [[nodiscard]] std::optional<LaneEnd> verdict();
   [[nodiscard]] std::optional<LaneEnd> follow_directory(Service& service);
   [[nodiscard]] std::optional<LaneEnd> follow_upcalls();
@@ -153,6 +155,8 @@ struct LaneServer::Impl {
   UniqueFd own_wake;  // eventfd: a twin has something to say
   std::uint32_t lane = 0;
   std::uint32_t first_lap = 0;
+  std::vector<std::string> environment;    // of the lane's client
+  std::bitset<abi::max_lanes> misfits;     // claims that were told to be for others
   std::bitset<abi::max_channels> refused;  // for which there was no thread, until the client takes its entry back
   LaneOrder order;
   std::mutex mutex;  // guards given_up and upcalls
@@ -251,31 +255,49 @@ void LaneServer::Impl::clean_lanes() const {
   }
 }
 
-std::optional<std::uint32_t> LaneServer::Impl::find_claim() const {
+bool LaneServer::Impl::is_claimed(std::uint32_t index) const noexcept {
+  const abi::LaneControl& candidate = region.lane(index);
+  return candidate.client.claim.word.load_acquire().equals(word(ClaimState::claimed)) &&
+         candidate.host.state.word.load_relaxed().equals(word(HostState::free));
+}
+
+std::optional<std::uint32_t> LaneServer::Impl::find_claim(const ClaimsWanted& wanted) {
   for (std::uint32_t index = 0; index < region.geometry().lane_count; ++index) {
-    const abi::LaneControl& candidate = region.lane(index);
-    if (candidate.client.claim.word.load_acquire().equals(word(ClaimState::claimed)) &&
-        candidate.host.state.word.load_relaxed().equals(word(HostState::free))) {
-      return index;
+    if (!is_claimed(index)) {
+      misfits.reset(index);
+    } else if ((!wanted.lane || *wanted.lane == index) && !misfits.test(index)) {
+      environment = read_environment(region.lane(index).client.environment);
+      if (!wanted.fits || wanted.fits(environment)) {
+        return index;
+      }
+      misfits.set(index);
+      wanted.misfit(index);
     }
   }
   return std::nullopt;
 }
 
-Result<std::uint32_t> LaneServer::wait_for_claim() {
+const std::vector<std::string>& LaneServer::client_environment() const noexcept { return impl_->environment; }
+
+Result<std::uint32_t> LaneServer::wait_for_claim(const ClaimsWanted& wanted) {
   Impl& self = *impl_;
   std::chrono::nanoseconds interval = shortest_look_interval;
   for (;;) {
     if (!self.region.intact()) {
       return fail(Errc::protocol_violation, text("region ", self.region.name(), ": its header was destroyed"));
     }
-    self.clean_lanes();
-    if (const auto claimed = self.find_claim()) {
+    if (!wanted.lane) {
+      self.clean_lanes();
+    }
+    if (const auto claimed = self.find_claim(wanted)) {
       self.lane = *claimed;
       self.first_lap = static_cast<std::uint32_t>(self.control().host.epoch.word.load_relaxed().any());
       // Before anybody is told: the next process that waits for a claim must not take this lane as well.
       self.control().host.state.word.store_release(word(HostState::serving));  // H1
       return *claimed;
+    }
+    if (wanted.lane) {
+      return fail(Errc::closed, text("region ", self.region.name(), ": lane ", *wanted.lane, " is not claimed any more"));
     }
     if (self.wait(self.polls() ? interval : std::chrono::nanoseconds(heartbeat_interval)) ==
         Impl::Woken::told_to_stop) {

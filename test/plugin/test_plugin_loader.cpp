@@ -29,7 +29,7 @@ TEST(PluginLoaderTest, EachMismatchNamesBothSidesAndTheWayOut) {
   auto descriptor = good();
   descriptor.abi = plugin::abi + 1;
   EXPECT_EQ(refusal(descriptor),
-            "it was built for plug-in ABI 2, this worker has ABI 1; rebuild it against this "
+            "it was built for plug-in ABI 3, this worker has ABI 2; rebuild it against this "
             "release of Isthmus");
   descriptor = good();
   descriptor.magic = 0;
@@ -64,7 +64,7 @@ TEST(PluginLoaderTest, TheFieldsThatToldTheAbiStayInTheirPlace) {
 
 TEST(PluginLoaderTest, AFileThatIsNoLibraryIsTold) {
   std::string note;
-  const auto loaded = load_plugin("/etc/passwd", "good", note);
+  const auto loaded = load_plugin("/etc/passwd", "good");
   ASSERT_FALSE(loaded);
   EXPECT_TRUE(loaded.error().message.starts_with("plug-in good: /etc/passwd: ")) << loaded.error().message;
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "src/gpu/cuda/backend.hpp"
+#include "src/gpu/cuda/warmth.hpp"
 
 namespace isthmus::cuda {
 
@@ -111,7 +112,10 @@ Answer<ContextInfo> LaneBackend::handle(const RetainPrimary::Request& request, m
     return refuse(CUDA_ERROR_INVALID_DEVICE);
   }
   CUcontext handle = nullptr;
-  if (const CUresult code = driver_->cuDevicePrimaryCtxRetain(&handle, *found); code != CUDA_SUCCESS) {
+  if (const auto made = Warmth::of_process().take(*found)) {
+    handle = made->context;
+    slab_->adopt(made->arenas, handle);
+  } else if (const CUresult code = driver_->cuDevicePrimaryCtxRetain(&handle, *found); code != CUDA_SUCCESS) {
     return refuse(code);
   }
   auto kept = keep_context(request.id, handle, *found, true);

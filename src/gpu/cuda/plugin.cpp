@@ -4,10 +4,13 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "isthmus/plugin.hpp"
 #include "src/gpu/cuda/cuda_service.hpp"
 #include "src/gpu/cuda/driver.hpp"
+#include "src/gpu/cuda/driver_variables.hpp"
+#include "src/gpu/cuda/warmth.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -20,7 +23,20 @@ Result<std::string> prepare() {
 
 Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& host) { return make_cuda_backend(host.window()); }
 
+// What is so without the variable, too.
+bool suits(std::string_view variable) {
+  const Result<Driver>& driver = Driver::get();
+  const bool one_device = driver && driver->devices() == 1;
+  return variable == "CUDA_MODULE_LOADING=LAZY" || variable == "CUDA_DEVICE_ORDER=FASTEST_FIRST" ||
+         (one_device && (variable == "CUDA_VISIBLE_DEVICES=0" || variable.starts_with("CUDA_DEVICE_ORDER=")));
+}
+
+Result<std::string> warm(std::span<std::byte> window, const std::stop_token& stop) {
+  return Warmth::of_process().make(window, stop);
+}
+
 }  // namespace
 }  // namespace isthmus::cuda
 
-ISTHMUS_PLUGIN("cuda", isthmus::cuda::prepare, isthmus::cuda::open_lane)
+ISTHMUS_PLUGIN("cuda", isthmus::cuda::prepare, isthmus::cuda::open_lane, .warm = isthmus::cuda::warm,
+               .environment = isthmus::cuda::driver_variables.data(), .suits = isthmus::cuda::suits)

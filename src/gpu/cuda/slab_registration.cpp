@@ -25,6 +25,13 @@ void SlabRegistration::restore(const std::vector<std::uint64_t>& arenas, CUconte
   }
 }
 
+void SlabRegistration::adopt(const std::vector<std::uint64_t>& arenas, CUcontext context) {
+  const std::scoped_lock lock(mutex_);
+  for (const std::uint64_t arena : arenas) {
+    arenas_.try_emplace(arena, context);
+  }
+}
+
 void SlabRegistration::add(std::uint64_t arena, CUcontext current) {
   if (!arenas_.try_emplace(arena, current).second) {
     return;

@@ -27,6 +27,8 @@ class SlabRegistration {
   void use(std::span<const std::byte> bytes, CUcontext current);
   /// As many of the first of the bytes as lie in one arena.
   [[nodiscard]] std::size_t piece(const std::byte* at, std::size_t bytes) const noexcept;
+  /// Takes over arenas that another object has registered under that context.
+  void adopt(const std::vector<std::uint64_t>& arenas, CUcontext context);
   /// Takes back what was registered under a context that is about to be destroyed, and says which arenas these were:
   /// the next use registers them anew, or restore() does. \pre it is current
   [[nodiscard]] std::vector<std::uint64_t> forget(CUcontext context);

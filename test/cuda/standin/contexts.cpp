@@ -3,11 +3,14 @@
 #include <cuda.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include "test/cuda/standin/driver.hpp"
 #include "test/cuda/standin/entry.hpp"
 #include "test/cuda/standin/graph.hpp"
+#include "test/cuda/standin/settings.hpp"
 
 namespace isthmus::standin {
 namespace {
@@ -249,6 +252,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext* handle, CUdevice device) {
     auto& primary = primary_of(device);
     const std::scoped_lock lock(primary.mutex);
     if (primary.context == nullptr) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(settings().start_ms));
       primary.context = create(device, primary.flags, true);
     }
     ++primary.users;

@@ -28,6 +28,7 @@ Settings read() {
   found.memory = std::size_t{from_environment("ISTHMUS_STANDIN_MEMORY_MIB", 4096, 65536)} << 20U;
   found.delay_us = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_DELAY_US", 0, 1'000'000));
   found.call_delay_us = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_CALL_DELAY_US", 0, 1'000'000));
+  found.start_ms = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_START_MS", 0, 60'000));
   found.trace = from_environment("ISTHMUS_STANDIN_TRACE", 0, 1) != 0;
   return found;
 }

@@ -12,6 +12,7 @@ struct Settings {
   std::size_t memory = std::size_t{4} << 30U;  ///< ISTHMUS_STANDIN_MEMORY_MIB of each device; default 4096
   unsigned delay_us = 0;       ///< ISTHMUS_STANDIN_DELAY_US: each task waits 0 to so long before it starts
   unsigned call_delay_us = 0;  ///< ISTHMUS_STANDIN_CALL_DELAY_US: each call waits 0 to so long before it acts
+  unsigned start_ms = 0;       ///< ISTHMUS_STANDIN_START_MS: making a primary context takes so long
   bool trace = false;          ///< ISTHMUS_STANDIN_TRACE=1: each call and its answer on stderr
 };
 
