@@ -122,6 +122,9 @@ isthmus::Result<Plugins> load_plugins(std::span<char*> arguments) {
     }
     plugins.push_back(*loaded);
   }
+  if (auto apart = isthmus::host::check_apis(plugins); !apart) {
+    return std::unexpected(std::move(apart).error());
+  }
   return plugins;
 }
 
@@ -152,9 +155,8 @@ isthmus::ClaimsWanted claims_for(const Plugins& plugins, bool is_fresh, std::opt
   if (is_fresh) {
     return {.lane = lane};
   }
-  return {.fits = [&plugins](const std::vector<std::string>& variables) {
-            return isthmus::host::suits(plugins, variables);
-          },
+  return {.fits = [&plugins](
+                      const std::vector<std::string>& variables) { return isthmus::host::suits(plugins, variables); },
           .misfit = [](std::uint32_t index) { tell_daemon(Report::misfit, index, true, ""); }};
 }
 
@@ -270,13 +272,14 @@ int main(int argc, char** argv) {
 
   isthmus::host::Warming warming;
   if (is_warm) {
-    warming.begin(*plugins, server->window(), [](const std::string& line) { tell_daemon(Report::warm, 0, true, line); });
+    warming.begin(*plugins, server->window(),
+                  [](const std::string& line) { tell_daemon(Report::warm, 0, true, line); });
     if (!shares_kernel && !told_to_serve()) {
       return give_up("told to stop before it was needed");
     }
   }
-  const auto lane = server->wait_for_claim(
-      claims_for(*plugins, is_fresh, for_one_lane ? std::optional(only_lane) : std::nullopt));
+  const auto lane =
+      server->wait_for_claim(claims_for(*plugins, is_fresh, for_one_lane ? std::optional(only_lane) : std::nullopt));
   if (!lane) {
     return give_up(lane.error().message);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -79,6 +80,10 @@ class Backend {
   virtual void add_to(marshal::Dispatcher& dispatcher) = 0;
 };
 
+/// For Descriptor::apis: ids_of<YourApi, ...>.data(), of marshal::Api descriptors.
+template <class... Apis>
+inline constexpr std::array<std::uint16_t, sizeof...(Apis) + 1> ids_of{Apis::id..., 0};
+
 /// What a plug-in says of itself. The first four fields stay where they are in every later ABI.
 struct Descriptor {
   std::uint32_t magic = plugin::magic;
@@ -100,13 +105,16 @@ struct Descriptor {
   /// client can do without is better left out. Its line goes to the log; an error does, too, and the worker serves all
   /// the same. May be null.
   Result<std::string> (*warm)(std::span<std::byte> window, const std::stop_token& stop) = nullptr;
-  /// Names of the variables of a client's environment that its driver reads as it starts; a null pointer ends them. They
-  /// reach the worker's environment where the host's configuration does not set them: then prepare() is called when the
-  /// client is there, and not before. May be null: none.
+  /// Names of the variables of a client's environment that its driver reads as it starts; a null pointer ends them.
+  /// They reach the worker's environment where the host's configuration does not set them: then prepare() is called
+  /// when the client is there, and not before. May be null: none.
   const char* const* environment = nullptr;
-  /// Whether the plug-in, which is prepared, serves a client with that variable ("KEY=VALUE", a name of `environment`) as
-  /// if its driver had started with it: then no other worker is needed. May be null: it does not.
+  /// Whether the plug-in, which is prepared, serves a client with that variable ("KEY=VALUE", a name of `environment`)
+  /// as if its driver had started with it: then no other worker is needed. May be null: it does not.
   bool (*suits)(std::string_view variable) = nullptr;
+  /// Ids of the APIs that it serves; a 0 ends them. A worker whose plug-ins claim one id twice says so as it starts,
+  /// and serves nobody. May be null: then that shows when the first lane is opened.
+  const std::uint16_t* apis = nullptr;
 };
 
 }  // namespace isthmus::plugin
@@ -115,14 +123,15 @@ struct Descriptor {
 extern "C" const isthmus::plugin::Descriptor* isthmus_plugin_entry() noexcept;
 
 /// Makes a library a plug-in, once in it, outside of namespaces: ISTHMUS_PLUGIN("name", prepare or nullptr, open_lane),
-/// and behind them further fields of the descriptor, in their order: ISTHMUS_PLUGIN("name", prepare, open_lane, .warm = f).
+/// and behind them further fields of the descriptor, in their order: ISTHMUS_PLUGIN("name", prepare, open_lane, .warm =
+/// f).
 // NOLINTNEXTLINE(cppcoreguidelines-macro-usage): it defines a symbol
-#define ISTHMUS_PLUGIN(plugin_name, prepare_function, open_lane_function, ...)                           \
-  extern "C" __attribute__((visibility("default"))) const isthmus::plugin::Descriptor*                   \
-  isthmus_plugin_entry() noexcept {                                                                      \
-    static constexpr isthmus::plugin::Descriptor descriptor{.name = (plugin_name),                       \
-                                                            .prepare = (prepare_function),               \
-                                                            .open_lane = (open_lane_function)            \
-                                                                __VA_OPT__(, ) __VA_ARGS__};             \
-    return &descriptor;                                                                                  \
+#define ISTHMUS_PLUGIN(plugin_name, prepare_function, open_lane_function, ...)         \
+  extern "C" __attribute__((visibility("default"))) const isthmus::plugin::Descriptor* \
+  isthmus_plugin_entry() noexcept {                                                    \
+    static constexpr isthmus::plugin::Descriptor descriptor{                           \
+        .name = (plugin_name),                                                         \
+        .prepare = (prepare_function),                                                 \
+        .open_lane = (open_lane_function)__VA_OPT__(, ) __VA_ARGS__};                  \
+    return &descriptor;                                                                \
   }

@@ -2,12 +2,15 @@
 
 // The backend as a plug-in of the worker: isthmus-opencl.so.
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "isthmus/plugin.hpp"
+#include "src/gpu/opencl/messages.hpp"
 #include "src/gpu/opencl/opencl_service.hpp"
 
 namespace isthmus::opencl {
@@ -29,7 +32,9 @@ Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& host) {
   return std::make_unique<OpenClPlugin>(host.window());
 }
 
+constexpr std::array<std::uint16_t, 2> served{api_id, 0};
+
 }  // namespace
 }  // namespace isthmus::opencl
 
-ISTHMUS_PLUGIN("opencl", isthmus::opencl::prepare, isthmus::opencl::open_lane)
+ISTHMUS_PLUGIN("opencl", isthmus::opencl::prepare, isthmus::opencl::open_lane, .apis = isthmus::opencl::served.data())
