@@ -11,8 +11,8 @@ std::vector<std::uint32_t> LaneBackend::devices_in(const ContextObject& context)
   std::array<cl_device_id, 1024> ids{};
   std::size_t bytes = 0;
   std::vector<std::uint32_t> numbers;
-  if (driver()->clGetContextInfo(context.handle.get(), CL_CONTEXT_DEVICES, sizeof ids, ids.data(), &bytes) ==
-      CL_SUCCESS) {
+  if (driver()->clGetContextInfo(context.handle.get(), CL_CONTEXT_DEVICES, sizeof ids, static_cast<void*>(ids.data()),
+                                 &bytes) == CL_SUCCESS) {
     for (cl_device_id id : std::span(ids).first(std::min(bytes / sizeof(cl_device_id), ids.size()))) {
       if (const auto number = number_of(id)) {
         numbers.push_back(*number);
