@@ -31,6 +31,8 @@ namespace isthmus::host {
 namespace {
 
 constexpr std::size_t max_name_length = abi::name_size - 1;
+// A program that allocates anything has a chunk of some MiB.
+constexpr std::uint64_t least_device_memory = std::uint64_t{16} << 20;
 constexpr std::size_t max_socket_path = sizeof(sockaddr_un::sun_path) - 1;
 
 /// Walks one parsed file. The first error ends it.
@@ -52,6 +54,7 @@ class Reader {
   [[nodiscard]] Result<std::string> string_of(const toml::node& node, std::string_view key) const;
   [[nodiscard]] Result<std::string> name_of(const toml::table& table, std::string_view place) const;
   [[nodiscard]] Result<std::filesystem::path> path_of(const toml::node& node, std::string_view key) const;
+  [[nodiscard]] Result<std::uint64_t> size_of(const toml::node& node, std::string_view key) const;
   [[nodiscard]] Result<std::uint64_t> region_size_of(const toml::table& table, std::string_view place) const;
   [[nodiscard]] Result<std::uint32_t> count_of(const toml::table& table, std::string_view key, std::uint32_t value,
                                                std::uint32_t min, std::uint32_t max) const;
@@ -139,28 +142,31 @@ Result<std::filesystem::path> Reader::path_of(const toml::node& node, std::strin
   return std::filesystem::path(*written).lexically_normal();
 }
 
+Result<std::uint64_t> Reader::size_of(const toml::node& node, std::string_view key) const {
+  if (const auto* number = node.as_integer(); number != nullptr) {
+    return number->get() < 0
+               ? Result<std::uint64_t>(fail_at(node.source(), text(key, " ", number->get(), " is negative")))
+               : static_cast<std::uint64_t>(number->get());
+  }
+  if (const auto* written = node.as_string(); written != nullptr) {
+    const auto parsed = parse_byte_size(written->get());
+    return parsed ? Result<std::uint64_t>(*parsed)
+                  : Result<std::uint64_t>(fail_at(node.source(), text(key, " ", parsed.error().message)));
+  }
+  return fail_at(node.source(), text(key, " must be a number of bytes, or a string like \"256 MiB\""));
+}
+
 Result<std::uint64_t> Reader::region_size_of(const toml::table& table, std::string_view place) const {
   const auto node = required(table, place, "region_size");
   if (!node) {
     return std::unexpected(node.error());
   }
   const auto& where = (*node)->source();
-  std::uint64_t size = 0;
-  if (const auto* number = (*node)->as_integer(); number != nullptr) {
-    if (number->get() < 0) {
-      return fail_at(where, text("region_size ", number->get(), " is negative"));
-    }
-    size = static_cast<std::uint64_t>(number->get());
-  } else if (const auto* written = (*node)->as_string(); written != nullptr) {
-    const auto parsed = parse_byte_size(written->get());
-    if (!parsed) {
-      return fail_at(where, text("region_size ", parsed.error().message));
-    }
-    size = *parsed;
-  } else {
-    return fail_at(where, "region_size must be a number of bytes, or a string like \"256 MiB\"");
+  const auto written = size_of(**node, "region_size");
+  if (!written) {
+    return written;
   }
-
+  const std::uint64_t size = *written;
   if (size < abi::min_region_size) {
     return fail_at(where,
                    text("region_size ", Bytes{size}, " is too small; the least is ", Bytes{abi::min_region_size}));
@@ -401,6 +407,18 @@ Result<void> Reader::read_common(const toml::table& table, Config& config, std::
   }
   config.warm_workers = *warm_workers;
 
+  if (const toml::node* node = table.get("device_memory"); node != nullptr) {
+    const auto size = size_of(*node, "device_memory");
+    if (!size) {
+      return std::unexpected(size.error());
+    }
+    if (*size < least_device_memory) {
+      return fail_at(node->source(), text("device_memory ", Bytes{*size}, " is too small; the least is ",
+                                          Bytes{least_device_memory}, "; leave it out for no limit"));
+    }
+    config.device_memory = *size;
+  }
+
   const auto huge_pages = flag_of(table, "huge_pages");
   if (!huge_pages) {
     return std::unexpected(huge_pages.error());
@@ -423,10 +441,9 @@ Result<void> Reader::read_common(const toml::table& table, Config& config, std::
 
 Result<VmConfig> Reader::read_vm(const toml::table& table) {
   constexpr std::string_view place = "[[vm]]";
-  if (auto keys = check_keys(
-          table, place,
-          {"name", "path", "region_size", "mode", "owner", "group", "lanes", "warm_workers", "huge_pages", "plugins",
-           "environment"});
+  if (auto keys = check_keys(table, place,
+                             {"name", "path", "region_size", "mode", "owner", "group", "lanes", "warm_workers",
+                              "device_memory", "huge_pages", "plugins", "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }
@@ -480,10 +497,9 @@ Result<VmConfig> Reader::read_vm(const toml::table& table) {
 
 Result<ShmConfig> Reader::read_shm(const toml::table& table) {
   constexpr std::string_view place = "[[shm]]";
-  if (auto keys = check_keys(
-          table, place,
-          {"name", "region_size", "mode", "owner", "group", "max_clients", "warm_workers", "huge_pages", "plugins",
-           "environment"});
+  if (auto keys = check_keys(table, place,
+                             {"name", "region_size", "mode", "owner", "group", "max_clients", "warm_workers",
+                              "device_memory", "huge_pages", "plugins", "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }

@@ -18,6 +18,7 @@ struct VmConfig {
   FileAccess access;
   std::uint32_t lanes = 16;              ///< 1..abi::max_lanes
   std::uint32_t warm_workers = 0;        ///< kept ready for the next clients, 0..lanes
+  std::uint64_t device_memory = 0;       ///< bytes for all its workers together; 0: no limit
   bool huge_pages = false;               ///< back the region with them where the kernel can
   std::vector<std::string> plugins;      ///< names, or absolute paths; see find_plugins()
   std::vector<std::string> environment;  ///< of its workers, "KEY=VALUE"

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "guest/cuda/copies.hpp"
+#include "guest/cuda/device_memory.hpp"
 #include "guest/cuda/frontend.hpp"
 
 namespace isthmus::cuda {
@@ -71,9 +72,14 @@ std::optional<MemorySide> memory_side(const Frontend& cuda, const GivenMemory& g
   return side;
 }
 
+// Bytes from the first to the last.
+std::uint64_t reach_of(const MemorySide& side, const ArrayExtent& extent) {
+  return ((extent.depth - 1) * side.height + extent.height - 1) * side.pitch + extent.width;
+}
+
 // Where all of a side lies in the slab, if it is pinned.
 std::optional<Reference> slab_of(const Frontend& cuda, const MemorySide& side, const ArrayExtent& extent) {
-  const std::uint64_t bytes = ((extent.depth - 1) * side.height + extent.height - 1) * side.pitch + extent.width;
+  const std::uint64_t bytes = reach_of(side, extent);
   const auto range = cuda.memory.find(side.address);
   if (!range || !lies_in_slab(range->value.kind) || !range->holds(side.address, bytes)) {
     return std::nullopt;
@@ -131,18 +137,18 @@ CUresult create_array(void** handle, const CUDA_ARRAY3D_DESCRIPTOR* about, unsig
     if (!id) {
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    const CUresult code = here.lane().tell<CreateArray>({.id = *id,
-                                                         .context = here.context,
-                                                         .shape = {.width = about->Width,
-                                                                   .height = about->Height,
-                                                                   .depth = about->Depth,
-                                                                   .format = static_cast<std::uint32_t>(about->Format),
-                                                                   .channels = about->NumChannels,
-                                                                   .flags = about->Flags},
-                                                         .levels = levels});
-    if (code != CUDA_SUCCESS) {
+    const auto made = call_for_memory<CreateArray>(here, {.id = *id,
+                                                          .context = here.context,
+                                                          .shape = {.width = about->Width,
+                                                                    .height = about->Height,
+                                                                    .depth = about->Depth,
+                                                                    .format = static_cast<std::uint32_t>(about->Format),
+                                                                    .channels = about->NumChannels,
+                                                                    .flags = about->Flags},
+                                                          .levels = levels});
+    if (!made) {
       here.cuda.arrays.cancel(*id);
-      return code;
+      return made.error();
     }
     here.cuda.arrays.publish(*id, {.context = here.context, .is_mipmapped = levels != 0, .about = *about});
     return give(handle, handle_of<void*>(*id));
@@ -217,7 +223,9 @@ CUresult copy_array_box(const Here& here, const Place& place, const CUDA_MEMCPY3
   }
   request.memory = {.address = memory->address, .slab = {}, .pitch = memory->pitch, .height = memory->height};
   if (memory->type == CU_MEMORYTYPE_DEVICE) {
-    return here.lane().tell<CopyArray>(request);
+    return here.cuda.knowledge_of(memory->address, reach_of(*memory, extent)) == Knowledge::outside
+               ? CUDA_ERROR_INVALID_VALUE
+               : here.lane().tell<CopyArray>(request);
   }
   const auto slab = slab_of(here.cuda, *memory, extent);
   if (!slab) {

@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "guest/cuda/context_stack.hpp"
+#include "guest/cuda/work_count.hpp"
 #include "isthmus/lane.hpp"
 #include "isthmus/marshal/client.hpp"
 #include "isthmus/marshal/dispatcher.hpp"
@@ -53,24 +54,11 @@ class Connection {
   [[nodiscard]] Expected<marshal::Outcome<M>> call_anyway(const typename M::Request& request,
                                                           std::span<const std::byte> trailing = {},
                                                           std::span<std::byte> reply_trailing = {}) {
-    auto channel = lane_.channel();
-    if (!channel) {
-      return std::unexpected(lost(channel.error()));
+    auto outcome = exchange<M>(request, trailing, reply_trailing);
+    if constexpr (may_give_work<M>) {
+      work_.note_issued();
     }
-    if constexpr (waits_for_device<M>) {
-      const auto status = await(
-          **channel, {.api = M::api, .opcode = M::opcode, .fixed = marshal::bytes_of(request), .trailing = trailing});
-      return status && *status == 0 ? Expected<marshal::Outcome<M>>()
-                                    : std::unexpected(status ? code_of(*status) : status.error());
-    }
-    auto outcome = api_->on(**channel).template call<M>(request, trailing, reply_trailing);
-    if (!outcome) {
-      return std::unexpected(lost(outcome.error()));
-    }
-    if (outcome->status != 0) {
-      return std::unexpected(code_of(outcome->status));
-    }
-    return *outcome;
+    return outcome;
   }
   /// As call(), for messages without an answer.
   template <marshal::MessageKind M>
@@ -93,10 +81,11 @@ class Connection {
     if (!channel) {
       return lost(channel.error());
     }
-    if (auto posted = api_->on(**channel).template post<M>(request, trailing); !posted) {
-      return lost(posted.error());
+    const auto posted = api_->on(**channel).template post<M>(request, trailing);
+    if constexpr (may_give_work<M>) {
+      work_.note_issued();
     }
-    return CUDA_SUCCESS;
+    return posted ? CUDA_SUCCESS : lost(posted.error());
   }
   /// post() where the caller has checked everything, tell() where the driver has to.
   template <marshal::MessageKind M>
@@ -107,6 +96,17 @@ class Connection {
 
   [[nodiscard]] Result<Channel*> channel() { return lane_.channel(); }
   [[nodiscard]] Result<Frame> allocate(std::size_t bytes) { return lane_.allocate(bytes); }
+
+  /// What call() would answer before it sends anything, for what is answered without the host.
+  [[nodiscard]] CUresult check() {
+    if (const CUresult failed = failure(); failed != CUDA_SUCCESS) {
+      return failed;
+    }
+    auto channel = lane_.channel();
+    return channel ? CUDA_SUCCESS : lost(channel.error());
+  }
+  /// What was given to the devices by call() and post(); who sends past them notes it here.
+  [[nodiscard]] WorkCount& work() noexcept { return work_; }
 
   /// What the calling thread's context has failed with, for good, or CUDA_SUCCESS.
   [[nodiscard]] CUresult failure() const noexcept {
@@ -140,7 +140,38 @@ class Connection {
   template <class M>
   static constexpr bool waits_for_device =
       std::is_same_v<M, SyncContext> || std::is_same_v<M, SyncStream> || std::is_same_v<M, SyncEvent> ||
-      std::is_same_v<M, CopySlab> || std::is_same_v<M, CopyBox>;
+      std::is_same_v<M, CopySlab> || std::is_same_v<M, CopyBox> || std::is_same_v<M, Quiesce>;
+  template <class M, class... Others>
+  static constexpr bool is_one_of = (std::is_same_v<M, Others> || ...);
+  // Whether a message may make a device use memory. Those that surely do not stand here; of the others it is presumed.
+  template <class M>
+  static constexpr bool may_give_work =
+      !is_one_of<M, Allocate, Free, Quiesce, UseSlab, Query, SyncContext, SyncStream, QueryStream, SyncEvent,
+                 QueryEvent, ElapsedTime, CreateStream, CreateEvent, RecordEvent, WaitEvent, Release>;
+  // Sends and waits.
+  template <marshal::MessageKind M>
+  [[nodiscard]] Expected<marshal::Outcome<M>> exchange(const typename M::Request& request,
+                                                       std::span<const std::byte> trailing,
+                                                       std::span<std::byte> reply_trailing) {
+    auto channel = lane_.channel();
+    if (!channel) {
+      return std::unexpected(lost(channel.error()));
+    }
+    if constexpr (waits_for_device<M>) {
+      const auto status = await(
+          **channel, {.api = M::api, .opcode = M::opcode, .fixed = marshal::bytes_of(request), .trailing = trailing});
+      return status && *status == 0 ? Expected<marshal::Outcome<M>>()
+                                    : std::unexpected(status ? code_of(*status) : status.error());
+    }
+    auto outcome = api_->on(**channel).template call<M>(request, trailing, reply_trailing);
+    if (!outcome) {
+      return std::unexpected(lost(outcome.error()));
+    }
+    if (outcome->status != 0) {
+      return std::unexpected(code_of(outcome->status));
+    }
+    return *outcome;
+  }
   // Sends, and polls for the status before it sleeps (DevicePoll).
   [[nodiscard]] Expected<std::int32_t> await(Channel& channel, const Message& message);
   void run_function(std::uint64_t token, CUresult status);
@@ -153,6 +184,7 @@ class Connection {
   bool launches_block_ = false;
   std::atomic<CUresult> failure_{CUDA_SUCCESS};  // the first; of failed_context_
   std::atomic<Id> failed_context_{0};
+  WorkCount work_;
 
   std::mutex mutex_;  // guards functions_ and last_token_
   std::unordered_map<std::uint64_t, std::function<void(CUresult)>> functions_;

@@ -333,6 +333,7 @@ CUresult CUDAAPI cuMemGetInfo(std::size_t* free_bytes, std::size_t* total) {
     std::uint64_t available = 0;
     std::uint64_t all = 0;
     CUresult code = ask_context(here, Subject::memory_info, 0, available, all);
+    available += here.cuda.pool.unused(here.record.device);  // an allocation gets that, too
     code = code == CUDA_SUCCESS ? give(free_bytes, available) : code;
     return code == CUDA_SUCCESS ? give(total, all) : code;
   });

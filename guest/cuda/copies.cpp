@@ -41,16 +41,6 @@ Expected<std::optional<Reference>> pinned_reference(const Frontend& cuda, const 
   return Reference::make(0, range->value.offset + (address_at(at) - range->base), bytes);
 }
 
-// What is known of device memory that a copy touches: all of it, nothing, or that it does not fit.
-enum class Knowledge : std::uint8_t { inside, nothing, outside };
-Knowledge device_knowledge(const Frontend& cuda, CUdeviceptr at, std::uint64_t bytes) {
-  const auto range = cuda.memory.find(at);
-  if (!range) {
-    return Knowledge::nothing;
-  }
-  return range->holds(at, bytes) ? Knowledge::inside : Knowledge::outside;
-}
-
 // Staging frames: as large as the slab has, down to the least.
 Result<Frame> staging_frame(Connection& lane, std::size_t bytes) {
   for (std::size_t size = std::max(bytes, std::size_t{1});; size /= 2) {
@@ -160,6 +150,7 @@ CUresult stage(const Here& here, const Place& place, CUdeviceptr device, std::si
   const auto buffers = CopyBuffer::split(*frame, chunk);
   StagedCopy peer(here.lane(), **channel, place, device, to_slab);
   const Result<void> done = run(BulkCopy(), buffers, peer);
+  here.lane().work().note_issued();
   if (peer.code() != CUDA_SUCCESS) {
     return peer.code();
   }
@@ -209,7 +200,7 @@ bool is_in_slab(const Frontend& cuda, CUdeviceptr at) {
 
 CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes,
                        When when) {
-  const Knowledge known = device_knowledge(here.cuda, to, bytes);
+  const Knowledge known = here.cuda.knowledge_of(to, bytes);
   const auto slab = pinned_reference(here.cuda, from, bytes);
   if (!slab || known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -231,7 +222,7 @@ CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, con
 
 CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes,
                         When when) {
-  const Knowledge known = device_knowledge(here.cuda, from, bytes);
+  const Knowledge known = here.cuda.knowledge_of(from, bytes);
   const auto slab = pinned_reference(here.cuda, to, bytes);
   if (!slab || known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -255,11 +246,10 @@ CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdevice
 
 CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes, When when) {
   if (from != nullptr && is_in_slab(here.cuda, to)) {
-    return device_knowledge(here.cuda, to, bytes) == Knowledge::inside
-               ? copy_host(here, place, host_at(to), from, bytes)
-               : CUDA_ERROR_INVALID_VALUE;
+    return here.cuda.knowledge_of(to, bytes) == Knowledge::inside ? copy_host(here, place, host_at(to), from, bytes)
+                                                                  : CUDA_ERROR_INVALID_VALUE;
   }
-  if (device_knowledge(here.cuda, to, bytes) == Knowledge::outside) {
+  if (here.cuda.knowledge_of(to, bytes) == Knowledge::outside) {
     return bytes == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   }
   return in_pieces(here.cuda, from, bytes, [&](std::size_t offset, std::size_t size) {
@@ -269,11 +259,10 @@ CUresult copy_in(const Here& here, const Place& place, CUdeviceptr to, const voi
 
 CUresult copy_out(const Here& here, const Place& place, void* to, CUdeviceptr from, std::size_t bytes, When when) {
   if (to != nullptr && is_in_slab(here.cuda, from)) {
-    return device_knowledge(here.cuda, from, bytes) == Knowledge::inside
-               ? copy_host(here, place, to, host_at(from), bytes)
-               : CUDA_ERROR_INVALID_VALUE;
+    return here.cuda.knowledge_of(from, bytes) == Knowledge::inside ? copy_host(here, place, to, host_at(from), bytes)
+                                                                    : CUDA_ERROR_INVALID_VALUE;
   }
-  if (device_knowledge(here.cuda, from, bytes) == Knowledge::outside) {
+  if (here.cuda.knowledge_of(from, bytes) == Knowledge::outside) {
     return bytes == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   }
   return in_pieces(here.cuda, to, bytes, [&](std::size_t offset, std::size_t size) {
@@ -285,8 +274,8 @@ CUresult copy_device(const Here& here, const Place& place, CUdeviceptr to, CUdev
   if (bytes == 0) {
     return CUDA_SUCCESS;
   }
-  const Knowledge known_to = device_knowledge(here.cuda, to, bytes);
-  const Knowledge known_from = device_knowledge(here.cuda, from, bytes);
+  const Knowledge known_to = here.cuda.knowledge_of(to, bytes);
+  const Knowledge known_from = here.cuda.knowledge_of(from, bytes);
   if (known_to == Knowledge::outside || known_from == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -520,7 +509,7 @@ CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box
   bool known = true;
   for (const GivenSide* const side : {&from, &to}) {
     if (side->type == CU_MEMORYTYPE_DEVICE) {
-      const Knowledge about = device_knowledge(here.cuda, side->address, reach(*side, extent));
+      const Knowledge about = here.cuda.knowledge_of(side->address, reach(*side, extent));
       if (about == Knowledge::outside) {
         return CUDA_ERROR_INVALID_VALUE;
       }
@@ -548,19 +537,24 @@ CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box
                                                      .wait = waits ? 1U : 0U});
 }
 
+Knowledge fill_knowledge(const Frontend& cuda, CUdeviceptr to, std::size_t pitch, std::uint32_t element,
+                         std::size_t width, std::size_t height) {
+  std::uint64_t row = 0;
+  std::uint64_t bytes = 0;
+  if (element == 0 || __builtin_mul_overflow(width, element, &row) || (height > 1 && pitch < row) ||
+      to % element != 0 || (height > 1 && pitch % element != 0) || __builtin_mul_overflow(height - 1, pitch, &bytes) ||
+      __builtin_add_overflow(bytes, row, &bytes)) {
+    return Knowledge::outside;
+  }
+  return cuda.knowledge_of(to, bytes);
+}
+
 CUresult fill(const Here& here, const Place& place, CUdeviceptr to, std::size_t pitch, FillValue value,
               std::size_t width, std::size_t height) {
   if (width == 0 || height == 0) {
     return CUDA_SUCCESS;
   }
-  std::uint64_t row = 0;
-  std::uint64_t bytes = 0;
-  if (__builtin_mul_overflow(width, value.element, &row) || (height > 1 && pitch < row) || to % value.element != 0 ||
-      (height > 1 && pitch % value.element != 0) || __builtin_mul_overflow(height - 1, pitch, &bytes) ||
-      __builtin_add_overflow(bytes, row, &bytes)) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  const Knowledge known = device_knowledge(here.cuda, to, bytes);
+  const Knowledge known = fill_knowledge(here.cuda, to, pitch, value.element, width, height);
   if (known == Knowledge::outside) {
     return CUDA_ERROR_INVALID_VALUE;
   }

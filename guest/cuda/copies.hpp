@@ -36,6 +36,10 @@ struct FillValue {
   std::uint32_t element = 1;  ///< bytes: 1, 2 or 4
   std::uint32_t value = 0;
 };
+/// What is known of the memory of such rows, of at least one element; outside also where the numbers contradict each
+/// other.
+[[nodiscard]] Knowledge fill_knowledge(const Frontend& cuda, CUdeviceptr to, std::size_t pitch, std::uint32_t element,
+                                       std::size_t width, std::size_t height);
 [[nodiscard]] CUresult fill(const Here& here, const Place& place, CUdeviceptr to, std::size_t pitch, FillValue value,
                             std::size_t width, std::size_t height);
 

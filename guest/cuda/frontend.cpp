@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/cuda/frontend.hpp"
 
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "src/transport/process_mark.hpp"
@@ -55,7 +59,23 @@ constexpr Adapted adapted_attributes[] = {
     {CU_DEVICE_ATTRIBUTE_HOST_ALLOC_DMA_BUF_SUPPORTED, 0},
 };
 
+// How much device memory each context may keep unused, in bytes: ISTHMUS_CUDA_POOL, in MiB.
+std::uint64_t unused_at_most() {
+  constexpr std::uint64_t usual = 64;
+  constexpr std::uint64_t most = std::uint64_t{1} << 20;
+  const char* const text = std::getenv("ISTHMUS_CUDA_POOL");
+  std::uint64_t mebibytes = usual;
+  if (text != nullptr) {
+    const char* const end = text + std::strlen(text);
+    const auto [stop, error] = std::from_chars(text, end, mebibytes);
+    mebibytes = error == std::errc{} && stop == end ? std::min(mebibytes, most) : usual;
+  }
+  return mebibytes << 20U;
+}
+
 }  // namespace
+
+Frontend::Frontend(std::unique_ptr<Connection> connection) : lane(std::move(connection)), pool(unused_at_most()) {}
 
 std::optional<int> Device::attribute(CUdevice_attribute which) const {
   for (const Adapted& adapted : adapted_attributes) {
@@ -122,6 +142,15 @@ Expected<const ContextRecord*> Frontend::context(Id id) const {
   return record;
 }
 
+Knowledge Frontend::knowledge_of(CUdeviceptr at, std::uint64_t bytes) const {
+  const auto range = memory.find(at);
+  if (!range) {
+    // The host knows all of a pool's chunk; what of it is free is nobody's.
+    return pool.holds(at) ? Knowledge::outside : Knowledge::nothing;
+  }
+  return range->holds(at, bytes) ? Knowledge::inside : Knowledge::outside;
+}
+
 void Frontend::forget_context(Id id) {
   const auto is_of_it = [id](const auto& record) { return record.context == id; };
   streams.remove_if(is_of_it);
@@ -135,6 +164,7 @@ void Frontend::forget_context(Id id) {
     std::erase_if(textures, is_texture_of_it);
     std::erase_if(surfaces, is_texture_of_it);
   }
+  pool.forget(id);
   memory.remove_if(
       [&](const Memory::Range& range) { return lies_on_device(range.value.kind) && range.value.context == id; });
 }

@@ -19,6 +19,8 @@
 #include "guest/cuda/array.hpp"
 #include "guest/cuda/connection.hpp"
 #include "guest/cuda/context_stack.hpp"
+#include "guest/cuda/device_addresses.hpp"
+#include "guest/cuda/device_pool.hpp"
 #include "guest/cuda/handles.hpp"
 #include "isthmus/frame.hpp"
 #include "src/gpu/cuda/cu.hpp"
@@ -109,8 +111,13 @@ struct MemoryInfo {
   std::uint32_t flags = 0;   ///< of cuMemHostAlloc
   std::uint64_t number = 0;  ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
   std::uint64_t offset = 0;  ///< of slab memory: in the region
+  std::uint64_t work = 0;    ///< WorkCount::issued() when it was allocated; of memory of the pool
+  bool pooled = false;       ///< device memory of Frontend::pool
 };
 using Memory = Ranges<MemoryInfo>;
+
+/// What is known of memory that is to be used: all of it, nothing, or that it does not lie in what was allocated.
+enum class Knowledge : std::uint8_t { inside, nothing, outside };
 
 /// Memory of the program's own that it has registered.
 struct RegisteredMemory {
@@ -146,7 +153,7 @@ class Frontend {
   /// Makes it, if it is not there.
   [[nodiscard]] static CUresult init();
 
-  explicit Frontend(std::unique_ptr<Connection> connection) : lane(std::move(connection)) {}
+  explicit Frontend(std::unique_ptr<Connection> connection);
   Frontend(const Frontend&) = delete;
   Frontend& operator=(const Frontend&) = delete;
   Frontend(Frontend&&) = delete;
@@ -160,6 +167,8 @@ class Frontend {
   }
   /// The record of a context that can be used. Errors: CUDA_ERROR_INVALID_CONTEXT, CUDA_ERROR_CONTEXT_IS_DESTROYED.
   [[nodiscard]] Expected<const ContextRecord*> context(Id id) const;
+  /// What is known of so many bytes at a device address.
+  [[nodiscard]] Knowledge knowledge_of(CUdeviceptr at, std::uint64_t bytes) const;
   /// Forgets what lived in a context that is gone.
   void forget_context(Id id);
   /// Once the host has destroyed it: gives its pinned and managed memory back, and learns anew what is registered.
@@ -189,6 +198,8 @@ class Frontend {
   std::atomic<std::uint32_t> captures{0};
 
   Memory memory;
+  DevicePool pool;
+  DeviceAddresses addresses;  ///< that device memory has or had
   std::atomic<std::uint64_t> last_buffer{0};
   std::mutex pinned_mutex;
   std::vector<Frame> unquiet;                       ///< given up while the device could not be waited for

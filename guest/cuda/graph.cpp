@@ -163,7 +163,9 @@ CUresult CUDAAPI cuGraphAddMemsetNode(CUgraphNode* node, CUgraph graph, const CU
                                       const CUDA_MEMSET_NODE_PARAMS* set, CUcontext context) {
   const Edges edges{.graph = graph, .nodes = nodes, .count = count};
   return with_graph(edges, static_cast<const void*>(node), [&](const Here& here) -> CUresult {
-    if (set == nullptr) {
+    if (set == nullptr || set->width == 0 || set->height == 0 ||
+        fill_knowledge(here.cuda, set->dst, set->pitch, set->elementSize, set->width, set->height) ==
+            Knowledge::outside) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     const Fill::Request request{.place = {},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Memory: device memory is the driver's; pinned memory is slab memory, made and given back without the host where the
-// driver knows it already.
+// Memory: device memory is the driver's, or of a pool of what the driver has given (device_memory.cpp); pinned memory
+// is slab memory, made and given back without the host where the driver knows it already.
 
 #include <algorithm>
 #include <cstring>
@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "guest/cuda/device_memory.hpp"
 #include "guest/cuda/frontend.hpp"
 
 using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the names below are C's
@@ -18,14 +19,6 @@ namespace {
 
 // What pinned memory is aligned to at least: as device memory, for kernels with vector types.
 constexpr std::size_t least_pinned = 512;
-
-MemoryInfo info_of(const Here& here, MemoryKind kind, std::uint32_t flags = 0) {
-  return {.kind = kind,
-          .context = here.context,
-          .device = here.record.device,
-          .flags = flags,
-          .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1};
-}
 
 // Whether the GPU sees slab memory at the addresses at which this process has it.
 bool is_seen_alike(const Frontend& cuda, std::uint64_t address, std::uint64_t offset) {
@@ -128,12 +121,8 @@ CUresult CUDAAPI cuMemAlloc(CUdeviceptr* address, std::size_t bytes) {
     if (address == nullptr || bytes == 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const auto made = here.lane().call<Allocate>({.context = here.context, .size = bytes});
-    if (!made) {
-      return made.error();
-    }
-    here.cuda.memory.add(made->reply.address, bytes, info_of(here, MemoryKind::device));
-    return give(address, made->reply.address);
+    const auto made = allocate_on_device(here, bytes);
+    return made ? give(address, *made) : made.error();
   });
 }
 
@@ -145,17 +134,17 @@ CUresult CUDAAPI cuMemAllocPitch(CUdeviceptr* address, std::size_t* pitch, std::
       return CUDA_ERROR_INVALID_VALUE;
     }
     const auto made =
-        here.lane().call<Allocate>({.context = here.context, .size = width, .height = height, .element = element});
+        ask_for_memory(here, {.context = here.context, .size = width, .height = height, .element = element});
     if (!made) {
       return made.error();
     }
     std::uint64_t bytes = 0;
-    if (made->reply.pitch < width || __builtin_mul_overflow(made->reply.pitch, height, &bytes)) {
+    if (made->pitch < width || __builtin_mul_overflow(made->pitch, height, &bytes)) {
       return CUDA_ERROR_UNKNOWN;
     }
-    here.cuda.memory.add(made->reply.address, bytes, info_of(here, MemoryKind::device));
-    *pitch = made->reply.pitch;
-    return give(address, made->reply.address);
+    here.cuda.memory.add(made->address, bytes, info_of(here, MemoryKind::device));
+    *pitch = made->pitch;
+    return give(address, made->address);
   });
 }
 
@@ -168,13 +157,7 @@ CUresult CUDAAPI cuMemFree(CUdeviceptr address) {
     if (!range || range->base != address || range->value.kind != MemoryKind::device) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    // Forgotten first: another thread's allocation may get the address as soon as the driver has it back.
-    here.cuda.memory.remove(address);
-    const CUresult code = here.lane().tell<Free>({.context = range->value.context, .address = address});
-    if (code != CUDA_SUCCESS) {
-      here.cuda.memory.add(range->base, range->size, range->value);
-    }
-    return code;
+    return free_on_device(here, *range);
   });
 }
 

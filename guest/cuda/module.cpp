@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -238,6 +239,7 @@ CUresult find_global(const Here& here, Id owner, const char* name, CUdeviceptr* 
   if (!found) {
     return found.error();
   }
+  std::ignore = here.cuda.addresses.hold(found->reply.address, found->reply.size);  // there is no other to ask for
   here.cuda.memory.add(found->reply.address, found->reply.size,
                        {.kind = MemoryKind::variable,
                         .context = here.context,

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "guest/cuda/copies.hpp"
+#include "guest/cuda/device_memory.hpp"
 #include "guest/cuda/functions.hpp"
 #include "guest/cuda/pools.hpp"
 #include "guest/cuda/proc_address.hpp"
@@ -251,16 +252,20 @@ CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, std::size_t bytes, CUstre
     if (address == nullptr || bytes == 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const auto made = here.lane().call<AllocateInOrder>({.place = place, .size = bytes});
+    const auto made = call_for_address<AllocateInOrder>(
+        here, {.place = place, .size = bytes}, [&](const AllocateInOrder::Reply&) { return bytes; },
+        [&](const AllocateInOrder::Reply& other) {
+          std::ignore = here.lane().post<FreeInOrder>({.place = place, .address = other.address});
+        });
     if (!made) {
       return made.error();
     }
-    here.cuda.memory.add(made->reply.address, bytes,
+    here.cuda.memory.add(made->address, bytes,
                          {.kind = MemoryKind::device,
                           .context = place.context,
                           .device = here.record.device,
                           .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1});
-    return give(address, made->reply.address);
+    return give(address, made->address);
   });
 }
 
@@ -277,7 +282,7 @@ CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, std::size_t bytes
 CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     const auto range = here.cuda.memory.find(address);
-    if (!range || range->base != address || range->value.kind != MemoryKind::device) {
+    if (!range || range->base != address || range->value.kind != MemoryKind::device || range->value.pooled) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     // Forgotten first: another thread's allocation may get the address as soon as the driver has it back.

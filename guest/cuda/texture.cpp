@@ -10,6 +10,29 @@ using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the nam
 
 namespace {
 
+// Bytes of an element of an array format, or fewer where it is none of the usual ones.
+std::uint64_t least_bytes(std::uint32_t format) {
+  switch (format) {
+    case CU_AD_FORMAT_UNSIGNED_INT32:
+    case CU_AD_FORMAT_SIGNED_INT32:
+    case CU_AD_FORMAT_FLOAT:
+      return 4;
+    case CU_AD_FORMAT_UNSIGNED_INT16:
+    case CU_AD_FORMAT_SIGNED_INT16:
+    case CU_AD_FORMAT_HALF:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+// Memory of which so many bytes are to be read: the host knows what the driver has given, not what of it is in use.
+Expected<Resource> within(const Frontend& cuda, const Resource& memory, std::uint64_t bytes) {
+  return cuda.knowledge_of(memory.address, bytes) == Knowledge::outside
+             ? Expected<Resource>(std::unexpected(CUDA_ERROR_INVALID_VALUE))
+             : memory;
+}
+
 // The resource as it travels. Errors: CUDA_ERROR_INVALID_HANDLE, CUDA_ERROR_INVALID_VALUE.
 Expected<Resource> resource_of(const Frontend& cuda, const CUDA_RESOURCE_DESC& from) {
   Resource to{.type = static_cast<std::uint32_t>(from.resType)};
@@ -30,7 +53,7 @@ Expected<Resource> resource_of(const Frontend& cuda, const CUDA_RESOURCE_DESC& f
       to.format = static_cast<std::uint32_t>(from.res.linear.format);
       to.channels = from.res.linear.numChannels;
       to.width = from.res.linear.sizeInBytes;
-      return to;
+      return within(cuda, to, to.width);
     case CU_RESOURCE_TYPE_PITCH2D:
       to.address = from.res.pitch2D.devPtr;
       to.format = static_cast<std::uint32_t>(from.res.pitch2D.format);
@@ -38,7 +61,8 @@ Expected<Resource> resource_of(const Frontend& cuda, const CUDA_RESOURCE_DESC& f
       to.width = from.res.pitch2D.width;
       to.height = from.res.pitch2D.height;
       to.pitch = from.res.pitch2D.pitchInBytes;
-      return to;
+      return within(cuda, to,
+                    (to.height == 0 ? 0 : to.height - 1) * to.pitch + to.width * to.channels * least_bytes(to.format));
     default:
       return std::unexpected(CUDA_ERROR_INVALID_VALUE);
   }

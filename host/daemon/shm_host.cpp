@@ -91,6 +91,8 @@ ShmHost::ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, Worker
       setup_(&setup),
       plugins_(std::move(plugins)),
       addresses_(&addresses),
+      device_memory_(config_.device_memory == 0 ? nullptr
+                                                : std::make_shared<DeviceMemoryAccount>(config_.device_memory)),
       warm_(loop, text("shm ", config_.name), config_.warm_workers, ::geteuid(),
             [this](uid_t user, WorkerProcess::Events events) {
               return make_lane(user, WorkerSpec::Start::warm, std::move(events));
@@ -115,6 +117,7 @@ Result<WorkerSpec> ShmHost::spec_for(uid_t client) {
   return WorkerSpec{.program = setup_->program,
                     .huge_pages = config_.huge_pages,
                     .plugins = plugins_,
+                    .device_memory = device_memory_,
                     .confined = std::move(*confined)};
 }
 
@@ -267,16 +270,19 @@ WorkerProcess::Events ShmHost::events_of(std::uint64_t id) {
 Result<void> ShmHost::serve(std::uint64_t id, bool has_variables) {
   Client& client = clients_.at(id);
   auto ready = warm_.take(client.peer.uid, events_of(id));
-  auto lane =
-      ready ? Result<ShmLane>(std::move(*ready))
-            : make_lane(client.peer.uid, has_variables ? WorkerSpec::Start::fresh : WorkerSpec::Start::cold, events_of(id));
+  auto lane = ready ? Result<ShmLane>(std::move(*ready))
+                    : make_lane(client.peer.uid, has_variables ? WorkerSpec::Start::fresh : WorkerSpec::Start::cold,
+                                events_of(id));
   if (!lane) {
     return std::unexpected(std::move(lane).error());
   }
   client.lane = std::move(*lane);
   const WorkerProcess& worker = *client.lane->worker;
   log::info("shm {}: client {} (uid {}) is served by worker {}{}", config_.name, client.peer.pid, client.peer.uid,
-            worker.pid(), !ready ? "" : worker.is_warm() ? ", which is warm" : ", which warms up");
+            worker.pid(),
+            !ready             ? ""
+            : worker.is_warm() ? ", which is warm"
+                               : ", which warms up");
   return accept_with(client.peer.socket.get(), client.lane->region.get(), client.lane->kick.get());
 }
 

@@ -85,6 +85,7 @@ class ShmHost {
   WorkerSetup* setup_;
   std::vector<PluginFile> plugins_;
   AddressSpace* addresses_;
+  std::shared_ptr<DeviceMemoryAccount> device_memory_;
   std::unique_ptr<WorkerProcess> trial_;  // only loads the plug-ins
   std::map<std::uint64_t, Client> clients_;
   WarmLanes warm_;

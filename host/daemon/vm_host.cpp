@@ -50,6 +50,8 @@ Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& c
                   .huge_pages = config.huge_pages,
                   .how = config.warm_workers > 0 ? WorkerSpec::Start::warm : WorkerSpec::Start::cold,
                   .plugins = std::move(*plugins),
+                  .device_memory =
+                      config.device_memory == 0 ? nullptr : std::make_shared<DeviceMemoryAccount>(config.device_memory),
                   .confined = std::move(*confined)};
   std::unique_ptr<VmHost> host(new VmHost(loop, config, std::move(*region), std::move(*watch), std::move(spec)));
   Result<void> ok = host->prepare_region();
@@ -217,8 +219,8 @@ void VmHost::on_taken(std::uint64_t id, std::uint32_t lane) {
   worker.waits = false;
   log::info("vm {}: lane {} is served by worker {}{}", config_.name, lane, worker.process->pid(),
             spec_.how != WorkerSpec::Start::warm || worker.asked ? ""
-            : worker.process->is_warm() ? ", which is warm"
-                                        : ", which warms up");
+            : worker.process->is_warm()                          ? ", which is warm"
+                                                                 : ", which warms up");
   respawn_delay_ = first_respawn_delay;
   if (have_one_wait()) {
     start_spares_after(refill_delay);
@@ -267,9 +269,8 @@ void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
 // A spare that died between taking a lane and saying so.
 void VmHost::close_lane_nobody_serves(const std::string& why) {
   for (std::uint32_t lane = 0; lane < config_.lanes; ++lane) {
-    const bool known = std::ranges::any_of(workers_, [lane](const auto& worker) {
-      return worker.second.lane == lane || worker.second.asked == lane;
-    });
+    const bool known = std::ranges::any_of(
+        workers_, [lane](const auto& worker) { return worker.second.lane == lane || worker.second.asked == lane; });
     if (!known && is_lane_served(region_.fd(), lane).value_or(false)) {
       std::ignore = close_lane(region_.fd(), lane, why);
     }

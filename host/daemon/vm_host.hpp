@@ -46,8 +46,8 @@ class VmHost {
  private:
   struct Worker {
     std::unique_ptr<WorkerProcess> process;
-    std::optional<std::uint32_t> lane;  // none: a spare
-    bool waits = false;                 // for the next client, if it is a spare
+    std::optional<std::uint32_t> lane;     // none: a spare
+    bool waits = false;                    // for the next client, if it is a spare
     std::optional<std::uint32_t> asked{};  // the lane that it was started for, and no other: no spare
 
     [[nodiscard]] bool is_spare() const noexcept { return !lane && !asked; }

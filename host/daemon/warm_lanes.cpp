@@ -57,8 +57,8 @@ std::optional<ShmLane> WarmLanes::take(uid_t user, WorkerProcess::Events events)
   }
   user_ = user;
   refill_after(refill_delay);
-  const auto found =
-      std::ranges::find_if(entries_, [user](const auto& entry) { return entry.second.user == user && !entry.second.leaving; });
+  const auto found = std::ranges::find_if(
+      entries_, [user](const auto& entry) { return entry.second.user == user && !entry.second.leaving; });
   if (found == entries_.end()) {
     make_room();
     return std::nullopt;

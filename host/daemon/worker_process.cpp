@@ -38,20 +38,32 @@ std::string start_of(const WorkerSpec& spec) {
   }
 }
 
+struct Sockets {
+  UniqueFd ours;
+  UniqueFd theirs;
+};
+
+Result<Sockets> make_sockets(int flags) {
+  std::array<int, 2> pair{-1, -1};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, pair.data()) != 0) {
+    return fail(Errc::system, text("worker: no socket pair: ", errno_text(errno)));
+  }
+  return Sockets{.ours = UniqueFd(pair[0]), .theirs = UniqueFd(pair[1])};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, const WorkerSpec& spec, Events events) {
-  std::array<int, 2> pair{-1, -1};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()) != 0) {
-    return fail(Errc::system, text("worker: no socket pair: ", errno_text(errno)));
+  auto control = make_sockets(SOCK_NONBLOCK);
+  auto memory = spec.device_memory != nullptr ? make_sockets(0) : Result<Sockets>();
+  if (!control || !memory) {
+    return std::unexpected(control ? memory.error() : control.error());
   }
-  UniqueFd ours(pair[0]);
-  const UniqueFd theirs(pair[1]);
   ChildProcess::Command command{.program = spec.program,
                                 .arguments = {std::to_string(spec.lane_count), std::to_string(spec.base_address),
                                               kind_of(spec), spec.huge_pages ? "huge" : "small", start_of(spec)},
                                 .environment = spec.confined.environment,
-                                .descriptors = {{.source = theirs.get(), .target = wire::worker_control_fd}},
+                                .descriptors = {{.source = control->theirs.get(), .target = wire::worker_control_fd}},
                                 .identity = spec.confined.identity,
                                 .fence = spec.confined.fence != nullptr ? spec.confined.fence->get() : -1,
                                 .no_network = spec.confined.no_network};
@@ -64,12 +76,21 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
   if (spec.kick_fd >= 0) {
     command.descriptors.push_back({.source = spec.kick_fd, .target = wire::worker_kick_fd});
   }
+  if (memory->theirs) {
+    command.descriptors.push_back({.source = memory->theirs.get(), .target = wire::worker_memory_fd});
+  }
   auto child = ChildProcess::spawn(command);
   if (!child) {
     return std::unexpected(std::move(child.error()));
   }
-  std::unique_ptr<WorkerProcess> worker(new WorkerProcess(loop, std::move(*child), std::move(ours), std::move(events)));
+  std::unique_ptr<WorkerProcess> worker(
+      new WorkerProcess(loop, std::move(*child), std::move(control->ours), std::move(events)));
   worker->watch();
+  if (memory->ours) {
+    worker->desk_ = std::make_unique<DeviceMemoryDesk>(
+        loop, spec.device_memory, std::move(memory->ours),
+        [self = worker.get()](std::string_view why) { self->kill(std::string(why)); });
+  }
   return worker;
 }
 
@@ -195,6 +216,7 @@ void WorkerProcess::on_exit() {
       token->reset();
     }
   }
+  desk_.reset();
   const auto gone = std::move(events_.gone);
   const bool orderly = orderly_;
   const std::string why =

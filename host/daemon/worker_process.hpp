@@ -13,6 +13,7 @@
 
 #include "host/child_process.hpp"
 #include "host/confinement.hpp"
+#include "host/daemon/device_memory_desk.hpp"
 #include "host/event_loop.hpp"
 #include "host/plugin_path.hpp"
 #include "isthmus/error.hpp"
@@ -29,13 +30,14 @@ struct WorkerSpec {
   std::uint32_t lane_count = 1;
   std::uint64_t base_address = 0;
   bool huge_pages = false;
-  /// Cold: its plug-ins prepare before there is a client. Warm: they also warm up; that of a VM waits for serve() before
-  /// it waits for clients. Fresh: they prepare when the client is there, and find its variables.
+  /// Cold: its plug-ins prepare before there is a client. Warm: they also warm up; that of a VM waits for serve()
+  /// before it waits for clients. Fresh: they prepare when the client is there, and find its variables.
   enum class Start : std::uint8_t { cold, warm, fresh };
   Start how = Start::cold;
   std::optional<std::uint32_t> lane{};  ///< whose client alone a fresh one is for; unset: any
   std::vector<PluginFile> plugins;
-  Confined confined;  ///< who it is, and its environment
+  std::shared_ptr<DeviceMemoryAccount> device_memory{};  ///< which it takes from; null: as much as there is
+  Confined confined;                                     ///< who it is, and its environment
 };
 
 /// One isthmus-worker: its process and the socket on which it reports. What it says is not believed: lengths and values
@@ -52,7 +54,8 @@ class WorkerProcess {
     std::function<void(std::uint32_t lane)> taken;
     /// The process is gone and reaped. `why` is its own last word, or how it died. The object may be destroyed here.
     std::function<void(bool orderly, const std::string& why)> gone;
-    /// A client has claimed that lane for whom its plug-ins must be prepared anew. The value is unchecked. May be empty.
+    /// A client has claimed that lane for whom its plug-ins must be prepared anew. The value is unchecked. May be
+    /// empty.
     std::function<void(std::uint32_t lane)> misfit = nullptr;
   };
 
@@ -93,6 +96,7 @@ class WorkerProcess {
   pid_t pid_;
   UniqueFd control_;
   Events events_;
+  std::unique_ptr<DeviceMemoryDesk> desk_;
   std::optional<EventLoop::Token> control_token_;
   std::optional<EventLoop::Token> exit_token_;
   std::optional<EventLoop::Token> grace_token_;

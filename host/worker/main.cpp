@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "host/worker/client_variables.hpp"
+#include "host/worker/device_memory_client.hpp"
 #include "host/worker/plugin_loader.hpp"
 #include "host/worker/probe_service.hpp"
 #include "host/worker/region_memory.hpp"
@@ -86,17 +87,20 @@ bool parse(std::string_view argument, T& value) {
 // What plug-ins see of the worker.
 class LaneHost final : public isthmus::plugin::Host {
  public:
-  explicit LaneHost(const isthmus::LaneServer& server) noexcept : server_(&server) {}
+  LaneHost(const isthmus::LaneServer& server, std::shared_ptr<isthmus::plugin::DeviceMemory> memory) noexcept
+      : server_(&server), memory_(std::move(memory)) {}
 
   std::span<std::byte> window() const noexcept override { return server_->window(); }
   std::optional<std::span<std::byte>> resolve(isthmus::Reference reference) const noexcept override {
     return server_->resolve(reference);
   }
   std::shared_ptr<isthmus::Upcalls> upcalls() const noexcept override { return server_->upcalls(); }
+  std::shared_ptr<isthmus::plugin::DeviceMemory> device_memory() const noexcept override { return memory_; }
   void log(std::string_view line) const noexcept override { tell_daemon(Report::note, lane_being_served, true, line); }
 
  private:
   const isthmus::LaneServer* server_;
+  std::shared_ptr<isthmus::plugin::DeviceMemory> memory_;
 };
 
 using isthmus::host::Plugins;
@@ -163,7 +167,8 @@ isthmus::ClaimsWanted claims_for(const Plugins& plugins, bool is_fresh, std::opt
 // The backends of a lane, and the dispatcher that hands requests to them.
 class Backends {
  public:
-  explicit Backends(const isthmus::LaneServer& server) noexcept : host_(server) {}
+  Backends(const isthmus::LaneServer& server, std::shared_ptr<isthmus::plugin::DeviceMemory> memory) noexcept
+      : host_(server, std::move(memory)) {}
 
   isthmus::Result<void> open(const Plugins& plugins) {
     isthmus::host::add_probe_service(dispatcher_);
@@ -204,6 +209,7 @@ class Backends {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const auto device_memory = isthmus::host::DeviceMemoryClient::of_process();
   const std::span arguments(argv, static_cast<std::size_t>(argc));
   std::uint32_t lanes = 0;
   std::uint64_t address = 0;
@@ -294,7 +300,7 @@ int main(int argc, char** argv) {
         return {.orderly = false, .reason = prepared.error().message};
       }
     }
-    Backends backends(*server);
+    Backends backends(*server, device_memory);
     if (auto opened = backends.open(*plugins); !opened) {
       return {.orderly = false, .reason = opened.error().message};
     }

@@ -39,6 +39,31 @@ inline constexpr const char* standard_library =
     "libc++";
 #endif
 
+/// Device memory that all workers of a VM, or of an endpoint of [[shm]], have together. The daemon keeps the account;
+/// what a worker has is free again when its process ends. Any thread.
+class DeviceMemory {
+ public:
+  struct State {
+    std::uint64_t total = 0;  ///< bytes
+    std::uint64_t used = 0;   ///< by all workers
+  };
+  virtual ~DeviceMemory() = default;
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+  DeviceMemory(DeviceMemory&&) = delete;
+  DeviceMemory& operator=(DeviceMemory&&) = delete;
+
+  /// To be asked before a device is. False: there is not so much left, and the client gets what a device without
+  /// memory says.
+  [[nodiscard]] virtual bool take(std::uint64_t bytes) = 0;
+  /// Gives back what take() has granted. A worker that gives back more is killed.
+  virtual void give(std::uint64_t bytes) = 0;
+  [[nodiscard]] virtual State state() = 0;
+
+ protected:
+  DeviceMemory() = default;
+};
+
 /// What a worker offers to a backend, from open_lane() until the backend's destructor has returned. Any thread.
 class Host {
  public:
@@ -56,6 +81,8 @@ class Host {
   /// The way back to the client; empty while it serves no upcalls. May be kept: it answers `closed` once the lane is
   /// over.
   [[nodiscard]] virtual std::shared_ptr<Upcalls> upcalls() const noexcept = 0;
+  /// The limit of device memory; null where the configuration has none. May be kept.
+  [[nodiscard]] virtual std::shared_ptr<DeviceMemory> device_memory() const noexcept = 0;
   /// A line for the daemon's log, of which the first 499 bytes count.
   virtual void log(std::string_view line) const noexcept = 0;
 

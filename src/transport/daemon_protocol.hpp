@@ -23,8 +23,8 @@ struct ClientHello {
   std::uint32_t abi = 0;
   std::uint32_t flags = 0;  ///< hello_has_environment; others are ignored
 };
-/// The client's claim will carry variables for its worker's drivers: a worker that is started for it had better wait for
-/// them.
+/// The client's claim will carry variables for its worker's drivers: a worker that is started for it had better wait
+/// for them.
 inline constexpr std::uint32_t hello_has_environment = 1;
 
 enum class Welcome : std::uint32_t {
@@ -75,6 +75,26 @@ struct WorkerReport {
   std::array<char, report_text_size> text{};
 };
 
+enum class MemoryWish : std::uint32_t {
+  ask = 1,   ///< how much there is
+  take = 2,  ///< so many bytes of device memory
+  give = 3,  ///< so many back
+};
+
+/// Worker to daemon, on the socket for device memory, each answered by one MemoryAnswer.
+struct MemoryRequest {
+  std::uint32_t magic = hello_magic;
+  MemoryWish want = MemoryWish::ask;
+  std::uint64_t bytes = 0;
+};
+struct MemoryAnswer {
+  std::uint32_t magic = hello_magic;
+  std::uint32_t granted = 0;  ///< 1: what was asked for is done
+  std::uint64_t total = 0;    ///< bytes for all workers of the VM or endpoint
+  std::uint64_t used = 0;     ///< of these, taken
+};
+
+static_assert(std::is_trivially_copyable_v<MemoryRequest> && std::is_trivially_copyable_v<MemoryAnswer>);
 static_assert(std::is_trivially_copyable_v<ClientHello> && std::is_trivially_copyable_v<DaemonWelcome> &&
               std::is_trivially_copyable_v<LaneClosed> && std::is_trivially_copyable_v<WorkerReport>);
 
@@ -82,5 +102,6 @@ static_assert(std::is_trivially_copyable_v<ClientHello> && std::is_trivially_cop
 inline constexpr int worker_region_fd = 3;   ///< the region's file
 inline constexpr int worker_control_fd = 4;  ///< socket to the daemon; its end means: exit
 inline constexpr int worker_kick_fd = 5;     ///< eventfd that the client rings; shm: only
+inline constexpr int worker_memory_fd = 6;   ///< socket for device memory; only where that is limited
 
 }  // namespace isthmus::wire

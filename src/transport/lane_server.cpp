@@ -297,7 +297,8 @@ Result<std::uint32_t> LaneServer::wait_for_claim(const ClaimsWanted& wanted) {
       return *claimed;
     }
     if (wanted.lane) {
-      return fail(Errc::closed, text("region ", self.region.name(), ": lane ", *wanted.lane, " is not claimed any more"));
+      return fail(Errc::closed,
+                  text("region ", self.region.name(), ": lane ", *wanted.lane, " is not claimed any more"));
     }
     if (self.wait(self.polls() ? interval : std::chrono::nanoseconds(heartbeat_interval)) ==
         Impl::Woken::told_to_stop) {

@@ -4,9 +4,11 @@
 // a crash ends the lane, and the test.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -20,11 +22,14 @@
 #include "isthmus/local_lane.hpp"
 #include "isthmus/marshal/open.hpp"
 #include "src/gpu/cuda/cuda_service.hpp"
+#include "src/gpu/cuda/device_account.hpp"
 #include "src/gpu/cuda/driver.hpp"
 #include "src/gpu/cuda/host_functions.hpp"
 #include "src/gpu/cuda/image.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/cuda/ranges.hpp"
+#include "src/gpu/cuda/slab_registration.hpp"
+#include "src/gpu/cuda/warmth.hpp"
 #include "test/cuda/calls/device.hpp"
 
 namespace isthmus::cuda {
@@ -62,6 +67,8 @@ TEST(CudaImage, has_the_size_that_its_outer_header_says) {
   }
 }
 
+std::atomic<bool> stream_goes_on{false};
+
 // A client that answers upcalls when the test wants it to.
 class SlowClient final : public Upcalls {
  public:
@@ -72,6 +79,11 @@ class SlowClient final : public Upcalls {
     RunHost::Request run{};
     std::memcpy(&run, message.fixed.data(), sizeof run);
     EXPECT_EQ(run.token, 7U);
+    if (refusals > 0) {
+      --refusals;
+      EXPECT_FALSE(stream_goes_on) << "the function has not run";
+      return fail(Errc::exhausted, "too many upcalls are open");
+    }
     called = true;
     called.notify_all();
     if (lane_is_over_) {
@@ -83,6 +95,7 @@ class SlowClient final : public Upcalls {
   Result<void> post(const Message& /*message*/, Channel::Clock::time_point /*deadline*/) override {
     return fail(Errc::invalid_argument, "what nobody answers may stand behind what waits for it");
   }
+  std::atomic<int> refusals{0};  // so many calls find no room
   std::atomic<bool> called{false};
   std::atomic<bool> answered{false};
 
@@ -92,7 +105,6 @@ class SlowClient final : public Upcalls {
 
 // The driver's thread that runs host functions.
 std::thread the_drivers_thread;
-std::atomic<bool> stream_goes_on{false};
 
 void launch_for(const std::shared_ptr<SlowClient>& client) {
   Driver driver;
@@ -116,6 +128,16 @@ TEST(CudaHostFunctions, hold_their_stream_until_the_client_has_answered) {
   client->answered.notify_all();
   the_drivers_thread.join();
   EXPECT_TRUE(stream_goes_on);
+}
+
+TEST(CudaHostFunctions, that_find_no_room_are_tried_again) {
+  const auto client = std::make_shared<SlowClient>(false);
+  client->refusals = 5;
+  client->answered = true;
+  launch_for(client);
+  the_drivers_thread.join();
+  EXPECT_TRUE(client->called);
+  EXPECT_EQ(client->refusals, 0);
 }
 
 TEST(CudaHostFunctions, wait_for_nobody_once_the_lane_is_over) {
@@ -144,6 +166,70 @@ TEST(CudaRanges, are_found_by_any_address_in_them_and_replaced_by_those_that_ove
   EXPECT_FALSE(ranges.find(UINT64_MAX));
 }
 
+// As much device memory as the test says.
+class FakeMemory final : public plugin::DeviceMemory {
+ public:
+  explicit FakeMemory(std::uint64_t total) : total_(total) {}
+  bool take(std::uint64_t size) override {
+    if (size > total_ - used) {
+      return false;
+    }
+    used += size;
+    return true;
+  }
+  void give(std::uint64_t size) override {
+    ASSERT_LE(size, used) << "more than there was";
+    used -= size;
+  }
+  State state() override { return {.total = total_, .used = used}; }
+  std::uint64_t used = 0;
+
+ private:
+  std::uint64_t total_;
+};
+
+TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
+  const auto memory = std::make_shared<FakeMemory>(10'240);
+  DeviceAccount account(memory);
+  const auto first = reinterpret_cast<CUcontext>(memory.get());
+  const auto allocate = [] { return CUDA_SUCCESS; };
+  const auto spend = [&](std::uint64_t size, CUcontext context, std::uint64_t key, auto how) {
+    return account.spend(size, context, how, [key] { return key; });
+  };
+  EXPECT_EQ(spend(1, first, 1, allocate), CUDA_SUCCESS);
+  EXPECT_EQ(memory->used, 512U);
+  EXPECT_EQ(spend(9216, nullptr, 2, allocate), CUDA_SUCCESS);
+  EXPECT_EQ(spend(1024, first, 3, [] { return CUDA_ERROR_NOT_PERMITTED; }), CUDA_ERROR_OUT_OF_MEMORY)
+      << "the driver is not even asked";
+  EXPECT_EQ(spend(512, first, 3, [] { return CUDA_ERROR_NOT_PERMITTED; }), CUDA_ERROR_NOT_PERMITTED);
+  EXPECT_EQ(spend(UINT64_MAX, first, 3, allocate), CUDA_ERROR_OUT_OF_MEMORY);
+  std::uint64_t free = 9999;
+  std::uint64_t total = 99'999;
+  account.limit(free, total);
+  EXPECT_EQ(free, 512U);
+  EXPECT_EQ(total, 10'240U);
+  EXPECT_EQ(account.settle(2, [] { return CUDA_ERROR_INVALID_VALUE; }), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(memory->used, 9728U) << "it is still there";
+  EXPECT_EQ(account.settle(2, allocate), CUDA_SUCCESS);
+  EXPECT_EQ(account.settle(2, allocate), CUDA_SUCCESS) << "what was never counted";
+  EXPECT_EQ(memory->used, 512U);
+  account.forget(first);
+  EXPECT_EQ(memory->used, 0U);
+}
+
+TEST(CudaDeviceAccount, counts_arrays_with_their_levels) {
+  const auto bytes = [](CUDA_ARRAY3D_DESCRIPTOR about, std::uint64_t levels) { return bytes_of_array(about, levels); };
+  EXPECT_EQ(
+      bytes({.Width = 16, .Height = 0, .Depth = 0, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4, .Flags = 0}, 0),
+      256U);
+  EXPECT_EQ(bytes({.Width = 4, .Height = 4, .Depth = 2, .Format = CU_AD_FORMAT_HALF, .NumChannels = 1, .Flags = 0}, 9),
+            64U + 8 + 2);
+  EXPECT_EQ(
+      bytes({.Width = SIZE_MAX, .Height = 2, .Depth = 2, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4, .Flags = 0},
+            1),
+      UINT64_MAX);
+}
+
 class HostileCudaClient : public testing::Test {
  protected:
   static constexpr Id context = 10;
@@ -151,14 +237,16 @@ class HostileCudaClient : public testing::Test {
 
   void SetUp() override {
     ASSERT_EQ(setenv("ISTHMUS_CUDA_DRIVER", ISTHMUS_TEST_STANDIN, 1), 0);
-    auto made = LocalLane::in_child([]() -> std::unique_ptr<Service> {
+    auto made = LocalLane::in_child([before_the_lane = before_the_lane_]() -> std::unique_ptr<Service> {
       struct Lane final : Service {
-        Lane() { backend->add_to(dispatcher); }
+        explicit Lane(std::span<std::byte> window) : backend(make_cuda_backend(window, nullptr)) {
+          backend->add_to(dispatcher);
+        }
         void handle(Request& request) override { dispatcher.handle(request); }
-        std::unique_ptr<plugin::Backend> backend = make_cuda_backend({});
+        std::unique_ptr<plugin::Backend> backend;
         marshal::Dispatcher dispatcher;
       };
-      return std::make_unique<Lane>();
+      return std::make_unique<Lane>(before_the_lane());
     });
     ASSERT_TRUE(made) << made.error().message;
     lane_ = std::make_unique<LocalLane>(std::move(*made));
@@ -203,9 +291,19 @@ class HostileCudaClient : public testing::Test {
     EXPECT_TRUE(outcome) << outcome.error().message;
     return outcome ? outcome->status : INT32_MIN;
   }
+  [[nodiscard]] Lane& lane() { return lane_->lane(); }
   [[nodiscard]] std::uint64_t address() const { return address_; }
   [[nodiscard]] const Frame& frame() const { return frame_; }
   [[nodiscard]] Place place() const { return {.context = context, .stream = legacy_stream}; }
+  /// The number that the driver gives each context that it makes, one after the other.
+  std::uint64_t number_of_primary(Id id) {
+    const auto outcome = client().call<RetainPrimary>({.id = id});
+    EXPECT_TRUE(outcome) << outcome.error().message;
+    return outcome && outcome->status == CUDA_SUCCESS ? outcome->reply.number : 0;
+  }
+
+  /// Runs in the worker before its lane's backend is made, and returns the backend's window.
+  std::span<std::byte> (*before_the_lane_)() = [] { return std::span<std::byte>(); };
 
  private:
   std::unique_ptr<LocalLane> lane_;
@@ -213,6 +311,31 @@ class HostileCudaClient : public testing::Test {
   std::uint64_t address_ = 0;
   Frame frame_;
 };
+
+class WarmCudaBackend : public HostileCudaClient {
+ protected:
+  WarmCudaBackend() {
+    before_the_lane_ = [] {
+      constexpr std::size_t size = 2 * SlabRegistration::arena_size + 4096;
+      void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      const std::span window(static_cast<std::byte*>(memory), size);
+      const auto line = Warmth::of_process().make(window, {});
+      if (!line || line->find("a context on device 0, 128 MiB of the region registered") != 0) {
+        std::abort();
+      }
+      return window;
+    };
+  }
+};
+
+TEST_F(WarmCudaBackend, hands_its_context_to_the_client_who_alone_holds_it_from_then_on) {
+  EXPECT_EQ(number_of_primary(11), 1U) << "two contexts were made";
+  EXPECT_EQ(status<ReleasePrimary>({.id = 11}), CUDA_SUCCESS);
+  EXPECT_EQ(status<ReleasePrimary>({.id = context}), CUDA_SUCCESS);
+  EXPECT_EQ(number_of_primary(context), 2U) << "somebody else still held the first one";
+}
+
+TEST_F(HostileCudaClient, finds_a_cold_worker_with_one_context_of_its_own) { EXPECT_EQ(number_of_primary(11), 1U); }
 
 TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
   constexpr Id none = 77;
@@ -352,6 +475,23 @@ TEST_F(HostileCudaClient, uses_what_was_in_a_context_that_is_gone) {
                                  {ObjectKind::executable, 46}}) {
     EXPECT_EQ(status<Release>({.kind = kind, .id = static_cast<Id>(id)}), CUDA_ERROR_INVALID_HANDLE);
   }
+}
+
+TEST_F(HostileCudaClient, is_told_of_a_failure_whose_thread_has_ended) {
+  std::thread([this] {
+    auto channel = lane().channel();
+    ASSERT_TRUE(channel);
+    ASSERT_TRUE(marshal::Client(**channel).post<Release>({.kind = ObjectKind::event, .id = 4711}));
+    ASSERT_TRUE(marshal::Client(**channel).post<Release>({.kind = ObjectKind::stream, .id = 0}));
+  }).join();
+  // Its twin ends when it sees that the thread has; until then the failure waits for that thread.
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  std::int32_t told = CUDA_SUCCESS;
+  while (told == CUDA_SUCCESS && std::chrono::steady_clock::now() < patience) {
+    told = status<SyncContext>({.context = context});
+  }
+  EXPECT_EQ(told, CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<SyncContext>({.context = context}), CUDA_SUCCESS) << "once";
 }
 
 TEST_F(HostileCudaClient, has_modules_loaded_that_are_none) {

@@ -7,7 +7,7 @@ import time
 import unittest
 from pathlib import Path
 
-from cuda_host import BUILD, FRONTEND, PLUGIN, STANDIN, daemon_over_standin, missing
+from cuda_host import BUILD, FRONTEND, MUTANT, PLUGIN, STANDIN, daemon_over_standin, missing
 from isthmus_host import Daemon
 
 CALLS = BUILD / "test/cuda/cuda_calls"
@@ -26,10 +26,10 @@ class Base(unittest.TestCase):
         return {**daemon.environment, "LD_LIBRARY_PATH": str(FRONTEND.parent), "ISTHMUS_ENDPOINT": "shm:local",
                 "ISTHMUS_LOG": "1", "ISTHMUS_TEST_WORKERS": children, **more}
 
-    def run_calls(self, tests, environment, log=lambda: ""):
+    def run_calls(self, tests, environment, log=lambda: "", timeout=100):
         """Runs tests of cuda_calls by filter, of which none may be missing or skipped; their output."""
         result = subprocess.run([CALLS, f"--gtest_filter={tests}"], env=environment, capture_output=True, text=True,
-                                timeout=100)
+                                timeout=timeout)
         self.assertEqual(result.returncode, 0, f"{result.stdout}\n{result.stderr}\n{log()}")
         self.assertRegex(result.stdout, r"\[  PASSED  \] [1-9]\d* tests?\.")
         self.assertNotIn("SKIPPED", result.stdout)
@@ -48,6 +48,13 @@ class Calls(Base):
     def test_memory(self):
         self.passes("Memory.*")
 
+    def test_allocation(self):
+        self.passes("Allocation.*", {"ISTHMUS_STANDIN_MEMORY_MIB": "256"})
+
+    def test_allocation_without_a_pool(self):
+        # Then every address is the driver's own, and the stand-in finds the use of what was freed.
+        self.passes("Memory.*:Allocation.is_told*", ISTHMUS_CUDA_POOL="0")
+
     def test_arrays(self):
         self.passes("Arrays.*")
 
@@ -62,6 +69,22 @@ class Calls(Base):
 
     def test_work_with_blocking_launches(self):
         self.passes("Work.of_several*:Work.takes*:Work.is_launched*", CUDA_LAUNCH_BLOCKING="1")
+
+    def test_order_holds_where_twins_fall_behind_each_other(self):
+        # Many more by hand, a million in all: ISTHMUS_TEST_ROUNDS=250000, and ISTHMUS_TEST_DELAY_US=5 to see the end.
+        delay = os.environ.get("ISTHMUS_TEST_DELAY_US", "100")
+        daemon = daemon_over_standin(self, shms=[LOCAL], ISTHMUS_STANDIN_CALL_DELAY_US=delay,
+                                     ISTHMUS_STANDIN_DELAY_US=delay)
+        patience = 100 + int(os.environ.get("ISTHMUS_TEST_ROUNDS", "0")) // 100
+        self.run_calls("*Order*", self.environment(daemon), lambda: daemon.log, timeout=patience)
+
+    def test_an_order_that_does_not_hold_is_found(self):
+        for mutant in ("lost_post", "lost_wait"):
+            with self.subTest(mutant):
+                daemon = daemon_over_standin(self, shms=[LOCAL], ISTHMUS_STANDIN_DELAY_US="100")
+                result = subprocess.run([CALLS, "--gtest_filter=*Order*/4"], capture_output=True, text=True, timeout=100,
+                                        env=self.environment(daemon, LD_PRELOAD=str(MUTANT), MUTANT=mutant))
+                self.assertRegex(result.stdout, r"order\.cpp:\d+: Failure")
 
     def test_bad_input(self):
         self.passes("BadInput.*")
@@ -110,6 +133,26 @@ class NoDevice(Base):
                        "ISTHMUS_RUNTIME_DIR": "/nonexistent", "ISTHMUS_LOG": "1"}
         result = self.run_calls("NoDevice.*", environment)
         self.assertEqual(len(re.findall("isthmus-cuda: ", result.stderr)), 1, result.stderr)
+
+
+class Quota(Base):
+    """An endpoint whose clients have 64 MiB of device memory together."""
+
+    def test_it_ends_in_the_native_error_and_is_shared(self):
+        daemon = daemon_over_standin(self, shms=[{**LOCAL, "device_memory": "64 MiB"}], ISTHMUS_STANDIN_MEMORY_MIB="256")
+        environment = self.environment(daemon)
+        self.run_calls("Quota.is_all*", environment, lambda: daemon.log)
+        holder = subprocess.Popen([CALLS, "--gtest_filter=Victim.holds*"], env=environment, stdout=subprocess.PIPE,
+                                  text=True)
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        self.assertTrue(any(line.startswith("running") for line in holder.stdout))
+        self.run_calls("Quota.is_shared*", environment, lambda: daemon.log)
+        holder.kill()
+        daemon.wait_for(f"lane of client {holder.pid} ended")
+        # What the dead one had is there again.
+        self.run_calls("Quota.is_all*", environment, lambda: daemon.log)
 
 
 class Death(Base):

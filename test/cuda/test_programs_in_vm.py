@@ -16,7 +16,7 @@ class InVm(unittest.TestCase):
         reason = missing(PROGRAMS, STANDIN, RUNTIME, FRONTEND, PLUGIN)
         if reason:
             self.skipTest(reason)
-        daemon = daemon_over_standin(self, vms=[{"name": "alpha", "region_size": "64 MiB", "lanes": 4}])
+        daemon = daemon_over_standin(self, vms=[{"name": "alpha", "region_size": "64 MiB", "lanes": 4, "warm_workers": 2}])
         vm = Vm(regions=[Region(daemon.vms[0]["path"], "64M")],
                 copy=[f"{PROGRAMS}:/bin/cuda_programs", f"{FRONTEND}:{LIBRARIES}/{FRONTEND.name}",
                       f"{RUNTIME}:{LIBRARIES}/{RUNTIME.name}"])
@@ -32,6 +32,10 @@ class InVm(unittest.TestCase):
                     self.assertRegex(result.stderr, REFUSED_IN_VM[program])
                     continue
                 self.assertEqual((result.status, result.stdout), (0, output), f"{result.output}\n{daemon.log}")
+        self.assertRegex(daemon.log, r"lane 0 is served by worker \d+, which is warm")
+        result = vm.run(f"LD_LIBRARY_PATH={LIBRARIES} CUDA_FORCE_PTX_JIT=0 cuda_programs vector_add", timeout=60)
+        self.assertEqual((result.status, result.stdout), (0, OUTPUT["vector_add"]), daemon.log)
+        self.assertRegex(daemon.log, r"lane \d gets a worker whose drivers start with the client's variables")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,8 @@ mode = "0660"
 owner = "root"
 group = "root"
 lanes = 64
+warm_workers = 64
+device_memory = "8 GiB"
 huge_pages = true
 plugins = ["opencl", "/opt/mine.so"]
 environment = ["A=1", "B="]
@@ -100,7 +102,11 @@ environment = ["C=x=y"]
   EXPECT_EQ(config->vms[0].access.owner, 0U);
   EXPECT_EQ(config->vms[0].access.group, 0U);
   EXPECT_EQ(config->vms[0].lanes, 64U);
+  EXPECT_EQ(config->vms[0].warm_workers, 64U);
+  EXPECT_EQ(config->vms[1].warm_workers, 0U);
   EXPECT_TRUE(config->vms[0].huge_pages);
+  EXPECT_EQ(config->vms[0].device_memory, std::uint64_t{8} << 30U);
+  EXPECT_EQ(config->vms[1].device_memory, 0U);
   EXPECT_FALSE(config->vms[1].huge_pages);
   EXPECT_EQ(config->vms[1].region_size, std::uint64_t{8} << 20U);
   EXPECT_EQ(config->vms[1].access.owner, 107U);
@@ -180,6 +186,8 @@ TEST(Config, tables_must_be_arrays_of_tables) {
 }
 
 TEST(Config, what_is_needed_is_asked_for) {
+  expect_complaint(vm_with("device_memory = \"8 MiB\"\n"), "d.toml:5: ", "device_memory 8 MiB is too small");
+  expect_complaint(vm_with("device_memory = true\n"), "d.toml:5: ", "device_memory must be a number of bytes");
   expect_complaint("[[vm]]\npath = \"/a\"\nregion_size = 8388608\n", "d.toml:1: ", "[[vm]] needs name");
   expect_complaint("[[vm]]\nname = \"a\"\nregion_size = 8388608\n", "d.toml:1: ", "[[vm]] needs path");
   expect_complaint("[[vm]]\nname = \"a\"\npath = \"/a\"\n", "d.toml:1: ", "[[vm]] needs region_size");
@@ -251,6 +259,15 @@ TEST(Config, owners_and_groups_must_exist) {
 }
 
 TEST(Config, counts_stay_in_their_range) {
+  for (const std::string count : {"-1", "5", "9223372036854775807"}) {
+    expect_complaint(vm_with("lanes = 4\nwarm_workers = " + count),
+                     "d.toml:6: ", "warm_workers " + count + " is out of range; 0 to 4 is possible");
+    expect_complaint(
+        "runtime_dir = \"/r\"\n[[shm]]\nname = \"s\"\nregion_size = 8388608\nmax_clients = 4\nwarm_workers = " + count +
+            "\n",
+        "d.toml:6: ", "0 to 4 is possible");
+  }
+  expect_complaint(vm_with("warm_workers = true"), "d.toml:5: ", "warm_workers must be a whole number");
   for (const std::string lanes : {"0", "65", "-1", "9223372036854775807"}) {
     expect_complaint(vm_with("lanes = " + lanes), "d.toml:5: ", "1 to 64 is possible");
   }

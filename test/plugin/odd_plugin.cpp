@@ -84,6 +84,16 @@ isthmus::Result<std::string> prepare() {
   return "ready";
 }
 
+isthmus::Result<std::string> warm(std::span<std::byte> window, const std::stop_token& /*stop*/) {
+  if (odd == "melts") {
+    std::abort();
+  }
+  if (odd == "throws") {
+    throw std::runtime_error("no heating");
+  }
+  return "warms a window of " + std::to_string(window.size()) + " bytes";
+}
+
 isthmus::Result<std::unique_ptr<Backend>> open_lane(Host& host) {
   if (odd == "shy") {
     return isthmus::fail(Errc::busy, "the device is taken");
@@ -100,6 +110,7 @@ extern "C" __attribute__((visibility("default"))) const isthmus::plugin::Descrip
       .name = odd_plugin_kind,
       .prepare = prepare,
       .open_lane = open_lane,
+      .warm = warm,
       .apis = odd == "twin" ? isthmus::plugin::ids_of<thermometer::ThermometerApi>.data() : nullptr};
   return &descriptor;
 }

@@ -76,6 +76,12 @@ class Plugins(unittest.TestCase):
         self.assertEqual(status.st_uid, int(seen[1]))
         self.assertEqual(int(seen[1]) != os.geteuid(), os.geteuid() == 0)
 
+    def test_a_plugin_warms_up_where_the_configuration_asks_for_it(self):
+        for vm in (False, True):
+            daemon = self.daemon("witness", vm=vm, warm_workers=1)
+            daemon.wait_for(rf"worker \d+ is warm: plug-in witness: warms a window of {16 << 20} bytes")
+            self.assertNotIn("is warm", self.daemon("witness", vm=vm).log)
+
     def test_a_plugin_of_another_abi_is_refused_with_a_reason(self):
         for vm in (False, True):
             with self.subTest(vm=vm):

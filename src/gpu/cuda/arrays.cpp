@@ -70,7 +70,20 @@ void set_memory(CUDA_MEMCPY3D& copy, bool is_target, const RowMemory& memory, st
   }
 }
 
+// What an array is called in the account: handles are addresses of the worker's, where no device memory lies.
+std::uint64_t key_of(const ArrayObject& object) {
+  return object.mipmapped != nullptr ? reinterpret_cast<std::uintptr_t>(object.mipmapped)
+                                     : reinterpret_cast<std::uintptr_t>(object.array);
+}
+
 }  // namespace
+
+CUresult LaneBackend::destroy_array(const ArrayObject& object) {
+  return account_.settle(key_of(object), [&] {
+    return object.mipmapped != nullptr ? driver_->cuMipmappedArrayDestroy(object.mipmapped)
+                                       : driver_->cuArrayDestroy(object.array);
+  });
+}
 
 std::shared_ptr<ArrayObject> LaneBackend::living_array(Id id) const {
   auto found = arrays_.find(id);
@@ -87,18 +100,20 @@ Answer<Nothing> LaneBackend::handle(const CreateArray::Request& request, marshal
   }
   auto object = std::make_shared<ArrayObject>(ArrayObject{.context = context, .whole = nullptr});
   const CUDA_ARRAY3D_DESCRIPTOR descriptor = descriptor_of(request.shape);
-  const CUresult code = request.levels == 0
-                            ? driver_->cuArray3DCreate(&object->array, &descriptor)
-                            : driver_->cuMipmappedArrayCreate(&object->mipmapped, &descriptor,
-                                                              static_cast<std::uint32_t>(request.levels));
+  const auto create = [&] {
+    return request.levels == 0 ? driver_->cuArray3DCreate(&object->array, &descriptor)
+                               : driver_->cuMipmappedArrayCreate(&object->mipmapped, &descriptor,
+                                                                 static_cast<std::uint32_t>(request.levels));
+  };
+  const CUresult code = account_.spend(bytes_of_array(descriptor, request.levels), context->handle, create,
+                                       [&] { return key_of(*object); });
   if (code != CUDA_SUCCESS) {
     return refuse(code);
   }
   if (arrays_.add(request.id, object)) {
     return Nothing{};
   }
-  std::ignore = request.levels == 0 ? driver_->cuArrayDestroy(object->array)
-                                    : driver_->cuMipmappedArrayDestroy(object->mipmapped);
+  std::ignore = destroy_array(*object);
   return refuse(CUDA_ERROR_INVALID_HANDLE);
 }
 
@@ -138,8 +153,7 @@ Answer<Nothing> LaneBackend::handle(const DestroyArray::Request& request, marsha
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }
   arrays_.remove_if([&](const ArrayObject& other) { return other.whole == object; });
-  return answer(object->mipmapped != nullptr ? driver_->cuMipmappedArrayDestroy(object->mipmapped)
-                                             : driver_->cuArrayDestroy(object->array));
+  return answer(destroy_array(*object));
 }
 
 Answer<Nothing> LaneBackend::handle(const CopyArray::Request& request, marshal::Call& call) {

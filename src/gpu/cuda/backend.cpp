@@ -8,19 +8,53 @@ namespace {
 
 std::atomic<std::uint64_t> last_serial{0};
 
+// The first failure of a post of this thread's that nobody was told of. When the thread ends before somebody asks, the
+// failure is the lane's, and told by whoever waits for the device next.
+class LateFailure {
+ public:
+  LateFailure() = default;
+  LateFailure(const LateFailure&) = delete;
+  LateFailure& operator=(const LateFailure&) = delete;
+  LateFailure(LateFailure&&) = delete;
+  LateFailure& operator=(LateFailure&&) = delete;
+  ~LateFailure() { leave(); }
+
+  void keep(std::int32_t status, const std::shared_ptr<std::atomic<std::int32_t>>& heir) {
+    if (status_ == CUDA_SUCCESS) {
+      status_ = status;
+      heir_ = heir;
+    }
+  }
+  [[nodiscard]] std::int32_t take() noexcept { return std::exchange(status_, CUDA_SUCCESS); }
+  void leave() noexcept {
+    std::int32_t none = CUDA_SUCCESS;
+    if (const std::int32_t status = take(); status != CUDA_SUCCESS) {
+      heir_->compare_exchange_strong(none, status);
+    }
+  }
+
+ private:
+  std::int32_t status_ = CUDA_SUCCESS;
+  std::shared_ptr<std::atomic<std::int32_t>> heir_;
+};
+
 // What a twin knows of its thread. Twins are one to one with the client's threads.
 struct TwinState {
   std::uint64_t backend = 0;  // serial
   std::uint64_t generation = 0;
   Id context = 0;              // current, by name
   CUcontext handle = nullptr;  // and by the driver's handle
-  std::int32_t late = 0;       // the first failure of a post that nobody was told of
+  LateFailure late;
 };
 
 TwinState& twin_state(std::uint64_t serial) {
   thread_local TwinState state;
   if (state.backend != serial) {
-    state = {.backend = serial};
+    state.late.leave();
+    state.backend = serial;
+    state.generation = 0;
+    state.context = 0;
+    state.handle = nullptr;
   }
   return state;
 }
@@ -36,8 +70,13 @@ constexpr bool reports = [] {
 
 }  // namespace
 
-LaneBackend::LaneBackend(const Driver* driver, std::span<std::byte> window)
-    : driver_(driver), window_(window), serial_(++last_serial) {
+LaneBackend::LaneBackend(const Driver* driver, std::span<std::byte> window,
+                         std::shared_ptr<plugin::DeviceMemory> memory)
+    : driver_(driver),
+      window_(window),
+      serial_(++last_serial),
+      account_(std::move(memory)),
+      orphaned_(std::make_shared<std::atomic<std::int32_t>>(CUDA_SUCCESS)) {
   if (driver_ != nullptr) {
     slab_.emplace(*driver_, window_);
   }
@@ -68,15 +107,18 @@ void LaneBackend::add_to(marshal::Dispatcher& dispatcher) {
 std::int32_t LaneBackend::settle(bool is_post, bool reporting, std::int32_t status) {
   TwinState& twin = twin_state(serial_);
   if (is_post) {
-    if (status != CUDA_SUCCESS && twin.late == CUDA_SUCCESS) {
-      twin.late = status;
+    if (status != CUDA_SUCCESS) {
+      twin.late.keep(status, orphaned_);
     }
     return status;
   }
-  if (reporting && status == CUDA_SUCCESS) {
-    return std::exchange(twin.late, CUDA_SUCCESS);
+  if (!reporting || status != CUDA_SUCCESS) {
+    return status;
   }
-  return status;
+  if (const std::int32_t late = twin.late.take(); late != CUDA_SUCCESS) {
+    return late;
+  }
+  return orphaned_->load(std::memory_order_relaxed) == CUDA_SUCCESS ? CUDA_SUCCESS : orphaned_->exchange(CUDA_SUCCESS);
 }
 
 CUresult LaneBackend::enter(Id context) {

@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "isthmus/marshal/dispatcher.hpp"
+#include "isthmus/plugin.hpp"
+#include "src/gpu/cuda/device_account.hpp"
 #include "src/gpu/cuda/driver.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/cuda/objects.hpp"
@@ -43,8 +45,8 @@ using Answer = std::expected<T, std::int32_t>;
 /// client's thread waits, too. What a post does must not wait for anything that the client has yet to do.
 class LaneBackend {
  public:
-  /// `driver` is null where the host has none: then there are no devices.
-  LaneBackend(const Driver* driver, std::span<std::byte> window);
+  /// `driver` is null where the host has none: then there are no devices. `memory` is null where it is not limited.
+  LaneBackend(const Driver* driver, std::span<std::byte> window, std::shared_ptr<plugin::DeviceMemory> memory);
   LaneBackend(const LaneBackend&) = delete;
   LaneBackend& operator=(const LaneBackend&) = delete;
   LaneBackend(LaneBackend&&) = delete;
@@ -180,6 +182,8 @@ class LaneBackend {
 
   /// The driver's array of that name; null where there is none, or its context is gone.
   [[nodiscard]] std::shared_ptr<ArrayObject> living_array(Id id) const;
+  /// \pre its context is current; it is no level
+  [[nodiscard]] CUresult destroy_array(const ArrayObject& object);
   /// Device memory, or memory of the region, which kernels may be given, too.
   [[nodiscard]] bool is_reachable(std::uint64_t address, std::uint64_t size);
 
@@ -207,6 +211,8 @@ class LaneBackend {
   gpu::ObjectTable<ExecutableObject> executables_;
   std::atomic<std::uint32_t> captures_{0};  // that were begun and have not ended; a hint
   Ranges<CUcontext> memory_;                // device memory that was seen so far
+  DeviceAccount account_;
+  std::shared_ptr<std::atomic<std::int32_t>> orphaned_;  // a late failure of a thread that has ended
 };
 
 }  // namespace isthmus::cuda

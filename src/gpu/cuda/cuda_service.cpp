@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/gpu/cuda/cuda_service.hpp"
 
+#include <utility>
+
 #include "src/gpu/cuda/backend.hpp"
 #include "src/gpu/cuda/driver.hpp"
 
@@ -9,7 +11,8 @@ namespace {
 
 class CudaBackend final : public plugin::Backend {
  public:
-  CudaBackend(const Driver* driver, std::span<std::byte> window) : lane_(driver, window) {}
+  CudaBackend(const Driver* driver, std::span<std::byte> window, std::shared_ptr<plugin::DeviceMemory> memory)
+      : lane_(driver, window, std::move(memory)) {}
   void add_to(marshal::Dispatcher& dispatcher) override { lane_.add_to(dispatcher); }
 
  private:
@@ -18,9 +21,10 @@ class CudaBackend final : public plugin::Backend {
 
 }  // namespace
 
-std::unique_ptr<plugin::Backend> make_cuda_backend(std::span<std::byte> window) {
+std::unique_ptr<plugin::Backend> make_cuda_backend(std::span<std::byte> window,
+                                                   std::shared_ptr<plugin::DeviceMemory> memory) {
   const Result<Driver>& driver = Driver::get();
-  return std::make_unique<CudaBackend>(driver ? &*driver : nullptr, window);
+  return std::make_unique<CudaBackend>(driver ? &*driver : nullptr, window, std::move(memory));
 }
 
 }  // namespace isthmus::cuda

@@ -38,7 +38,7 @@ Answer<DescribeDevice::Reply> LaneBackend::handle(const DescribeDevice::Request&
   if (const CUresult code = driver_->cuDeviceTotalMem(&memory, *found); code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  reply.memory = memory;
+  reply.memory = account_.limited(memory);
   if (driver_->cuDeviceGetUuid(&uuid, *found) == CUDA_SUCCESS) {
     std::copy_n(static_cast<const char*>(uuid.bytes), sizeof uuid.bytes, reply.uuid.begin());
   }
@@ -93,6 +93,7 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   arrays_.remove_if(is_in_it);
   buried.arenas = slab_->forget(buried.context->handle);
   memory_.remove_if([&](const auto& range) { return range.value == buried.context->handle; });
+  account_.forget(buried.context->handle);
   return buried;
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/gpu/cuda/host_functions.hpp"
 
-#include <tuple>
+#include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "isthmus/marshal/message.hpp"
@@ -15,13 +17,27 @@ struct HostTicket {
   std::uint64_t token = 0;
 };
 
-// A function may take as long as it wants; when the client dies, the lane ends, and the call with it.
+// A function may take as long as it wants; when the client dies, the lane ends, and the call with it. An upcall for
+// which there is no room now has not been made: it is tried again, or the stream would go on before the function has
+// run.
+void run_in_client(Upcalls& upcalls, const RunHost::Request& request) {
+  constexpr auto longest_nap = std::chrono::microseconds(10'000);
+  auto nap = std::chrono::microseconds(50);
+  for (;;) {
+    const auto answered = upcalls.call(
+        {.api = RunHost::api, .opcode = RunHost::opcode, .fixed = marshal::bytes_of(request), .trailing = {}}, {},
+        Channel::no_deadline);
+    if (answered || answered.error().code != Errc::exhausted) {
+      return;
+    }
+    std::this_thread::sleep_for(nap);
+    nap = std::min(nap * 2, longest_nap);
+  }
+}
+
 void run_ticket(void* data, CUresult status) {
   const std::unique_ptr<HostTicket> ticket(static_cast<HostTicket*>(data));
-  const RunHost::Request fixed{.token = ticket->token, .status = static_cast<std::int32_t>(status)};
-  std::ignore = ticket->upcalls->call(
-      {.api = RunHost::api, .opcode = RunHost::opcode, .fixed = marshal::bytes_of(fixed), .trailing = {}}, {},
-      Channel::no_deadline);
+  run_in_client(*ticket->upcalls, {.token = ticket->token, .status = static_cast<std::int32_t>(status)});
 }
 
 void CUDA_CB on_turn(void* data) { run_ticket(data, CUDA_SUCCESS); }

@@ -10,6 +10,17 @@ namespace {
 
 constexpr std::uint64_t most_bytes_of_a_reply = 32 * 1024;
 
+// Bytes of rows whose pitch the driver is to choose: it makes them longer, up to the next multiple of 512.
+std::uint64_t pitched_bytes(const Allocate::Request& rows) noexcept {
+  constexpr std::uint64_t alignment = 512;
+  std::uint64_t pitch = 0;
+  std::uint64_t bytes = 0;
+  return __builtin_add_overflow(rows.size, alignment - 1, &pitch) ||
+                 __builtin_mul_overflow(pitch / alignment * alignment, rows.height, &bytes)
+             ? UINT64_MAX
+             : bytes;
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> fill_bytes(const Fill::Request& fill) noexcept {
@@ -83,13 +94,18 @@ Answer<Allocate::Reply> LaneBackend::handle(const Allocate::Request& request, ma
   }
   CUdeviceptr address = 0;
   std::size_t pitch = 0;
-  const CUresult code = request.element == 0
-                            ? driver_->cuMemAlloc(&address, request.size)
-                            : driver_->cuMemAllocPitch(&address, &pitch, request.size, request.height, request.element);
+  const auto context = contexts_.find(request.context);
+  const auto allocate = [&] {
+    return request.element == 0
+               ? driver_->cuMemAlloc(&address, request.size)
+               : driver_->cuMemAllocPitch(&address, &pitch, request.size, request.height, request.element);
+  };
+  const CUresult code =
+      account_.spend(request.element == 0 ? request.size : pitched_bytes(request),
+                     context != nullptr ? context->handle : nullptr, allocate, [&] { return address; });
   if (code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  const auto context = contexts_.find(request.context);
   memory_.add(address, request.element == 0 ? request.size : pitch * request.height,
               context != nullptr ? context->handle : nullptr);
   return Allocate::Reply{.address = address, .pitch = pitch};
@@ -104,7 +120,7 @@ Answer<Nothing> LaneBackend::handle(const Free::Request& request, marshal::Call&
   if (!range) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
-  const CUresult code = driver_->cuMemFree(request.address);
+  const CUresult code = account_.settle(request.address, [&] { return driver_->cuMemFree(request.address); });
   if (code != CUDA_SUCCESS) {
     memory_.add(range->base, range->size, range->value);
   }
@@ -117,7 +133,9 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
     return std::unexpected(place.error());
   }
   CUdeviceptr address = 0;
-  if (const CUresult code = driver_->cuMemAllocAsync(&address, request.size, place->stream); code != CUDA_SUCCESS) {
+  const auto allocate = [&] { return driver_->cuMemAllocAsync(&address, request.size, place->stream); };
+  if (const CUresult code = account_.spend(request.size, place->context, allocate, [&] { return address; });
+      code != CUDA_SUCCESS) {
     return refuse(code);
   }
   memory_.add(address, request.size, place->context);
@@ -133,7 +151,8 @@ Answer<Nothing> LaneBackend::handle(const FreeInOrder::Request& request, marshal
   if (!range) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
-  const CUresult code = driver_->cuMemFreeAsync(request.address, place->stream);
+  const CUresult code =
+      account_.settle(request.address, [&] { return driver_->cuMemFreeAsync(request.address, place->stream); });
   if (code != CUDA_SUCCESS) {
     memory_.add(range->base, range->size, range->value);
   }
@@ -150,10 +169,14 @@ Answer<Nothing> LaneBackend::handle(const UseSlab::Request& request, marshal::Ca
   return Nothing{};
 }
 
-Answer<Nothing> LaneBackend::handle(const Quiesce::Request& /*request*/, marshal::Call& /*call*/) {
+Answer<Nothing> LaneBackend::handle(const Quiesce::Request& request, marshal::Call& /*call*/) {
   // The driver refuses, and spoils the capture.
   if (captures_.load(std::memory_order_acquire) != 0) {
     return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  }
+  const auto asked = contexts_.find(request.context);
+  if (request.context != 0 && asked == nullptr) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
   std::vector<CUcontext> all;
   contexts_.each([&](const ContextObject& context) { all.push_back(context.handle); });
@@ -161,7 +184,8 @@ Answer<Nothing> LaneBackend::handle(const Quiesce::Request& /*request*/, marshal
   for (CUcontext context : all) {
     CUresult code = driver_->cuCtxSetCurrent(context);
     code = code == CUDA_SUCCESS ? driver_->cuCtxSynchronize() : code;
-    first = first == CUDA_SUCCESS ? code : first;
+    const bool counts = asked == nullptr || asked->handle == context;
+    first = first == CUDA_SUCCESS && counts ? code : first;
   }
   generation_.fetch_add(1, std::memory_order_acq_rel);  // this thread's context is another one now
   return answer(first);

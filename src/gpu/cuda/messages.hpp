@@ -176,9 +176,11 @@ struct UseSlab : Kind<12> {
   };
   using Reply = Nothing;
 };
-/// Answered when no context works any more: pinned memory may be given back then.
+/// Answered when no context works any more: what the program has freed may be given to others then.
 struct Quiesce : Kind<13> {
-  struct Request {};
+  struct Request {
+    Id context = 0;  ///< whose failure is the answer; 0: the first one's
+  };
   using Reply = Nothing;
 };
 

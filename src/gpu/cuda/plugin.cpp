@@ -22,7 +22,9 @@ Result<std::string> prepare() {
   return driver ? driver->description() : driver.error().message;
 }
 
-Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& host) { return make_cuda_backend(host.window()); }
+Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& host) {
+  return make_cuda_backend(host.window(), host.device_memory());
+}
 
 // What is so without the variable, too.
 bool suits(std::string_view variable) {

@@ -68,6 +68,7 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
   switch (asked.subject) {
     case Subject::memory_info:
       code = driver_->cuMemGetInfo(&first, &second);
+      account_.limit(first, second);
       break;
     case Subject::limit:
       code = driver_->cuCtxGetLimit(&first, static_cast<CUlimit>(asked.parameter));

@@ -74,6 +74,15 @@ TEST_F(Victim, waits_for_a_kernel_that_takes_long) {
   EXPECT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
 }
 
+TEST_F(Victim, holds_memory) {
+  (void)memory(std::size_t{40} << 20);
+  std::puts("running");
+  std::fflush(stdout);
+  for (;;) {
+    pause();
+  }
+}
+
 TEST_F(Victim, is_in_the_middle_of_a_host_function) {
   CUstream in = stream();
   ASSERT_EQ(cuLaunchHostFunc(

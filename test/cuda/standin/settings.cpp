@@ -22,9 +22,28 @@ unsigned long from_environment(const char* name, unsigned long otherwise, unsign
   return value;
 }
 
+// How many of the devices CUDA_VISIBLE_DEVICES leaves, in a list of ordinals: the first that is none ends it.
+int visible(int devices) {
+  const char* list = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (list == nullptr) {
+    return devices;
+  }
+  int count = 0;
+  for (char* end = nullptr;; list = end + 1) {
+    const long ordinal = std::strtol(list, &end, 10);
+    if (end == list || ordinal < 0 || ordinal >= devices) {
+      return count;
+    }
+    ++count;
+    if (*end != ',') {
+      return count;
+    }
+  }
+}
+
 Settings read() {
   Settings found;
-  found.devices = static_cast<int>(from_environment("ISTHMUS_STANDIN_DEVICES", 1, 8));
+  found.devices = visible(static_cast<int>(from_environment("ISTHMUS_STANDIN_DEVICES", 1, 8)));
   found.memory = std::size_t{from_environment("ISTHMUS_STANDIN_MEMORY_MIB", 4096, 65536)} << 20U;
   found.delay_us = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_DELAY_US", 0, 1'000'000));
   found.call_delay_us = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_CALL_DELAY_US", 0, 1'000'000));

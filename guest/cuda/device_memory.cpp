@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/cuda/device_memory.hpp"
+
+#include <tuple>
+#include <vector>
+
+namespace isthmus::cuda {
+namespace {
+
+// Asks the driver whether memory may be allocated and freed now: it knows what a capture forbids, and to whom.
+CUresult check_permitted(const Here& here) {
+  const auto made = here.lane().call<Allocate>({.context = here.context, .size = DeviceHeap::granule});
+  return made ? here.lane().tell<Free>({.context = here.context, .address = made->reply.address}) : made.error();
+}
+
+// Waits until no context works any more: then all that was freed may be handed out again.
+CUresult wait_for_devices(const Here& here, Id context) {
+  WorkCount& work = here.lane().work();
+  const std::uint64_t upto = work.issued();
+  const auto aside = here.cuda.pool.take_aside();
+  const CUresult code = here.lane().tell<Quiesce>({.context = context});
+  if (code == CUDA_SUCCESS) {
+    work.note_quiet(upto);
+  }
+  for (const DevicePool::Piece& piece : aside) {
+    if (code == CUDA_SUCCESS) {
+      here.cuda.pool.give(piece.context, piece.address);
+    } else {
+      here.cuda.pool.put_aside(piece);
+    }
+  }
+  return code;
+}
+
+void give_back(const Here& here, const std::vector<DevicePool::Piece>& chunks) {
+  for (const DevicePool::Piece& chunk : chunks) {
+    std::ignore = here.lane().tell<Free>({.context = chunk.context, .address = chunk.address});
+  }
+}
+
+}  // namespace
+
+MemoryInfo info_of(const Here& here, MemoryKind kind, std::uint32_t flags) {
+  return {.kind = kind,
+          .context = here.context,
+          .device = here.record.device,
+          .flags = flags,
+          .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1};
+}
+
+Expected<Allocate::Reply> ask_for_memory(const Here& here, const Allocate::Request& request) {
+  return call_for_address<Allocate>(
+      here, request,
+      [&](const Allocate::Reply& made) { return request.element == 0 ? request.size : made.pitch * request.height; },
+      [&](const Allocate::Reply& made) {
+        std::ignore = here.lane().tell<Free>({.context = here.context, .address = made.address});
+      });
+}
+
+Expected<CUdeviceptr> allocate_on_device(const Here& here, std::size_t bytes) {
+  DevicePool& pool = here.cuda.pool;
+  MemoryInfo info = info_of(here, MemoryKind::device);
+  const bool is_pools = pool.serves(bytes) && here.cuda.captures.load(std::memory_order_relaxed) == 0;
+  if (is_pools) {
+    if (const CUresult code = here.lane().check(); code != CUDA_SUCCESS) {
+      return std::unexpected(code);
+    }
+    auto address = pool.take(here.context, bytes);
+    if (!address) {
+      const std::uint64_t size = pool.chunk_for(here.context, bytes);
+      const auto chunk = ask_for_memory(here, {.context = here.context, .size = size});
+      if (!chunk && chunk.error() != CUDA_ERROR_OUT_OF_MEMORY) {
+        return std::unexpected(chunk.error());
+      }
+      if (chunk && chunk->address % DeviceHeap::granule == 0) {
+        pool.add_chunk(here.context, here.record.device, chunk->address, size);
+        address = pool.take(here.context, bytes);
+      }
+    }
+    if (address) {
+      info.pooled = true;
+      info.work = here.lane().work().issued();
+      here.cuda.memory.add(*address, bytes, info);
+      return *address;
+    }
+  }
+  const auto made = ask_for_memory(here, {.context = here.context, .size = bytes});
+  if (!made) {
+    return std::unexpected(made.error());
+  }
+  here.cuda.memory.add(made->address, bytes, info);
+  return made->address;
+}
+
+CUresult free_on_device(const Here& here, const Memory::Range& range) {
+  Frontend& cuda = here.cuda;
+  const Id context = range.value.context;
+  if (const CUresult code = here.lane().check(); code != CUDA_SUCCESS) {
+    return code;
+  }
+  // Forgotten first: another thread's allocation may get the address as soon as it is free.
+  if (!cuda.memory.remove(range.base)) {
+    return CUDA_ERROR_INVALID_VALUE;  // another thread has freed it meanwhile
+  }
+  CUresult code = CUDA_SUCCESS;
+  bool can_be_given = true;
+  if (!range.value.pooled) {
+    code = here.lane().tell<Free>({.context = context, .address = range.base});
+  } else if (cuda.captures.load(std::memory_order_relaxed) != 0) {
+    code = check_permitted(here);
+    can_be_given = false;
+  } else if (!here.lane().work().is_quiet_since(range.value.work)) {
+    code = wait_for_devices(here, context);
+  }
+  if (code != CUDA_SUCCESS) {
+    cuda.memory.add(range.base, range.size, range.value);
+    return code;
+  }
+  if (range.value.pooled && can_be_given) {
+    cuda.pool.give(context, range.base);
+    give_back(here, cuda.pool.surplus(context));
+  } else if (range.value.pooled) {
+    cuda.pool.put_aside({.context = context, .address = range.base});
+  }
+  return CUDA_SUCCESS;
+}
+
+bool give_back_unused(const Here& here) {
+  if (here.cuda.captures.load(std::memory_order_relaxed) != 0 || wait_for_devices(here, here.context) != CUDA_SUCCESS) {
+    return false;
+  }
+  const auto chunks = here.cuda.pool.all_unused();
+  give_back(here, chunks);
+  return !chunks.empty();
+}
+
+}  // namespace isthmus::cuda

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/gpu/cuda/device_account.hpp"
+
+#include <algorithm>
+
+namespace isthmus::cuda {
+namespace {
+
+// What a driver divides memory into (cuMemAlloc's alignment).
+constexpr std::uint64_t unit = 512;
+
+std::uint64_t bytes_of_element(CUarray_format format) noexcept {
+  switch (format) {
+    case CU_AD_FORMAT_UNSIGNED_INT8:
+    case CU_AD_FORMAT_SIGNED_INT8:
+      return 1;
+    case CU_AD_FORMAT_UNSIGNED_INT16:
+    case CU_AD_FORMAT_SIGNED_INT16:
+    case CU_AD_FORMAT_HALF:
+      return 2;
+    default:
+      return 4;
+  }
+}
+
+}  // namespace
+
+std::uint64_t DeviceAccount::counted_as(std::uint64_t bytes) noexcept {
+  return bytes > UINT64_MAX - unit ? UINT64_MAX : (bytes + unit - 1) / unit * unit;
+}
+
+std::optional<DeviceAccount::Entry> DeviceAccount::take_out(std::uint64_t key) {
+  if (limit_ == nullptr) {
+    return std::nullopt;
+  }
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) {
+    return std::nullopt;
+  }
+  const Entry entry = found->second;
+  entries_.erase(found);
+  return entry;
+}
+
+void DeviceAccount::forget(CUcontext context) {
+  if (limit_ == nullptr) {
+    return;
+  }
+  std::uint64_t bytes = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    std::erase_if(entries_, [&](const auto& entry) {
+      const bool is_its = entry.second.context == context;
+      bytes += is_its ? entry.second.bytes : 0;
+      return is_its;
+    });
+  }
+  if (bytes != 0) {
+    limit_->give(bytes);
+  }
+}
+
+void DeviceAccount::limit(std::uint64_t& free, std::uint64_t& total) const {
+  if (limit_ == nullptr) {
+    return;
+  }
+  const plugin::DeviceMemory::State state = limit_->state();
+  total = std::min(total, state.total);
+  free = std::min(free, state.total - std::min(state.used, state.total));
+}
+
+std::uint64_t DeviceAccount::limited(std::uint64_t total) const {
+  std::uint64_t free = 0;
+  limit(free, total);
+  return total;
+}
+
+std::uint64_t bytes_of_array(const CUDA_ARRAY3D_DESCRIPTOR& array, std::uint64_t levels) noexcept {
+  std::uint64_t sum = 0;
+  std::uint64_t width = array.Width;
+  std::uint64_t height = std::max<std::uint64_t>(array.Height, 1);
+  std::uint64_t depth = std::max<std::uint64_t>(array.Depth, 1);
+  const bool is_layered = (array.Flags & CUDA_ARRAY3D_LAYERED) != 0;
+  // A level is half as large; one of a single element is the last.
+  for (std::uint64_t level = 0; level < std::max<std::uint64_t>(levels, 1); ++level) {
+    std::uint64_t bytes = bytes_of_element(array.Format) * array.NumChannels;
+    if (__builtin_mul_overflow(bytes, width, &bytes) || __builtin_mul_overflow(bytes, height, &bytes) ||
+        __builtin_mul_overflow(bytes, depth, &bytes) || __builtin_add_overflow(sum, bytes, &sum)) {
+      return UINT64_MAX;
+    }
+    if (width <= 1 && height <= 1 && (is_layered || depth <= 1)) {
+      break;
+    }
+    width = std::max<std::uint64_t>(width / 2, 1);
+    height = std::max<std::uint64_t>(height / 2, 1);
+    depth = is_layered ? depth : std::max<std::uint64_t>(depth / 2, 1);
+  }
+  return sum;
+}
+
+}  // namespace isthmus::cuda

@@ -1,0 +1,145 @@
+"""Workers that are warm before their clients come, over the stand-in, whose contexts take their time to be made."""
+
+import os
+import signal
+import subprocess
+import time
+import unittest
+from pathlib import Path
+
+from cuda_host import BUILD, FRONTEND, PLUGIN, STANDIN, daemon_over_standin, missing
+from isthmus_host import Daemon
+
+CALLS = BUILD / "test/cuda/cuda_calls"
+MELTS = BUILD / "test/plugin/isthmus-melts.so"
+LOCAL = {"name": "local", "region_size": "64 MiB"}
+ALPHA = {"name": "alpha", "region_size": "64 MiB", "lanes": 4}
+WARM = r"worker (\d+) is warm: plug-in cuda: a context on device 0, 64 MiB of the region registered"
+
+
+def lives(pid):
+    return Path(f"/proc/{pid}").exists()
+
+
+def wait_until(done, seconds=10):
+    until = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {seconds} s")
+        time.sleep(0.01)
+
+
+class Warm(unittest.TestCase):
+    def setUp(self):
+        reason = missing(CALLS, FRONTEND, PLUGIN, STANDIN)
+        if reason:
+            self.skipTest(reason)
+
+    def daemon(self, warm=1, vm=False, **settings):
+        entry = {**(ALPHA if vm else LOCAL), "warm_workers": warm}
+        return daemon_over_standin(self, **{"vms" if vm else "shms": [entry]},
+                                   **{"ISTHMUS_STANDIN_START_MS": 100, **settings})
+
+    def client(self, daemon, devices=1, **more):
+        """Runs a client that must see so many devices; the worker that served it."""
+        begun = len(daemon.log)
+        environment = {**daemon.environment, "LD_LIBRARY_PATH": str(FRONTEND.parent), "ISTHMUS_ENDPOINT": "shm:local",
+                       "ISTHMUS_LOG": "1", "ISTHMUS_TEST_DEVICES": str(devices), **more}
+        result = subprocess.run([CALLS, "--gtest_filter=Environment.*"], env=environment, capture_output=True,
+                                text=True, timeout=30)
+        self.assertEqual(result.returncode, 0, f"{result.stdout}\n{result.stderr}\n{daemon.log}")
+        daemon.wait_for("lane of client .* ended", since=begun)
+        return daemon.log[begun:]
+
+    def test_a_client_gets_a_warm_worker_and_the_next_one_another(self):
+        daemon = self.daemon()
+        first = daemon.wait_for(WARM)[1]
+        self.assertIn(f"is served by worker {first}, which is warm", self.client(daemon))
+        second = daemon.wait_for(f"(?s){WARM}.*{WARM}")[2]
+        self.assertNotEqual(first, second)
+        self.assertIn(f"is served by worker {second}, which is warm", self.client(daemon))
+
+    def test_a_client_comes_while_its_worker_warms_up(self):
+        daemon = self.daemon(ISTHMUS_STANDIN_START_MS=500)
+        daemon.wait_for("plug-in cuda: CUDA")
+        self.assertRegex(self.client(daemon), "which warms up")
+        daemon.wait_for(r"worker \d+ is warm: plug-in cuda: a context on device 0, 0 MiB of the region registered")
+
+    def test_more_clients_than_warm_workers_are_served_too(self):
+        daemon = self.daemon()
+        daemon.wait_for(WARM)
+        logs = [self.client(daemon) for _ in range(2)]
+        self.assertIn("which is warm", logs[0])
+        self.assertNotIn("which is warm", logs[1])  # no time to make another one
+
+    def test_a_client_whose_variables_the_driver_did_not_start_with_gets_another_worker(self):
+        daemon = self.daemon(ISTHMUS_STANDIN_DEVICES=3)
+        warm = daemon.wait_for(WARM)[1]
+        log = self.client(daemon, devices=2, CUDA_VISIBLE_DEVICES="2,0")
+        self.assertRegex(log, rf"is served by worker {warm}, which is warm\n(.*\n)*"
+                              r".* is served by worker \d+ instead, whose drivers start with the client's variables")
+        wait_until(lambda: not lives(warm))
+        daemon.wait_for(f"(?s){WARM}.*{WARM}")
+        self.assertIn("which is warm", self.client(daemon, devices=3))
+
+    def test_variables_that_change_nothing_keep_the_warm_worker(self):
+        daemon = self.daemon()
+        daemon.wait_for(WARM)
+        log = self.client(daemon, CUDA_VISIBLE_DEVICES="0", CUDA_MODULE_LOADING="LAZY", CUDA_CACHE_PATH="/tmp")
+        self.assertNotIn("instead", log)
+
+    def test_without_warm_workers_the_variables_reach_the_driver_too(self):
+        daemon = self.daemon(0, ISTHMUS_STANDIN_DEVICES=3)
+        self.assertNotIn("instead", self.client(daemon, devices=1, CUDA_VISIBLE_DEVICES="2"))
+
+    def test_the_hosts_configuration_wins_over_the_client(self):
+        daemon = self.daemon(1, ISTHMUS_STANDIN_DEVICES=3, CUDA_VISIBLE_DEVICES="1,2")
+        daemon.wait_for(WARM)
+        self.assertNotIn("instead", self.client(daemon, devices=2, CUDA_VISIBLE_DEVICES="0,1,2"))
+
+    def test_warm_workers_that_are_killed_are_made_anew(self):
+        for vm in (False, True):
+            with self.subTest(vm=vm):
+                daemon = self.daemon(2, vm)
+                daemon.wait_for(f"(?s){WARM}.*{WARM}")
+                killed = daemon.worker_pids()
+                self.assertEqual(len(killed), 2)
+                begun = len(daemon.log)
+                for pid in killed:
+                    os.kill(pid, signal.SIGKILL)
+                daemon.wait_for(f"(?s){WARM}.*{WARM}", since=begun)
+                self.assertEqual(len(daemon.worker_pids()), 2)
+                self.assertEqual(set(daemon.worker_pids()) & set(killed), set())
+
+    def test_workers_that_die_of_warming_up_are_tried_ever_more_rarely(self):
+        for vm in (False, True):
+            with self.subTest(vm=vm):
+                entry = {**(ALPHA if vm else LOCAL), "plugins": ["melts"], "warm_workers": 1}
+                daemon = Daemon(BUILD, **{"vms" if vm else "shms": [entry]}, plugins=[MELTS])
+                self.addCleanup(daemon.clean)
+                begun = time.monotonic()
+                daemon.start().wait_for(r"(?s)(warm|spare) worker \d+ ended: its worker died: signal 6"
+                                        + r".* worker \d+ ended" * 5)
+                self.assertGreater(time.monotonic() - begun, 0.3)  # 10, 20, 40, 80, 160 ms
+                self.assertEqual(daemon.stop(), 0)
+
+    def test_no_worker_outlives_the_daemon(self):
+        for end in (Daemon.stop, Daemon.kill):
+            with self.subTest(end.__name__):
+                daemon = self.daemon(3)
+                daemon.wait_for(WARM)  # and two that still warm up
+                workers = daemon.worker_pids()
+                self.assertEqual(len(workers), 3)
+                end(daemon)
+                wait_until(lambda: not any(map(lives, workers)))
+
+    def test_a_vm_keeps_as_many_of_which_one_waits(self):
+        daemon = self.daemon(3, vm=True)
+        daemon.wait_for(f"(?s){WARM}.*{WARM}.*{WARM}")
+        self.assertEqual(len(daemon.worker_pids()), 3)
+        self.assertEqual(daemon.stop(), 0)
+        self.assertNotRegex(daemon.log, "warning|error")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
