@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <cstring>
 #include <future>
-#include <numeric>
 #include <span>
 #include <string>
 #include <vector>
@@ -139,8 +138,7 @@ TEST_F(Svm, is_copied_filled_mapped_and_freed_in_the_queues_order) {
   EXPECT_EQ(type, static_cast<cl_command_type>(CL_COMMAND_SVM_MAP));
   ASSERT_EQ(clSetUserEventStatus(gate, CL_COMPLETE), CL_SUCCESS);
   ASSERT_EQ(clWaitForEvents(1, &mapped), CL_SUCCESS);
-  std::vector<cl_int> expected(count);
-  std::iota(expected.begin(), expected.end(), seven);
+  const std::vector<cl_int> expected = counted(count, seven);
   EXPECT_TRUE(std::ranges::equal(to, expected));
   EXPECT_EQ(own, expected);
   ASSERT_EQ(clEnqueueSVMUnmap(queue, to.data(), 0, nullptr, nullptr), CL_SUCCESS);
@@ -301,9 +299,7 @@ TEST_F(SubDevices, run_kernels) {
   ASSERT_EQ(clEnqueueNDRangeKernel(its_queue, set, 1, nullptr, &items, nullptr, 0, nullptr, nullptr), CL_SUCCESS);
   std::vector<cl_int> values(items);
   ASSERT_EQ(clEnqueueReadBuffer(its_queue, memory, CL_TRUE, 0, 4096, values.data(), 0, nullptr, nullptr), CL_SUCCESS);
-  std::vector<cl_int> expected(items);
-  std::iota(expected.begin(), expected.end(), 1);
-  EXPECT_EQ(values, expected);
+  EXPECT_EQ(values, counted(items, 1));
   EXPECT_EQ(clReleaseMemObject(memory), CL_SUCCESS);
   EXPECT_EQ(clReleaseKernel(set), CL_SUCCESS);
   EXPECT_EQ(clReleaseProgram(built), CL_SUCCESS);
