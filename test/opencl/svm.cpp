@@ -300,6 +300,21 @@ TEST_F(SubDevices, run_kernels) {
   std::vector<cl_int> values(items);
   ASSERT_EQ(clEnqueueReadBuffer(its_queue, memory, CL_TRUE, 0, 4096, values.data(), 0, nullptr, nullptr), CL_SUCCESS);
   EXPECT_EQ(values, counted(items, 1));
+
+  std::size_t length = 0;
+  ASSERT_EQ(clGetProgramInfo(built, CL_PROGRAM_BINARY_SIZES, sizeof length, &length, nullptr), CL_SUCCESS);
+  std::vector<unsigned char> binary(length);
+  std::array<unsigned char*, 1> into{binary.data()};
+  ASSERT_EQ(clGetProgramInfo(built, CL_PROGRAM_BINARIES, sizeof into, into.data(), nullptr), CL_SUCCESS);
+  const unsigned char* from = binary.data();
+  cl_program again = clCreateProgramWithBinary(of_part, 1, &part, &length, &from, nullptr, &code);
+  ASSERT_EQ(code, CL_SUCCESS);
+  ASSERT_EQ(clBuildProgram(again, 1, &part, "", nullptr, nullptr), CL_SUCCESS);
+  std::vector<unsigned char> same(length);
+  into = {same.data()};
+  EXPECT_EQ(clGetProgramInfo(again, CL_PROGRAM_BINARIES, sizeof into, into.data(), nullptr), CL_SUCCESS);
+  EXPECT_EQ(same, binary);
+  EXPECT_EQ(clReleaseProgram(again), CL_SUCCESS);
   EXPECT_EQ(clReleaseMemObject(memory), CL_SUCCESS);
   EXPECT_EQ(clReleaseKernel(set), CL_SUCCESS);
   EXPECT_EQ(clReleaseProgram(built), CL_SUCCESS);

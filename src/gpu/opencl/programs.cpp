@@ -132,8 +132,11 @@ void LaneBackend::add_programs(marshal::Dispatcher& dispatcher) {
     cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_DEVICES, bytes, static_cast<void*>(devices.data()), nullptr);
     cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_BINARY_SIZES, sizes.size() * sizeof(std::size_t),
                         sizes.data(), nullptr);
-    const auto at = std::ranges::find(devices, device->id) - devices.begin();
-    const auto place = static_cast<std::size_t>(at);
+    auto at = std::ranges::find(devices, device->id);
+    if (at == devices.end()) {  // some drivers take a whole device for its parts
+      at = std::ranges::find(devices, cl.devices()[device->root].id);
+    }
+    const auto place = static_cast<std::size_t>(at - devices.begin());
     if (place >= devices.size() || sizes[place] > into->size()) {
       return refuse(CL_INVALID_VALUE);
     }
