@@ -29,7 +29,7 @@ constexpr int max_target = 1023;
 constexpr auto wait_by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD, Linux 5.4
 
 /// What the child was doing when it failed.
-enum class Step : int { network, identity, isolate, descriptors, directory, execute };
+enum class Step : int { fence, network, identity, isolate, descriptors, directory, execute };
 
 struct Failure {
   Step step;
@@ -38,6 +38,8 @@ struct Failure {
 
 std::string_view step_text(Step step) {
   switch (step) {
+    case Step::fence:
+      return "cannot be kept to its files";
     case Step::network:
       return "cannot be cut off from the network";
     case Step::identity:
@@ -64,6 +66,7 @@ struct Plan {
   int failure_pipe = -1;
   pid_t parent = 0;
   const ChildProcess::Identity* identity = nullptr;
+  int fence = -1;
   bool no_network = false;
 };
 
@@ -135,6 +138,11 @@ bool arrange_descriptors(Plan& plan) {
 }
 
 [[noreturn]] void become(Plan& plan) {
+  // First, while the descriptor is there. The kernel wants it from those that can gain no privileges.
+  if (plan.fence >= 0 &&
+      (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::syscall(SYS_landlock_restrict_self, plan.fence, 0) != 0)) {
+    give_up(plan.failure_pipe, Step::fence);
+  }
   if (!arrange_descriptors(plan)) {
     give_up(plan.failure_pipe, Step::descriptors);
   }
@@ -239,6 +247,7 @@ Result<ChildProcess> ChildProcess::spawn(const Command& command) {
   plan.failure_pipe = failure_writer.get();
   plan.parent = ::getpid();
   plan.identity = command.identity ? &*command.identity : nullptr;
+  plan.fence = command.fence;
   plan.no_network = command.no_network;
 
   // No handler of ours may run in the child.

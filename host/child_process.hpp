@@ -41,6 +41,7 @@ class ChildProcess {
     std::vector<FdMapping> descriptors;    ///< all of them; 0, 1 and 2 are /dev/null where not named
     std::optional<Identity> identity =
         std::nullopt;         ///< who it becomes, for which one must be root; unset: who the caller is
+    int fence = -1;           ///< what FileFence::make() returned; -1: none
     bool no_network = false;  ///< whether it gets a network namespace of its own, an empty one; as root
   };
 

@@ -76,8 +76,9 @@ std::string Confinement::summary() const {
   } else {
     who = text("each VM's and each shm user's run as a user of their own, from ", first_uid, " up");
   }
-  return text(who, network_error_ == 0 ? ", without network" : ", with network: ",
-              network_error_ == 0 ? std::string() : errno_text(network_error_));
+  who += network_error_ == 0 ? ", without network" : text(", with network: ", errno_text(network_error_));
+  const std::string missing = FileFence::missing_in(FileFence::kernel_version());
+  return missing.empty() ? text(who, ", kept to their own files and processes") : text(who, "; ", missing);
 }
 
 uid_t Confinement::uid_of(const std::string& owner) {
@@ -144,7 +145,8 @@ Result<std::filesystem::path> Confinement::prepare_cache(const std::string& owne
 }
 
 Result<Confined> Confinement::of(const std::string& owner, bool cache, const std::vector<std::string>& more) {
-  Confined confined{.identity = user_, .no_network = network_error_ == 0, .environment = {}};
+  Confined confined{.identity = user_, .no_network = network_error_ == 0, .fence = nullptr, .environment = {}};
+  std::optional<std::filesystem::path> own;
   if (root_ && !user_) {
     const uid_t uid = uid_of(owner);
     confined.identity = ChildProcess::Identity{.uid = uid, .gid = uid, .groups = {}};
@@ -156,6 +158,7 @@ Result<Confined> Confinement::of(const std::string& owner, bool cache, const std
     if (!directory) {
       return std::unexpected(directory.error());
     }
+    own = *directory;
     for (const char* key : {"POCL_CACHE_DIR", "CUDA_CACHE_PATH", "XDG_CACHE_HOME"}) {
       const std::string start = text(key, "=");
       if (std::ranges::none_of(more, [&](const std::string& one) { return one.starts_with(start); })) {
@@ -164,6 +167,17 @@ Result<Confined> Confinement::of(const std::string& owner, bool cache, const std
     }
   }
   confined.environment.insert(confined.environment.end(), more.begin(), more.end());
+  if (FileFence::kernel_version() != 0) {
+    FileFence fence{.off_limits = off_limits_, .own = std::move(own)};
+    if (cache_dir_) {
+      fence.off_limits.push_back(*cache_dir_);
+    }
+    auto made = fence.make();
+    if (!made) {
+      return fail(made.error().code, text("worker of ", owner, ": ", made.error().message));
+    }
+    confined.fence = std::make_shared<const UniqueFd>(std::move(*made));
+  }
   return confined;
 }
 

@@ -5,13 +5,16 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "host/child_process.hpp"
+#include "host/file_fence.hpp"
 #include "isthmus/error.hpp"
 
 namespace isthmus::host {
@@ -20,7 +23,8 @@ namespace isthmus::host {
 struct Confined {
   std::optional<ChildProcess::Identity> identity;  ///< unset: the daemon's own
   bool no_network = false;
-  std::vector<std::string> environment;  ///< all of it, "KEY=VALUE"
+  std::shared_ptr<const UniqueFd> fence;  ///< of its files, as ChildProcess takes it; null: none
+  std::vector<std::string> environment;   ///< all of it, "KEY=VALUE"
 };
 
 /// Who workers are, what they see of the network, and where their drivers keep what they have compiled. One thread.
@@ -28,6 +32,7 @@ struct Confined {
 /// As root: each owner's workers (a VM; a user of a shm: endpoint) have a user id of their own, in a range that no
 /// distribution uses, computed from the owner's name, so that it stays the same; or all have the configured user's.
 /// They get an empty network namespace where the kernel lets us make one. As any other user there is only that user.
+/// Whoever they are, a FileFence keeps them to their files where the kernel has that.
 class Confinement {
  public:
   /// The range: systemd's "Users, Groups, UIDs and GIDs" lists 0x7000'0000 to 0x7fff'ffff as unused.
@@ -38,6 +43,11 @@ class Confinement {
   /// or $HOME/.cache/isthmus otherwise. Fails with Errc::permission_denied (a user that the daemon cannot become).
   [[nodiscard]] static Result<Confinement> create(std::optional<ChildProcess::Identity> user,
                                                   std::optional<std::filesystem::path> cache_dir);
+
+  /// Workers never read what lies there, beside the caches of others. Before the first of().
+  void keep_from(std::filesystem::path path) { off_limits_.push_back(std::move(path)); }
+  /// Whether workers of different owners are the same user: then only the fence is between them.
+  [[nodiscard]] bool shares_users() const noexcept { return !root_ || user_.has_value(); }
 
   /// For an owner's next worker. With `cache`, the owner's cache directory is made if it is not there (mode 0700, the
   /// worker's), and drivers are told of it by POCL_CACHE_DIR, CUDA_CACHE_PATH and XDG_CACHE_HOME, unless `more` sets
@@ -58,6 +68,7 @@ class Confinement {
   int network_error_ = 0;  // why there is no namespace to be had; 0: there is
   std::optional<ChildProcess::Identity> user_;
   std::optional<std::filesystem::path> cache_dir_;
+  std::vector<std::filesystem::path> off_limits_;
   std::map<std::string, uid_t> uids_;  // as many as owners were seen
   std::set<uid_t> taken_;              // the uids in it
 };

@@ -53,4 +53,4 @@ isthmus::Result<std::unique_ptr<isthmus::plugin::Backend>> open_lane(isthmus::pl
 
 }  // namespace
 
-ISTHMUS_PLUGIN("thermometer", prepare, open_lane)
+ISTHMUS_PLUGIN("thermometer", prepare, open_lane, .apis = isthmus::plugin::ids_of<thermometer::ThermometerApi>.data())

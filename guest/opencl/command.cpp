@@ -84,12 +84,17 @@ cl_int Enqueue::hand_out() {
 
 cl_int Enqueue::host_access(const std::shared_ptr<Memory>& memory, std::uint64_t offset, std::uint64_t size,
                             bool writes, bool blocking, std::function<void()> copy) {
-  const HostAccess::Request request{.command = command_,
-                                    .memory = memory->id,
-                                    .offset = offset,
-                                    .size = size,
-                                    .turn = connection_->new_id(),
-                                    .writes = writes ? 1U : 0U};
+  return take_turn(
+      {.command = command_, .memory = memory->id, .offset = offset, .size = size, .writes = writes ? 1U : 0U}, blocking,
+      std::move(copy));
+}
+
+cl_int Enqueue::own_turn(bool blocking, std::function<void()> copy) {
+  return take_turn({.command = command_}, blocking, std::move(copy));
+}
+
+cl_int Enqueue::take_turn(HostAccess::Request request, bool blocking, std::function<void()> copy) {
+  request.turn = connection_->new_id();
   if (copy_at_once(blocking, copy)) {
     return CL_SUCCESS;
   }

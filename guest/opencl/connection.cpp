@@ -84,8 +84,17 @@ Result<void> Connection::start() {
   if (!found) {
     return fail(Errc::unsupported, "the worker offers no OpenCL; ask for plugins = [\"opencl\"] in isthmusd.toml");
   }
+  compare_addresses();
   devices_.assign(rows.begin(), rows.begin() + std::min<std::size_t>(found->trailing / sizeof(DeviceRow), rows.size()));
   return {};
+}
+
+void Connection::compare_addresses() {
+  const auto frame = lane_.allocate(1);
+  const auto window = call<FindWindow>({});
+  shares_addresses_ =
+      frame && window &&
+      reinterpret_cast<std::uintptr_t>(frame->data()) - frame->reference().offset() == window->reply.address;
 }
 
 std::unexpected<cl_int> Connection::lost(const Error& error) {
@@ -130,23 +139,23 @@ Expected<Frame> Connection::allocate(std::size_t bytes) {
   }
 }
 
-void Connection::bury(Id buffer, Frame frame) {
+void Connection::bury(Id buffer, Frame frame, std::shared_ptr<SharedBlock> block) {
   const std::scoped_lock lock(mutex_);
-  graves_.insert_or_assign(buffer, std::move(frame));
+  graves_.insert_or_assign(buffer, Grave{.frame = std::move(frame), .block = std::move(block)});
 }
 
 void Connection::on_released(Id id) {
-  Frame frame;
+  Grave opened;
   {
     const std::scoped_lock lock(mutex_);
     const auto grave = graves_.find(id);
     if (grave == graves_.end()) {
       return;  // the host says so of a buffer that is in use: it is not believed
     }
-    frame = std::move(grave->second);
+    opened = std::move(grave->second);
     graves_.erase(grave);
   }
-  frame = Frame{};
+  opened = Grave{};
   released_.notify_all();
 }
 

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "guest/opencl/shared_blocks.hpp"
 #include "isthmus/lane.hpp"
 #include "isthmus/marshal/client.hpp"
 #include "isthmus/marshal/dispatcher.hpp"
@@ -87,8 +88,8 @@ class Connection {
 
   /// Slab memory. Where it is exhausted, waits a while for buffers whose last commands still run.
   [[nodiscard]] Expected<Frame> allocate(std::size_t bytes);
-  /// Keeps a buffer's memory until the driver is done with it.
-  void bury(Id buffer, Frame frame);
+  /// Keeps a buffer's memory, which is one of them, until the driver is done with it.
+  void bury(Id buffer, Frame frame, std::shared_ptr<SharedBlock> block);
   /// Bytes that buffers can have altogether, as seen at the start.
   [[nodiscard]] std::uint64_t memory() const noexcept { return memory_; }
 
@@ -101,10 +102,18 @@ class Connection {
   void run_callback(TaskQueue::Task callback) { callbacks_.push(std::move(callback)); }
 
   [[nodiscard]] const std::vector<DeviceRow>& devices() const noexcept { return devices_; }
+  /// Whether the slab lies at the same address here and in the worker, and the worker's OpenCL can be given pointers.
+  [[nodiscard]] bool shares_addresses() const noexcept { return shares_addresses_; }
 
  private:
+  struct Grave {
+    Frame frame;
+    std::shared_ptr<SharedBlock> block;
+  };
+
   explicit Connection(Lane lane);
   [[nodiscard]] Result<void> start();
+  void compare_addresses();
   void on_turn(const HostTurn::Request& request);
   void on_event(const EventReached::Request& request);
   void on_released(Id id);
@@ -116,12 +125,13 @@ class Connection {
   marshal::Dispatcher upcalls_;
   std::atomic<Id> ids_{0};
   bool synchronous_ = false;
+  bool shares_addresses_ = false;
   std::uint64_t memory_ = 0;
   std::vector<DeviceRow> devices_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable released_;
-  std::unordered_map<Id, Frame> graves_;
+  std::unordered_map<Id, Grave> graves_;
   std::unordered_map<Id, std::function<void()>> turns_;
   std::unordered_map<std::uint64_t, std::function<void(cl_int)>> watches_;
 

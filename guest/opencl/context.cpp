@@ -15,16 +15,16 @@ constexpr cl_uint most_devices_of_a_context = 1024;
 
 // The property list up to its end, with the 0; CL_SUCCESS, or what is wrong with it.
 cl_int read_properties(const cl_context_properties* list, std::vector<cl_context_properties>& properties,
-                       std::shared_ptr<Platform>& platform) {
-  bool has_sync = false;
+                       std::shared_ptr<Platform>& platform, CreateContext::Request& request) {
   for (; list != nullptr && *list != 0; list += 2) {
     if (list[0] == CL_CONTEXT_PLATFORM && platform == nullptr) {
       platform = find<Platform>(reinterpret_cast<cl_platform_id>(list[1]));  // NOLINT(performance-no-int-to-ptr)
       if (platform == nullptr) {
         return CL_INVALID_PLATFORM;
       }
-    } else if (list[0] == CL_CONTEXT_INTEROP_USER_SYNC && !has_sync && (list[1] == CL_TRUE || list[1] == CL_FALSE)) {
-      has_sync = true;
+    } else if (list[0] == CL_CONTEXT_INTEROP_USER_SYNC && request.has_user_sync == 0) {
+      request.has_user_sync = 1;
+      request.user_sync = static_cast<std::uint64_t>(list[1]);  // drivers differ in what they take
     } else {
       return CL_INVALID_PROPERTY;
     }
@@ -37,7 +37,31 @@ cl_int read_properties(const cl_context_properties* list, std::vector<cl_context
   return CL_SUCCESS;
 }
 
+// What the driver says that its context has. Some drivers take a whole device for its parts: so does the application
+// then see it.
+void keep_devices(Context& context, const std::vector<std::uint32_t>& numbers) {
+  std::vector<std::shared_ptr<Device>> held;
+  for (const std::uint32_t number : numbers) {
+    for (std::shared_ptr<Device> device : context.devices) {
+      while (device != nullptr && device->number != number) {
+        device = device->parent;
+      }
+      if (device != nullptr) {
+        held.push_back(std::move(device));
+        break;
+      }
+    }
+  }
+  if (!held.empty()) {
+    context.devices = std::move(held);
+  }
+}
+
 }  // namespace
+
+bool has_device(const std::vector<std::shared_ptr<Device>>& list, const Device& device) {
+  return std::ranges::any_of(list, [&device](const auto& one) { return device.is_part_of(*one); });
+}
 
 Context::~Context() {
   if (Connection* connection = Connection::get(); connection != nullptr && id != 0) {
@@ -48,8 +72,10 @@ Context::~Context() {
   }
 }
 
-bool Context::has(const std::shared_ptr<Device>& device) const {
-  return std::ranges::find(devices, device) != devices.end();
+bool Context::has(const std::shared_ptr<Device>& device) const { return has_device(devices, *device); }
+
+bool Context::has_shared_memory() const {
+  return std::ranges::any_of(devices, [](const auto& device) { return device->shared_memory() != 0; });
 }
 
 bool Context::has_images() const {
@@ -64,7 +90,8 @@ cl_context CL_API_CALL create_context(const cl_context_properties* list, cl_uint
                                       void* user_data, cl_int* errcode_ret) {
   std::vector<cl_context_properties> properties;
   std::shared_ptr<Platform> platform;
-  if (const cl_int code = read_properties(list, properties, platform); code != CL_SUCCESS) {
+  CreateContext::Request request;
+  if (const cl_int code = read_properties(list, properties, platform, request); code != CL_SUCCESS) {
     return refuse(code, errcode_ret);
   }
   if (handles == nullptr || count == 0 || count > most_devices_of_a_context ||
@@ -79,7 +106,7 @@ cl_context CL_API_CALL create_context(const cl_context_properties* list, cl_uint
         device->platform.lock() != (context->devices.empty() ? device : context->devices.front())->platform.lock()) {
       return refuse(CL_INVALID_DEVICE, errcode_ret);
     }
-    if (!context->has(device)) {  // the specification ignores repetitions
+    if (std::ranges::find(context->devices, device) == context->devices.end()) {  // repetitions are ignored
       numbers.push_back(device->number);
       context->devices.push_back(std::move(device));
     }
@@ -88,13 +115,17 @@ cl_context CL_API_CALL create_context(const cl_context_properties* list, cl_uint
   if (connection == nullptr) {
     return refuse(CL_OUT_OF_RESOURCES, errcode_ret);
   }
-  const Id id = connection->new_id();
-  const auto made = connection->call<CreateContext>({.id = id, .devices = static_cast<std::uint32_t>(numbers.size())},
-                                                    std::as_bytes(std::span(numbers)));
+  request.id = connection->new_id();
+  request.devices = static_cast<std::uint32_t>(numbers.size());
+  std::vector<std::uint32_t> held(numbers.size());
+  const auto made = connection->call<CreateContext>(request, std::as_bytes(std::span(numbers)),
+                                                    std::as_writable_bytes(std::span(held)));
   if (!made) {
     return refuse(made.error(), errcode_ret);
   }
-  context->id = id;
+  held.resize(std::min<std::size_t>(made->trailing / sizeof(std::uint32_t), held.size()));
+  keep_devices(*context, held);
+  context->id = request.id;
   context->properties = std::move(properties);
   if (!publish(context)) {
     return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
@@ -107,7 +138,8 @@ cl_context CL_API_CALL create_context_from_type(const cl_context_properties* lis
                                                 void* user_data, cl_int* errcode_ret) {
   std::vector<cl_context_properties> properties;
   std::shared_ptr<Platform> platform;
-  if (const cl_int code = read_properties(list, properties, platform); code != CL_SUCCESS) {
+  CreateContext::Request ignored;
+  if (const cl_int code = read_properties(list, properties, platform, ignored); code != CL_SUCCESS) {
     return refuse(code, errcode_ret);
   }
   cl_uint count = 0;

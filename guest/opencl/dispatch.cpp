@@ -104,6 +104,16 @@ void set_entries(cl_icd_dispatch& table) {
   table.clGetHostTimer = entry::get_host_timer;
   table.clSetDefaultDeviceCommandQueue = entry::set_default_device_command_queue;
   table.clCreateCommandQueueWithProperties = entry::create_command_queue_with_properties;
+  table.clSVMAlloc = entry::svm_alloc;
+  table.clSVMFree = entry::svm_free;
+  table.clEnqueueSVMFree = entry::enqueue_svm_free;
+  table.clEnqueueSVMMemcpy = entry::enqueue_svm_memcpy;
+  table.clEnqueueSVMMemFill = entry::enqueue_svm_mem_fill;
+  table.clEnqueueSVMMap = entry::enqueue_svm_map;
+  table.clEnqueueSVMUnmap = entry::enqueue_svm_unmap;
+  table.clEnqueueSVMMigrateMem = entry::enqueue_svm_migrate_mem;
+  table.clSetKernelArgSVMPointer = entry::set_kernel_arg_svm_pointer;
+  table.clSetKernelExecInfo = entry::set_kernel_exec_info;
 }
 
 // What is not: no sharing with graphics, and of what came after OpenCL 1.2 what a device of 3.0 need not have.
@@ -146,18 +156,8 @@ void set_refusals(cl_icd_dispatch& table) {
   refuse_entry<CL_INVALID_OPERATION>(table.clCreateEventFromEGLSyncKHR);
   refuse_entry<CL_INVALID_OPERATION>(table.clCreatePipe);
   refuse_entry<CL_INVALID_MEM_OBJECT>(table.clGetPipeInfo);
-  refuse_entry<CL_INVALID_OPERATION>(table.clSVMAlloc);
-  refuse_entry<CL_INVALID_OPERATION>(table.clSVMFree);
-  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMFree);
-  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMemcpy);
-  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMemFill);
-  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMap);
-  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMUnmap);
-  refuse_entry<CL_INVALID_OPERATION>(table.clSetKernelArgSVMPointer);
-  refuse_entry<CL_INVALID_OPERATION>(table.clSetKernelExecInfo);
   refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfoKHR);
   refuse_entry<CL_INVALID_OPERATION>(table.clCreateProgramWithIL);
-  refuse_entry<CL_INVALID_OPERATION>(table.clEnqueueSVMMigrateMem);
   refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfo);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramReleaseCallback);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramSpecializationConstant);

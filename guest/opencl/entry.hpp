@@ -20,12 +20,14 @@ Entry<cl_api_clGetPlatformIDs> get_platform_ids;
 Entry<cl_api_clGetPlatformInfo> get_platform_info;
 Entry<cl_api_clGetDeviceIDs> get_device_ids;
 Entry<cl_api_clGetDeviceInfo> get_device_info;
-Entry<cl_api_clRetainDevice> retain_device;
-Entry<cl_api_clReleaseDevice> release_device;
-Entry<cl_api_clCreateSubDevices> create_sub_devices;
 Entry<cl_api_clUnloadCompiler> unload_compiler;
 Entry<cl_api_clUnloadPlatformCompiler> unload_platform_compiler;
 Entry<cl_api_clGetExtensionFunctionAddressForPlatform> get_extension_function_address_for_platform;
+
+// sub_device.cpp
+Entry<cl_api_clRetainDevice> retain_device;
+Entry<cl_api_clReleaseDevice> release_device;
+Entry<cl_api_clCreateSubDevices> create_sub_devices;
 
 // context.cpp
 Entry<cl_api_clCreateContext> create_context;
@@ -130,6 +132,18 @@ Entry<cl_api_clEnqueueBarrier> enqueue_barrier;
 Entry<cl_api_clEnqueueWaitForEvents> enqueue_wait_for_events;
 Entry<cl_api_clEnqueueMarkerWithWaitList> enqueue_marker_with_wait_list;
 Entry<cl_api_clEnqueueBarrierWithWaitList> enqueue_barrier_with_wait_list;
+
+// svm.cpp
+Entry<cl_api_clSVMAlloc> svm_alloc;
+Entry<cl_api_clSVMFree> svm_free;
+Entry<cl_api_clEnqueueSVMFree> enqueue_svm_free;
+Entry<cl_api_clEnqueueSVMMemcpy> enqueue_svm_memcpy;
+Entry<cl_api_clEnqueueSVMMemFill> enqueue_svm_mem_fill;
+Entry<cl_api_clEnqueueSVMMap> enqueue_svm_map;
+Entry<cl_api_clEnqueueSVMUnmap> enqueue_svm_unmap;
+Entry<cl_api_clEnqueueSVMMigrateMem> enqueue_svm_migrate_mem;
+Entry<cl_api_clSetKernelArgSVMPointer> set_kernel_arg_svm_pointer;
+Entry<cl_api_clSetKernelExecInfo> set_kernel_exec_info;
 
 // newer.cpp
 Entry<cl_api_clCreateBufferWithProperties> create_buffer_with_properties;

@@ -143,6 +143,7 @@ cl_int set_argument(const Kernel& kernel, Kernel::Argument& argument, cl_uint in
     case ArgumentKind::value:
       return set_value(kernel, argument, index, size, value);
     case ArgumentKind::unsupported:
+    case ArgumentKind::shared:      // no argument is declared so
       return CL_INVALID_ARG_VALUE;  // what does not exist cannot be passed
     case ArgumentKind::unknown:
       break;
@@ -342,7 +343,7 @@ cl_int CL_API_CALL get_kernel_work_group_info(cl_kernel handle, cl_device_id dev
   }
   const auto& devices = kernel->program->devices;
   const auto device = device_handle == nullptr && devices.size() == 1 ? devices.front() : find<Device>(device_handle);
-  if (device == nullptr || std::ranges::find(devices, device) == devices.end()) {
+  if (device == nullptr || !has_device(devices, *device)) {
     return CL_INVALID_DEVICE;
   }
   const auto answer = connection->query(Subject::work_group, parameter, kernel->id, device->number);

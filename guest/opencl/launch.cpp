@@ -94,6 +94,9 @@ cl_int add_arguments(Enqueue& enqueue, const Kernel& kernel) {
     if (argument.is == ArgumentKind::value) {
       value = argument.value;
       row.size = value.size();
+    } else if (argument.is == ArgumentKind::shared) {
+      value = std::as_bytes(std::span(&argument.address, 1));
+      row.size = value.size();
     } else if (argument.is != ArgumentKind::local) {
       const auto named = name_of(argument, *enqueue.queue()->context);
       if (!named) {

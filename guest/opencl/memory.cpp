@@ -19,7 +19,7 @@ Memory::~Memory() {
     return;
   }
   if (parent == nullptr) {
-    connection->bury(id, std::move(frame));  // before the host can say that it is done
+    connection->bury(id, std::move(frame), std::move(shared));  // before the host can say that it is done
   }
   std::ignore = connection->post<Release>({.kind = ObjectKind::memory, .id = id});
   for (auto& destructor : std::views::reverse(destructors)) {
@@ -46,26 +46,34 @@ cl_mem CL_API_CALL create_buffer(cl_context context_handle, cl_mem_flags flags, 
   if (!host_pointer_fits(flags, host_ptr)) {
     return refuse(CL_INVALID_HOST_PTR, errcode_ret);
   }
-  auto frame = frame_with(*connection, size, host_ptr);
-  if (!frame) {
-    return refuse(frame.error(), errcode_ret);
+  auto memory = std::make_shared<Memory>();
+  if ((flags & CL_MEM_USE_HOST_PTR) != 0) {
+    memory->shared = context->shared.find(host_ptr, size);
+    memory->application = static_cast<std::byte*>(host_ptr);
+  }
+  Reference where;
+  if (memory->shared != nullptr) {
+    memory->bytes = std::exchange(memory->application, nullptr);
+    where = memory->shared->reference(memory->bytes, size);
+  } else {
+    auto frame = frame_with(*connection, size, host_ptr);
+    if (!frame) {
+      return refuse(frame.error(), errcode_ret);
+    }
+    memory->bytes = frame->data();
+    where = frame->reference();
+    memory->frame = std::move(*frame);
   }
   const Id id = connection->new_id();
-  const auto made = connection->call<CreateBuffer>({.id = id,
-                                                    .context = context->id,
-                                                    .flags = with_kernel_access(flags) & told_flags,
-                                                    .memory = frame->reference()});
+  const auto made = connection->call<CreateBuffer>(
+      {.id = id, .context = context->id, .flags = with_kernel_access(flags) & told_flags, .memory = where});
   if (!made) {
     return refuse(made.error(), errcode_ret);
   }
-  auto memory = std::make_shared<Memory>();
   memory->id = id;
   memory->context = context;
   memory->flags = with_kernel_access(flags);
   memory->size = size;
-  memory->bytes = frame->data();
-  memory->application = (flags & CL_MEM_USE_HOST_PTR) != 0 ? static_cast<std::byte*>(host_ptr) : nullptr;
-  memory->frame = std::move(*frame);
   if (!publish(memory)) {
     return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
   }
@@ -124,6 +132,7 @@ cl_mem CL_API_CALL create_sub_buffer(cl_mem parent_handle, cl_mem_flags flags, c
   memory->origin = region.origin;
   memory->size = region.size;
   memory->bytes = parent->bytes + region.origin;
+  memory->shared = parent->shared;
   memory->application = parent->application != nullptr ? parent->application + region.origin : nullptr;
   if (!publish(memory)) {
     return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
@@ -154,7 +163,7 @@ cl_int CL_API_CALL get_mem_object_info(cl_mem handle, cl_mem_info parameter, std
     case CL_MEM_SIZE:
       return target.value(static_cast<std::size_t>(memory->size));
     case CL_MEM_HOST_PTR:
-      return target.value(static_cast<void*>(memory->application));
+      return target.value(static_cast<void*>(memory->shared != nullptr ? memory->bytes : memory->application));
     case CL_MEM_MAP_COUNT: {
       const std::scoped_lock lock(memory->mutex);
       return target.value(static_cast<cl_uint>(memory->mappings.size()));
@@ -168,7 +177,7 @@ cl_int CL_API_CALL get_mem_object_info(cl_mem handle, cl_mem_info parameter, std
     case CL_MEM_PROPERTIES:
       return target.list(memory->properties);
     case CL_MEM_USES_SVM_POINTER:
-      return target.value(cl_bool{CL_FALSE});
+      return target.value(static_cast<cl_bool>(memory->shared != nullptr ? CL_TRUE : CL_FALSE));
     case CL_MEM_OFFSET:
       return target.value(static_cast<std::size_t>(memory->origin));
     default:

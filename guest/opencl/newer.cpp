@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Functions that came after OpenCL 1.2, as OpenCL 3.0 wants them of a device without shared virtual memory, pipes,
-// queues on the device and timers.
+// Functions that came after OpenCL 1.2, as OpenCL 3.0 wants them of a device without pipes, queues on the device and
+// timers.
 
 #include <tuple>
 #include <utility>

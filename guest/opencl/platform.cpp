@@ -158,6 +158,7 @@ cl_int masked_newer_info(Device& device, cl_device_info parameter, const InfoTar
     case CL_DEVICE_BUILT_IN_KERNELS_WITH_VERSION:
       return target.bytes({});
     case CL_DEVICE_SVM_CAPABILITIES:
+      return target.value(device.shared_memory());
     case CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES:
     case CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES:
       return target.value(cl_bitfield{0});
@@ -185,9 +186,9 @@ cl_int masked_info(Device& device, cl_device_info parameter, const InfoTarget& t
     case CL_DEVICE_PLATFORM:
       return target.value(handle_of(device.platform.lock()));
     case CL_DEVICE_PARENT_DEVICE:
-      return target.value(cl_device_id{nullptr});
+      return target.value(handle_of(device.parent));
     case CL_DEVICE_REFERENCE_COUNT:
-      return target.value(cl_uint{1});
+      return target.value(device.parent != nullptr ? device.references() : cl_uint{1});
     case CL_DEVICE_VERSION: {
       const auto answer = device.ask(parameter);
       return answer ? target.text(version_text(device.version(), text_of(*answer))) : answer.error();
@@ -200,14 +201,6 @@ cl_int masked_info(Device& device, cl_device_info parameter, const InfoTarget& t
       const auto answer = device.ask(parameter);
       return answer ? target.text(kept(text_of(*answer))) : answer.error();
     }
-    case CL_DEVICE_PARTITION_MAX_SUB_DEVICES:
-      return target.value(cl_uint{0});
-    case CL_DEVICE_PARTITION_PROPERTIES:
-      return target.value(cl_device_partition_property{0});
-    case CL_DEVICE_PARTITION_AFFINITY_DOMAIN:
-      return target.value(cl_device_affinity_domain{0});
-    case CL_DEVICE_PARTITION_TYPE:
-      return target.bytes({});
     case CL_DEVICE_EXECUTION_CAPABILITIES:
       return target.value(cl_device_exec_capabilities{CL_EXEC_KERNEL});
     case CL_DEVICE_BUILT_IN_KERNELS:
@@ -260,6 +253,18 @@ Expected<std::vector<std::byte>> Device::ask(cl_device_info parameter) {
   return answer;
 }
 
+cl_device_svm_capabilities Device::shared_memory() {
+  const Connection* connection = Connection::get();
+  if (connection == nullptr || !connection->shares_addresses() || (type & CL_DEVICE_TYPE_CPU) == 0 ||
+      version() < CL_MAKE_VERSION(3, 0, 0)) {
+    return 0;
+  }
+  // Only the slab is shared, never all of the program's memory.
+  constexpr cl_device_svm_capabilities kept =
+      CL_DEVICE_SVM_COARSE_GRAIN_BUFFER | CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_ATOMICS;
+  return value<cl_device_svm_capabilities>(CL_DEVICE_SVM_CAPABILITIES, 0) & kept;
+}
+
 cl_ulong Device::largest_buffer() {
   const Connection* connection = Connection::get();
   // A buffer lies in neighbouring extents: half of the slab can usually be had in one piece.
@@ -297,14 +302,9 @@ cl_int CL_API_CALL get_platform_info(cl_platform_id handle, cl_platform_info par
   switch (parameter) {
     case CL_PLATFORM_PROFILE:
       return target.text("FULL_PROFILE");
-    case CL_PLATFORM_VERSION:
-    case CL_PLATFORM_NAME: {
+    case CL_PLATFORM_VERSION: {
       const auto answer = connection->query(Subject::platform, parameter, platform->number);
-      if (!answer) {
-        return answer.error();
-      }
-      return parameter == CL_PLATFORM_NAME ? target.text("Isthmus: " + text_of(*answer))
-                                           : target.text(version_text(version_of(*platform), text_of(*answer)));
+      return answer ? target.text(version_text(version_of(*platform), text_of(*answer))) : answer.error();
     }
     case CL_PLATFORM_NUMERIC_VERSION:
       return version_of(*platform) < CL_MAKE_VERSION(3, 0, 0) ? CL_INVALID_VALUE : target.value(version_of(*platform));
@@ -313,6 +313,7 @@ cl_int CL_API_CALL get_platform_info(cl_platform_id handle, cl_platform_info par
                                      name_and_version(frontend_extension, CL_MAKE_VERSION(1, 0, 0))});
     case CL_PLATFORM_HOST_TIMER_RESOLUTION:
       return target.value(cl_ulong{0});  // no timers
+    case CL_PLATFORM_NAME:               // the host's own: programs choose by it, and know by it what to mind
     case CL_PLATFORM_VENDOR:
       return asked(connection->query(Subject::platform, parameter, platform->number), target);
     case CL_PLATFORM_EXTENSIONS:
@@ -371,19 +372,6 @@ cl_int CL_API_CALL get_device_info(cl_device_id handle, cl_device_info parameter
   bool is_masked = false;
   const cl_int code = masked_info(*device, parameter, target, is_masked);
   return is_masked ? code : asked(device->ask(parameter), target);
-}
-
-cl_int CL_API_CALL retain_device(cl_device_id handle) {
-  return find<Device>(handle) != nullptr ? CL_SUCCESS : CL_INVALID_DEVICE;  // no sub-devices: nothing to count
-}
-
-cl_int CL_API_CALL release_device(cl_device_id handle) {
-  return find<Device>(handle) != nullptr ? CL_SUCCESS : CL_INVALID_DEVICE;
-}
-
-cl_int CL_API_CALL create_sub_devices(cl_device_id handle, const cl_device_partition_property*, cl_uint, cl_device_id*,
-                                      cl_uint*) {
-  return find<Device>(handle) != nullptr ? CL_INVALID_VALUE : CL_INVALID_DEVICE;
 }
 
 cl_int CL_API_CALL unload_compiler() { return CL_SUCCESS; }

@@ -67,7 +67,7 @@ bool devices_of_build(const std::vector<std::shared_ptr<Device>>& all, cl_uint c
   }
   for (cl_uint i = 0; i < count; ++i) {
     auto device = find<Device>(handles[i]);
-    if (device == nullptr || std::ranges::find(all, device) == all.end()) {
+    if (device == nullptr || !has_device(all, *device)) {
       return false;
     }
     devices.push_back(std::move(device));
@@ -306,7 +306,7 @@ cl_int CL_API_CALL get_program_build_info(cl_program handle, cl_device_id device
     return CL_INVALID_PROGRAM;
   }
   const auto device = find<Device>(device_handle);
-  if (device == nullptr || std::ranges::find(program->devices, device) == program->devices.end()) {
+  if (device == nullptr || !has_device(program->devices, *device)) {
     return CL_INVALID_DEVICE;
   }
   const InfoTarget target(size, value, size_ret);

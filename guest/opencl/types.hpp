@@ -45,6 +45,7 @@ class Device final : public Object {
   std::uint32_t number = 0;
   cl_device_type type = 0;
   std::weak_ptr<Platform> platform;
+  std::shared_ptr<Device> parent;  ///< of a sub-device
 
   /// What the driver says, asked once for each parameter.
   [[nodiscard]] Expected<std::vector<std::byte>> ask(cl_device_info parameter);
@@ -64,6 +65,12 @@ class Device final : public Object {
     return value<cl_version>(CL_DEVICE_NUMERIC_VERSION, 0) >= CL_MAKE_VERSION(3, 0, 0) ? CL_MAKE_VERSION(3, 0, 0)
                                                                                        : CL_MAKE_VERSION(1, 2, 0);
   }
+  /// What of shared virtual memory it has: CL_DEVICE_SVM_CAPABILITIES.
+  [[nodiscard]] cl_device_svm_capabilities shared_memory();
+  /// Whether it is `device`, or a part of it.
+  [[nodiscard]] bool is_part_of(const Device& device) const noexcept {
+    return this == &device || (parent != nullptr && parent->is_part_of(device));
+  }
   /// The largest buffer, in bytes: what both the device and the slab allow.
   [[nodiscard]] cl_ulong largest_buffer();
 
@@ -71,6 +78,9 @@ class Device final : public Object {
   std::mutex mutex_;
   std::map<cl_device_info, std::vector<std::byte>> answers_;
 };
+
+/// Whether the list has the device, or one that it is a part of.
+[[nodiscard]] bool has_device(const std::vector<std::shared_ptr<Device>>& list, const Device& device);
 
 class Context final : public Object {
  public:
@@ -82,10 +92,15 @@ class Context final : public Object {
   std::vector<std::shared_ptr<Device>> devices;
   std::vector<cl_context_properties> properties;
 
+  SharedBlocks shared;
+
   std::mutex mutex;  ///< guards what follows
   std::vector<std::function<void()>> destructors;
 
+  /// Whether it has the device, or the one that this is a part of.
   [[nodiscard]] bool has(const std::shared_ptr<Device>& device) const;
+  /// Whether one of the devices has shared virtual memory.
+  [[nodiscard]] bool has_shared_memory() const;
   /// Whether one of the devices has images.
   [[nodiscard]] bool has_images() const;
 };
@@ -170,9 +185,10 @@ class Memory final : public Object {
   cl_mem_flags flags = 0;
   std::vector<cl_mem_properties> properties;  ///< as they were given, with their end; empty without any
   std::uint64_t size = 0;
-  std::byte* bytes = nullptr;        ///< in the slab, where the device uses them
-  std::byte* application = nullptr;  ///< CL_MEM_USE_HOST_PTR: the application's copy, up to date while it is mapped
-  Frame frame;                       ///< where there is no parent
+  std::byte* bytes = nullptr;           ///< in the slab, where the device uses them
+  std::byte* application = nullptr;     ///< CL_MEM_USE_HOST_PTR: the application's copy, up to date while it is mapped
+  Frame frame;                          ///< where there is neither a parent nor `shared`
+  std::shared_ptr<SharedBlock> shared;  ///< CL_MEM_USE_HOST_PTR over shared virtual memory: used in place
 
   std::mutex mutex;  ///< guards what follows
   std::vector<Mapping> mappings;
@@ -225,6 +241,7 @@ class Kernel final : public Object {
     std::weak_ptr<Sampler> sampler;
     bool is_null = false;  ///< of `memory`: a null buffer
     std::size_t local_size = 0;
+    std::uint64_t address = 0;     ///< of `shared`; 0: a null pointer
     std::size_t checked_size = 0;  ///< the driver has accepted a value of so many bytes; 0: not asked yet
   };
   struct WorkGroup {

@@ -24,6 +24,13 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
   if (!confinement) {
     return std::unexpected(std::move(confinement.error()));
   }
+  confinement->keep_from(config.runtime_dir);
+  for (const VmConfig& vm : config.vms) {
+    // Users of their own cannot open other VMs' files; and drivers may want to make files beside these.
+    if (confinement->shares_users()) {
+      confinement->keep_from(vm.path);
+    }
+  }
   ignore_signals({SIGHUP, SIGPIPE});
   auto signals = SignalSource::create({SIGTERM, SIGINT});
   if (!signals) {

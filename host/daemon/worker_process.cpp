@@ -65,6 +65,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
                                 .environment = spec.confined.environment,
                                 .descriptors = {{.source = control->theirs.get(), .target = wire::worker_control_fd}},
                                 .identity = spec.confined.identity,
+                                .fence = spec.confined.fence != nullptr ? spec.confined.fence->get() : -1,
                                 .no_network = spec.confined.no_network};
   for (const PluginFile& plugin : spec.plugins) {
     command.arguments.push_back(text(plugin.name, "=", plugin.path.native()));

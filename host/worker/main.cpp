@@ -126,6 +126,9 @@ isthmus::Result<Plugins> load_plugins(std::span<char*> arguments) {
     }
     plugins.push_back(*loaded);
   }
+  if (auto apart = isthmus::host::check_apis(plugins); !apart) {
+    return std::unexpected(std::move(apart).error());
+  }
   return plugins;
 }
 

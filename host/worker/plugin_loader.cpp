@@ -4,7 +4,10 @@
 #include <dlfcn.h>
 
 #include <exception>
+#include <map>
+#include <string>
 
+#include "isthmus/api/probe.hpp"
 #include "src/transport/text.hpp"
 
 namespace isthmus::host {
@@ -35,6 +38,20 @@ Result<void> check_plugin(const plugin::Descriptor& descriptor, std::string_view
   }
   if (!expected.empty() && descriptor.name != expected) {
     return fail(Errc::invalid_argument, text("it calls itself ", descriptor.name, "; is the right file in its place?"));
+  }
+  return {};
+}
+
+Result<void> check_apis(std::span<const plugin::Descriptor* const> plugins) {
+  std::map<std::uint16_t, std::string> served{{probe::ProbeApi::id, "the worker itself"}};
+  for (const plugin::Descriptor* plugin : plugins) {
+    for (const std::uint16_t* api = plugin->apis; api != nullptr && *api != 0; ++api) {
+      if (const auto [earlier, is_new] = served.emplace(*api, text("plug-in ", plugin->name)); !is_new) {
+        return fail(Errc::invalid_argument,
+                    text("plug-in ", plugin->name, ": API ", *api, " is served by ", earlier->second,
+                         " already; name one of them only in plugins, or give one's API another id"));
+      }
+    }
   }
   return {};
 }

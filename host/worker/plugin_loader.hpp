@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,10 @@ namespace isthmus::host {
 /// Whether this worker and that plug-in fit each other. `expected` is the name that the configuration gave it; empty:
 /// any. Errors: version_mismatch, invalid_argument, with what to do.
 [[nodiscard]] Result<void> check_plugin(const plugin::Descriptor& descriptor, std::string_view expected);
+
+/// Whether each API has one plug-in, and none is the worker's own (the probe), as far as the descriptors tell. Errors:
+/// invalid_argument, with both names.
+[[nodiscard]] Result<void> check_apis(std::span<const plugin::Descriptor* const> plugins);
 
 /// Loads a plug-in for the life of the process, and checks it. Errors: those of check_plugin; not_found (no such
 /// library, or one of those that it needs; no plug-in).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -106,6 +107,10 @@ class Backend {
   virtual void add_to(marshal::Dispatcher& dispatcher) = 0;
 };
 
+/// For Descriptor::apis: ids_of<YourApi, ...>.data(), of marshal::Api descriptors.
+template <class... Apis>
+inline constexpr std::array<std::uint16_t, sizeof...(Apis) + 1> ids_of{Apis::id..., 0};
+
 /// What a plug-in says of itself. The first four fields stay where they are in every later ABI.
 struct Descriptor {
   std::uint32_t magic = plugin::magic;
@@ -134,6 +139,9 @@ struct Descriptor {
   /// Whether the plug-in, which is prepared, serves a client with that variable ("KEY=VALUE", a name of `environment`)
   /// as if its driver had started with it: then no other worker is needed. May be null: it does not.
   bool (*suits)(std::string_view variable) = nullptr;
+  /// Ids of the APIs that it serves; a 0 ends them. A worker whose plug-ins claim one id twice says so as it starts,
+  /// and serves nobody. May be null: then that shows when the first lane is opened.
+  const std::uint16_t* apis = nullptr;
 };
 
 }  // namespace isthmus::plugin

@@ -2,7 +2,7 @@
 
 // Times calls of OpenCL's, of whatever platform the loader finds first: the same program natively and through Isthmus.
 // It reads commands from stdin, one a line, and answers each with one line:
-//     platform             the platform's name
+//     platform             the platform's name and version
 //     NAME SIZE COUNT      nanoseconds of one call, the mean of COUNT calls; SIZE in bytes, where the call has any
 // perf/opencl/bench_opencl drives two of these in turn.
 
@@ -55,11 +55,7 @@ class Bench {
   }
 
   std::string platform_name() const {
-    std::string name(256, '\0');
-    std::size_t size = 0;
-    must(clGetPlatformInfo(platform_, CL_PLATFORM_NAME, name.size(), name.data(), &size), "clGetPlatformInfo");
-    name.resize(size - 1);
-    return name;
+    return platform_text(CL_PLATFORM_NAME) + ", " + platform_text(CL_PLATFORM_VERSION);
   }
 
   /// Mean nanoseconds of a call.
@@ -108,6 +104,14 @@ class Bench {
   }
 
  private:
+  std::string platform_text(cl_platform_info parameter) const {
+    std::string text(256, '\0');
+    std::size_t size = 0;
+    must(clGetPlatformInfo(platform_, parameter, text.size(), text.data(), &size), "clGetPlatformInfo");
+    text.resize(size - 1);
+    return text;
+  }
+
   template <class F>
   static double time(std::size_t count, F call) {
     const auto begin = Clock::now();

@@ -175,9 +175,6 @@ TEST_F(BadInput, wrong_arguments_of_kernels_are_refused_at_once) {
 TEST_F(BadInput, what_does_not_exist_here_says_so) {
   EXPECT_EQ(clEnqueueNativeKernel(queue, nullptr, nullptr, 0, 0, nullptr, nullptr, 0, nullptr, nullptr),
             CL_INVALID_OPERATION);
-  std::array<cl_device_id, 4> parts{};
-  const std::array<cl_device_partition_property, 3> halves{CL_DEVICE_PARTITION_EQUALLY, 1, 0};
-  EXPECT_EQ(clCreateSubDevices(device, halves.data(), parts.size(), parts.data(), nullptr), CL_INVALID_VALUE);
 }
 
 }  // namespace

@@ -12,6 +12,15 @@
 
 namespace isthmus::test {
 
+/// `from`, `from` + 1 and so on.
+inline std::vector<cl_int> counted(std::size_t count, cl_int from = 0) {
+  std::vector<cl_int> values(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    values[i] = from + static_cast<cl_int>(i);
+  }
+  return values;
+}
+
 /// A test with the first device, a context and a queue in order. Objects made by the helpers are released at the end.
 class OpenCl : public testing::Test {
  public:

@@ -18,14 +18,6 @@ namespace {
 
 class Memory : public OpenCl {};
 
-std::vector<cl_int> counted(std::size_t count, cl_int from = 0) {
-  std::vector<cl_int> values(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    values[i] = from + static_cast<cl_int>(i);
-  }
-  return values;
-}
-
 // A place in a mapped file: the same place has the same values in every process that maps it.
 struct Place {
   unsigned long long inode = 0;

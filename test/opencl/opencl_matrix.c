@@ -71,9 +71,10 @@ int main(int argc, char** argv) {
   cl_int code;
   check(clGetPlatformIDs(1, &platform, NULL), "clGetPlatformIDs");
   check(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, NULL), "clGetDeviceIDs");
-  char name[256];
+  char name[256], version[256];
   check(clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name, name, NULL), "clGetPlatformInfo");
-  printf("platform %s\n", name);
+  check(clGetPlatformInfo(platform, CL_PLATFORM_VERSION, sizeof version, version, NULL), "clGetPlatformInfo");
+  printf("platform %s, %s\n", name, version);
   check(clGetDeviceInfo(device, CL_DEVICE_NAME, sizeof name, name, NULL), "clGetDeviceInfo");
   printf("device %s\n", name);
   cl_context context = clCreateContext(NULL, 1, &device, NULL, NULL, &code);

@@ -5,7 +5,7 @@ import pyopencl as cl
 import pyopencl.array
 
 platform = cl.get_platforms()[0]
-print("platform", platform.name)
+print("platform", platform.name, platform.version)
 context = cl.Context([platform.get_devices()[0]])
 queue = cl.CommandQueue(context)
 

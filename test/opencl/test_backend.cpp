@@ -53,6 +53,9 @@ TEST(OpenClBackend, finds_where_boxes_lie_and_refuses_those_that_overflow) {
   EXPECT_FALSE(lies_within(2, huge, 8));
 }
 
+// What the backend takes for the region: whether an address lies in it is all that is asked.
+constexpr std::array<std::byte, 4096> pretended_window{};
+
 class HostileClient : public testing::Test {
  protected:
   void SetUp() override {
@@ -61,7 +64,7 @@ class HostileClient : public testing::Test {
     }
     auto made = LocalLane::in_child([] {
       auto dispatcher = std::make_unique<marshal::Dispatcher>();
-      add_opencl_service(*dispatcher);
+      add_opencl_service(*dispatcher, pretended_window);
       return dispatcher;
     });
     ASSERT_TRUE(made) << made.error().message;
@@ -255,6 +258,42 @@ TEST_F(HostileClient, passes_an_address_where_a_buffer_is_wanted) {
   EXPECT_EQ(status<EnqueueKernel>(launch, std::as_bytes(std::span(&all_local, 1))), CL_OUT_OF_RESOURCES);
 }
 
+TEST_F(HostileClient, points_kernels_to_where_the_region_is_not) {
+  const auto found = client().call<FindWindow>({});
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->status, CL_SUCCESS);
+  const std::uint64_t window = found->reply.address;
+  EXPECT_EQ(window, reinterpret_cast<std::uintptr_t>(pretended_window.data()));
+  EnqueueKernel::Request launch{.command = {.queue = 1}, .kernel = 1, .dimensions = 1, .arguments = 1};
+  launch.global = {1, 1, 1};
+  struct Shared {
+    ArgumentRow row{.index = 0, .kind = ArgumentKind::shared, .size = 8};
+    std::uint64_t address = 0;
+  } argument;
+  const auto tried = [&] { return status<EnqueueKernel>(launch, std::as_bytes(std::span(&argument, 1))); };
+  for (const std::uint64_t wild : {window - 1, window + pretended_window.size(), std::uint64_t{1}, UINT64_MAX}) {
+    argument.address = wild;
+    EXPECT_EQ(tried(), CL_INVALID_KERNEL_ARGS) << wild;
+  }
+  argument.address = window;
+  argument.row.index = 1;  // a value, not a pointer
+  EXPECT_EQ(tried(), CL_INVALID_KERNEL_ARGS);
+}
+
+TEST_F(HostileClient, divides_devices_without_sense) {
+  const auto divide = [this](CreateSubDevices::Request request, const std::vector<std::int64_t>& properties) {
+    return status<CreateSubDevices>(request, std::as_bytes(std::span(properties)));
+  };
+  EXPECT_EQ(divide({.device = 99}, {CL_DEVICE_PARTITION_EQUALLY, 1}), CL_INVALID_DEVICE);
+  EXPECT_EQ(divide({.device = 0, .room = 4}, {}), CL_INVALID_VALUE);
+  EXPECT_EQ(divide({.device = 0, .room = 4}, std::vector<std::int64_t>(2000, 1)), CL_INVALID_VALUE);
+  EXPECT_NE(divide({.device = 0, .room = 4}, {CL_DEVICE_PARTITION_BY_COUNTS, -5, INT64_MAX}), CL_SUCCESS);
+  int made = 0;
+  for (; made < 5000 && divide({.device = 0, .room = 1}, {CL_DEVICE_PARTITION_BY_COUNTS, 1, 0}) == CL_SUCCESS; ++made) {
+  }
+  EXPECT_LE(made, 4096) << "each takes memory until the lane's end";
+}
+
 struct Form {
   std::uint16_t opcode = 0;
   std::size_t fixed = 0;  // bytes
@@ -270,12 +309,12 @@ std::vector<Form> forms_of() {
 }
 
 TEST_F(HostileClient, says_random_things_for_a_while) {
-  const auto forms =
-      forms_of<Discover, Query, CreateContext, CreateQueue, CreateBuffer, CreateSubBuffer, CreateProgram,
-               CreateProgramFromBinaries, GetBinary, CreateKernel, CheckArgument, CreateUserEvent, SetUserEvent,
-               Release, Flush, Finish, WaitForEvents, WatchEvent, HostAccess, HostDone, EnqueueKernel, EnqueueWrite,
-               EnqueueCopy, EnqueueCopyBox, EnqueueFill, EnqueueMarker, EnqueueMap, EnqueueUnmap, CreateImage,
-               CreateSampler, EnqueueCopyImage, EnqueueFillImage, CompileProgram, LinkProgram>();
+  const auto forms = forms_of<Discover, Query, CreateContext, CreateQueue, CreateBuffer, CreateSubBuffer, CreateProgram,
+                              CreateProgramFromBinaries, GetBinary, CreateKernel, CheckArgument, CreateUserEvent,
+                              SetUserEvent, Release, Flush, Finish, WaitForEvents, WatchEvent, HostAccess, HostDone,
+                              EnqueueKernel, EnqueueWrite, EnqueueCopy, EnqueueCopyBox, EnqueueFill, EnqueueMarker,
+                              EnqueueMap, EnqueueUnmap, CreateImage, CreateSampler, EnqueueCopyImage, EnqueueFillImage,
+                              CompileProgram, LinkProgram, FindWindow, CreateSubDevices>();
   std::mt19937_64 random(7);  // NOLINT(bugprone-random-generator-seed): the same each time
   constexpr int rounds = 20000;
   int succeeded = 0;

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "examples/plugin/thermometer.hpp"
 #include "isthmus/api/probe.hpp"
 #include "isthmus/plugin.hpp"
 
@@ -104,10 +105,12 @@ isthmus::Result<std::unique_ptr<Backend>> open_lane(Host& host) {
 
 // What ISTHMUS_PLUGIN defines, but that the kind decides.
 extern "C" __attribute__((visibility("default"))) const isthmus::plugin::Descriptor* isthmus_plugin_entry() noexcept {
-  static const isthmus::plugin::Descriptor descriptor{.abi = odd == "future" ? 99 : isthmus::plugin::abi,
-                                                      .name = odd_plugin_kind,
-                                                      .prepare = prepare,
-                                                      .open_lane = open_lane,
-                                                      .warm = warm};
+  static const isthmus::plugin::Descriptor descriptor{
+      .abi = odd == "future" ? 99 : isthmus::plugin::abi,
+      .name = odd_plugin_kind,
+      .prepare = prepare,
+      .open_lane = open_lane,
+      .warm = warm,
+      .apis = odd == "twin" ? isthmus::plugin::ids_of<thermometer::ThermometerApi>.data() : nullptr};
   return &descriptor;
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "host/worker/plugin_loader.hpp"
+#include "isthmus/api/probe.hpp"
 
 namespace isthmus::host {
 namespace {
@@ -52,6 +55,29 @@ TEST(PluginLoaderTest, EachMismatchNamesBothSidesAndTheWayOut) {
   descriptor.name = nullptr;
   EXPECT_NE(refusal(descriptor), "");
   EXPECT_EQ(refusal(good(), "other"), "it calls itself good; is the right file in its place?");
+}
+
+TEST(PluginLoaderTest, EachApiHasOnePlugin) {
+  constexpr std::array<std::uint16_t, 3> some{1000, 1001, 0};
+  constexpr std::array<std::uint16_t, 2> more{1001, 0};
+  constexpr std::array<std::uint16_t, 2> probes{probe::ProbeApi::id, 0};
+  auto first = good();
+  auto second = good();
+  second.name = "second";
+  const std::array<const plugin::Descriptor*, 2> both{&first, &second};
+  EXPECT_TRUE(check_apis(both)) << "neither tells";
+  first.apis = some.data();
+  EXPECT_TRUE(check_apis(both));
+  second.apis = more.data();
+  const auto twice = check_apis(both);
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().message,
+            "plug-in second: API 1001 is served by plug-in good already; name one of them only in plugins, or give "
+            "one's API another id");
+  second.apis = probes.data();
+  const auto own = check_apis(both);
+  ASSERT_FALSE(own);
+  EXPECT_NE(own.error().message.find("is served by the worker itself"), std::string::npos);
 }
 
 // A later ABI may lay everything out anew but for the first four fields.

@@ -118,6 +118,13 @@ class Plugins(unittest.TestCase):
         self.assertEqual(probe(daemon).returncode, 1)
         daemon.wait_for(r"plug-in usurper: API probe \(1\) is served already")
 
+    def test_two_plugins_that_claim_one_api_are_told_of_before_any_client(self):
+        for vm in (False, True):
+            with self.subTest(vm=vm):
+                daemon = self.daemon("thermometer", "twin", vm=vm)
+                daemon.wait_for(r"plug-in twin: API \d+ is served by plug-in thermometer already; name one of them only")
+                self.assertNotIn("1 sensor found", daemon.log)  # nothing was prepared
+
     def test_a_plugin_that_aborts_the_worker_is_tried_ever_more_rarely(self):
         daemon = self.daemon("aborts", vm=True)
         daemon.wait_for("spare worker .* while it loaded plug-in aborts")

@@ -10,6 +10,7 @@
 #include "src/gpu/cuda/cuda_service.hpp"
 #include "src/gpu/cuda/driver.hpp"
 #include "src/gpu/cuda/driver_variables.hpp"
+#include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/cuda/output.hpp"
 #include "src/gpu/cuda/warmth.hpp"
 
@@ -46,4 +47,5 @@ Result<std::string> warm(std::span<std::byte> window, const std::stop_token& sto
 }  // namespace isthmus::cuda
 
 ISTHMUS_PLUGIN("cuda", isthmus::cuda::prepare, isthmus::cuda::open_lane, .warm = isthmus::cuda::warm,
-               .environment = isthmus::cuda::driver_variables.data(), .suits = isthmus::cuda::suits)
+               .environment = isthmus::cuda::driver_variables.data(), .suits = isthmus::cuda::suits,
+               .apis = isthmus::plugin::ids_of<isthmus::cuda::CudaApi>.data())

@@ -49,6 +49,9 @@ LaneBackend::~LaneBackend() {
   };
   turns_.each(give_up);
   events_.each(give_up);
+  for (const Driver::Device& part : parts_) {
+    cl->clReleaseDevice(part.id);
+  }
 }
 
 Answer<Nothing> LaneBackend::enqueue(const Command& command, marshal::TrailingReader& trailing,
@@ -142,9 +145,10 @@ Answer<std::shared_ptr<MemoryObject>> LaneBackend::range(Id memory, std::uint64_
   return found && (*found)->image ? refuse(CL_INVALID_MEM_OBJECT) : found;
 }
 
-void add_opencl_service(marshal::Dispatcher& dispatcher) {
-  const auto backend = std::make_shared<LaneBackend>();
+void add_opencl_service(marshal::Dispatcher& dispatcher, std::span<const std::byte> window) {
+  const auto backend = std::make_shared<LaneBackend>(window);
   backend->add_discovery(dispatcher);
+  backend->add_devices(dispatcher);
   backend->add_contexts(dispatcher);
   backend->add_memory(dispatcher);
   backend->add_images(dispatcher);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -49,7 +50,8 @@ struct Place {
 /// waits for a command, so does its handler. Upcalls are sent from `soon`, and compilers run in `slow`.
 class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
  public:
-  LaneBackend() = default;
+  /// \param window the lane's region, as it is mapped in this process
+  explicit LaneBackend(std::span<const std::byte> window) : window_(window) {}
   LaneBackend(const LaneBackend&) = delete;
   LaneBackend& operator=(const LaneBackend&) = delete;
   LaneBackend(LaneBackend&&) = delete;
@@ -58,6 +60,7 @@ class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
   ~LaneBackend();
 
   void add_discovery(marshal::Dispatcher& dispatcher);
+  void add_devices(marshal::Dispatcher& dispatcher);
   void add_contexts(marshal::Dispatcher& dispatcher);
   void add_memory(marshal::Dispatcher& dispatcher);
   void add_images(marshal::Dispatcher& dispatcher);
@@ -97,14 +100,25 @@ class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
 
   [[nodiscard]] Answer<Query::Reply> query(const Query::Request& request, marshal::Call& call) const;
   [[nodiscard]] cl_int ask(const Query::Request& request, std::size_t size, void* to, std::size_t* needed) const;
+  /// The driver's devices, and behind them the parts that this lane has made of them.
+  [[nodiscard]] std::optional<Driver::Device> device(std::uint64_t number) const;
   [[nodiscard]] std::optional<std::vector<cl_device_id>> device_ids(const std::vector<std::uint32_t>& numbers) const;
+  /// The number of a device by the driver's name for it.
+  [[nodiscard]] std::optional<std::uint32_t> number_of(cl_device_id id) const;
+  /// Numbers of the devices that the driver's context has.
+  [[nodiscard]] std::vector<std::uint32_t> devices_in(const ContextObject& context) const;
+  [[nodiscard]] Answer<CreateSubDevices::Reply> create_sub_devices(const CreateSubDevices::Request& request,
+                                                                   marshal::Call& call);
   [[nodiscard]] std::vector<ArgumentKind> arguments_of(cl_kernel kernel) const;
   [[nodiscard]] cl_int set_object(KernelObject& kernel, const ArgumentRow& row, Id name,
                                   std::vector<std::shared_ptr<void>>& used) const;
+  [[nodiscard]] cl_int set_shared(KernelObject& kernel, std::uint32_t index, std::uint64_t address) const;
   [[nodiscard]] cl_int set_arguments(KernelObject& kernel, std::uint32_t count, marshal::TrailingReader& trailing,
                                      cl_ulong local_memory, std::vector<std::shared_ptr<void>>& used);
   [[nodiscard]] cl_int enqueue_kernel(const EnqueueKernel::Request& request, marshal::TrailingReader& trailing,
                                       const Place& place);
+  /// Enqueues what is complete when it is the command's turn.
+  [[nodiscard]] cl_int begin_turn(const Place& place, cl_event* begun) const;
   [[nodiscard]] Answer<Nothing> host_access(const HostAccess::Request& request, marshal::Call& call);
   [[nodiscard]] Answer<Nothing> wait_for_events(marshal::Call& call);
   [[nodiscard]] Answer<Nothing> build(const BuildProgram::Request& request, marshal::Call& call);
@@ -129,7 +143,11 @@ class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
   [[nodiscard]] Answer<Nothing> compile(const CompileProgram::Request& request, marshal::Call& call);
   [[nodiscard]] Answer<LinkProgram::Reply> link(const LinkProgram::Request& request, marshal::Call& call);
 
+  std::span<const std::byte> window_;
   std::atomic<const Driver*> driver_{nullptr};  // the process's
+
+  mutable std::shared_mutex parts_mutex_;  // guards what follows
+  std::vector<Driver::Device> parts_;      // released at the lane's end: a driver's call may be using one
 
   Table<ContextObject> contexts_;
   Table<QueueObject> queues_;

@@ -69,25 +69,14 @@ std::string prepare_driver() {
   return driver ? "OpenCL devices: " + std::to_string((*driver)->devices().size()) : driver.error().message;
 }
 
-std::optional<std::vector<cl_device_id>> LaneBackend::device_ids(const std::vector<std::uint32_t>& numbers) const {
-  const Driver* cl = driver();
-  std::vector<cl_device_id> ids;
-  for (const std::uint32_t number : numbers) {
-    if (cl == nullptr || number >= cl->devices().size()) {
-      return std::nullopt;
-    }
-    ids.push_back(cl->devices()[number].id);
-  }
-  return ids;
-}
-
 cl_int LaneBackend::ask(const Query::Request& request, std::size_t size, void* to, std::size_t* needed) const {
   const Driver* cl = driver();
   if (cl == nullptr || !may_be_asked(request.subject, request.parameter)) {
     return CL_INVALID_VALUE;
   }
-  const auto device = [&](std::uint64_t number) {
-    return number < cl->devices().size() ? cl->devices()[static_cast<std::size_t>(number)].id : nullptr;
+  const auto id_of = [this](std::uint64_t number) {
+    const auto found = device(number);
+    return found ? found->id : nullptr;
   };
   switch (request.subject) {
     case Subject::platform:
@@ -96,7 +85,7 @@ cl_int LaneBackend::ask(const Query::Request& request, std::size_t size, void* t
                  : cl->clGetPlatformInfo(cl->platforms()[static_cast<std::size_t>(request.object)], request.parameter,
                                          size, to, needed);
     case Subject::device: {
-      cl_device_id id = device(request.object);
+      cl_device_id id = id_of(request.object);
       return id == nullptr ? CL_INVALID_DEVICE : cl->clGetDeviceInfo(id, request.parameter, size, to, needed);
     }
     case Subject::program:
@@ -108,7 +97,7 @@ cl_int LaneBackend::ask(const Query::Request& request, std::size_t size, void* t
       if (request.subject == Subject::program) {
         return cl->clGetProgramInfo(program->handle.get(), request.parameter, size, to, needed);
       }
-      cl_device_id id = device(request.detail);
+      cl_device_id id = id_of(request.detail);
       return id == nullptr ? CL_INVALID_DEVICE
                            : cl->clGetProgramBuildInfo(program->handle.get(), id, request.parameter, size, to, needed);
     }
@@ -128,7 +117,7 @@ cl_int LaneBackend::ask(const Query::Request& request, std::size_t size, void* t
                    : cl->clGetKernelArgInfo(kernel->handle.get(), static_cast<cl_uint>(request.detail),
                                             request.parameter, size, to, needed);
       }
-      cl_device_id id = device(request.detail);
+      cl_device_id id = id_of(request.detail);
       return id == nullptr
                  ? CL_INVALID_DEVICE
                  : cl->clGetKernelWorkGroupInfo(kernel->handle.get(), id, request.parameter, size, to, needed);

@@ -47,6 +47,9 @@ Result<Driver> Driver::load() {
   }
   ISTHMUS_OPENCL_FUNCTIONS(ISTHMUS_OPENCL_LOOK_UP)
 #undef ISTHMUS_OPENCL_LOOK_UP
+#define ISTHMUS_OPENCL_LOOK_UP(name) look_up(library, #name, driver.name);
+  ISTHMUS_OPENCL_NEWER_FUNCTIONS(ISTHMUS_OPENCL_LOOK_UP)
+#undef ISTHMUS_OPENCL_LOOK_UP
   if (missing != nullptr) {
     return fail(Errc::not_found, std::string(loader_name) + ": has no " + missing + "; OpenCL 1.2 is needed");
   }
@@ -81,6 +84,13 @@ std::string Driver::platform_text(cl_platform_id platform, cl_platform_info para
   return text;
 }
 
+Driver::Device Driver::describe(cl_device_id id, std::uint32_t platform, std::uint32_t root) const {
+  Device device{.id = id, .platform = platform, .root = root};
+  clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof device.type, &device.type, nullptr);
+  clGetDeviceInfo(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof device.local_memory, &device.local_memory, nullptr);
+  return device;
+}
+
 void Driver::find_devices() {
   cl_uint count = 0;
   if (clGetPlatformIDs(0, nullptr, &count) != CL_SUCCESS) {
@@ -105,10 +115,7 @@ void Driver::find_devices() {
     const auto index = static_cast<std::uint32_t>(platforms_.size());
     platforms_.push_back(platform);
     for (cl_device_id id : ids) {
-      Device device{.id = id, .platform = index};
-      clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof device.type, &device.type, nullptr);
-      clGetDeviceInfo(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof device.local_memory, &device.local_memory, nullptr);
-      devices_.push_back(device);
+      devices_.push_back(describe(id, index, static_cast<std::uint32_t>(devices_.size())));
     }
   }
 }

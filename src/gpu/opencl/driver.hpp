@@ -24,7 +24,10 @@ namespace isthmus::opencl {
   X(clEnqueueUnmapMemObject) X(clEnqueueNDRangeKernel) X(clEnqueueMarkerWithWaitList)                            \
   X(clEnqueueBarrierWithWaitList) X(clGetSupportedImageFormats) X(clCreateImage) X(clCreateSampler)              \
   X(clReleaseSampler) X(clEnqueueMapImage) X(clEnqueueCopyImage) X(clEnqueueCopyImageToBuffer)                   \
-  X(clEnqueueCopyBufferToImage) X(clEnqueueFillImage) X(clCompileProgram) X(clLinkProgram)
+  X(clEnqueueCopyBufferToImage) X(clEnqueueFillImage) X(clCompileProgram) X(clLinkProgram) X(clCreateSubDevices) \
+  X(clReleaseDevice) X(clGetContextInfo)
+// Null where the loader is older than they are.
+#define ISTHMUS_OPENCL_NEWER_FUNCTIONS(X) X(clSetKernelArgSVMPointer)
 // clang-format on
 
 /// The host's OpenCL: its loader, found at run time, and the devices behind it. Never unloaded: drivers have threads.
@@ -33,6 +36,7 @@ class Driver {
   struct Device {
     cl_device_id id = nullptr;
     std::uint32_t platform = 0;  ///< index in platforms()
+    std::uint32_t root = 0;      ///< index in devices() of the one that this is, or is a part of
     cl_device_type type = 0;
     cl_ulong local_memory = 0;  ///< bytes
   };
@@ -45,12 +49,15 @@ class Driver {
   // NOLINTBEGIN(readability-identifier-naming, bugprone-macro-parentheses): declarations, named as in the API
 #define ISTHMUS_OPENCL_DECLARE(name) decltype(&::name) name = nullptr;
   ISTHMUS_OPENCL_FUNCTIONS(ISTHMUS_OPENCL_DECLARE)
+  ISTHMUS_OPENCL_NEWER_FUNCTIONS(ISTHMUS_OPENCL_DECLARE)
 #undef ISTHMUS_OPENCL_DECLARE
   // NOLINTEND(readability-identifier-naming, bugprone-macro-parentheses)
 
   [[nodiscard]] const std::vector<cl_platform_id>& platforms() const noexcept { return platforms_; }
   [[nodiscard]] const std::vector<Device>& devices() const noexcept { return devices_; }
   [[nodiscard]] std::string platform_text(cl_platform_id platform, cl_platform_info parameter) const;
+  /// What the backend wants to know of a device or a part of one.
+  [[nodiscard]] Device describe(cl_device_id id, std::uint32_t platform, std::uint32_t root) const;
 
  private:
   [[nodiscard]] static Result<Driver> load();

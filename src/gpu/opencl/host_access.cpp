@@ -11,16 +11,34 @@
 //
 // So the order of the queue holds on every device, whether it maps in place or copies, and nothing is copied here.
 
+// Without a memory object there are markers in the place of map and unmap.
+
 namespace isthmus::opencl {
+
+cl_int LaneBackend::begin_turn(const Place& place, cl_event* begun) const {
+  const Driver& cl = *driver();
+  if (place.queue.in_order || place.waits != 0) {
+    return cl.clEnqueueMarkerWithWaitList(place.queue.handle.get(), place.waits, place.events, begun);
+  }
+  // A marker that waits for nothing would wait for all that was enqueued before; this command waits for nothing.
+  cl_int code = CL_SUCCESS;
+  *begun = cl.clCreateUserEvent(place.queue.context->handle.get(), &code);
+  return code == CL_SUCCESS ? cl.clSetUserEventStatus(*begun, CL_COMPLETE) : code;
+}
 
 Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, marshal::Call& call) {
   marshal::TrailingReader trailing(call.trailing());
   const auto turn = std::make_shared<EventObject>();
   auto began = std::make_shared<EventObject>();
+  bool began_by_command = false;  // otherwise it has no times
   const auto done = enqueue(request.command, trailing, [&](const Place& place) -> cl_int {
-    const auto memory = any_range(request.memory, request.offset, request.size);
-    if (!memory) {
-      return memory.error();
+    std::shared_ptr<MemoryObject> memory;
+    if (request.memory != 0) {
+      const auto found = any_range(request.memory, request.offset, request.size);
+      if (!found) {
+        return found.error();
+      }
+      memory = *found;
     }
     const Driver& cl = *driver();
     cl_int code = CL_SUCCESS;
@@ -30,18 +48,25 @@ Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, mar
       return code != CL_SUCCESS ? code : CL_INVALID_VALUE;
     }
     cl_command_queue queue = place.queue.handle.get();
-    cl_mem handle = (*memory)->handle.get();
     cl_event mapped = nullptr;
-    std::byte* at = map(place, **memory, request.writes != 0 ? CL_MAP_WRITE : CL_MAP_READ, request.offset, request.size,
-                        &mapped, code);
+    std::byte* at = nullptr;
+    if (memory != nullptr) {
+      at = map(place, *memory, request.writes != 0 ? CL_MAP_WRITE : CL_MAP_READ, request.offset, request.size, &mapped,
+               code);
+    } else {
+      code = begin_turn(place, &mapped);
+    }
     if (code != CL_SUCCESS) {
       turns_.take(request.turn);
       return code;
     }
     began->handle = Owned(mapped, cl.clReleaseEvent);
+    began_by_command = memory != nullptr || place.queue.in_order || place.waits != 0;
     cl_event waited_for = turn->handle.get();
-    code = cl.clEnqueueUnmapMemObject(queue, handle, (*memory)->image ? at - request.offset : at, 1, &waited_for,
-                                      place.made);
+    code = memory == nullptr
+               ? cl.clEnqueueMarkerWithWaitList(queue, 1, &waited_for, place.made)
+               : cl.clEnqueueUnmapMemObject(queue, memory->handle.get(), memory->image ? at - request.offset : at, 1,
+                                            &waited_for, place.made);
     cl.clFlush(queue);
     return code;
   });
@@ -54,7 +79,7 @@ Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, mar
     }
     return done;
   }
-  if (const auto event = events_.find(request.command.event); event != nullptr) {
+  if (const auto event = events_.find(request.command.event); event != nullptr && began_by_command) {
     driver()->clRetainEvent(began->handle.get());
     event->began = Owned(began->handle.get(), driver()->clReleaseEvent);
   }

@@ -78,7 +78,9 @@ bool names_object(ArgumentKind kind) {
 // No value is longer than a message; so a padded size never overflows.
 constexpr std::uint64_t largest_message = 1 << 16;
 
-bool fits(ArgumentKind said, ArgumentKind is) { return said == is || is == ArgumentKind::unknown; }
+bool fits(ArgumentKind said, ArgumentKind is) {
+  return said == is || is == ArgumentKind::unknown || (said == ArgumentKind::shared && is == ArgumentKind::memory);
+}
 
 }  // namespace
 
@@ -118,6 +120,17 @@ cl_int LaneBackend::set_object(KernelObject& kernel, const ArgumentRow& row, Id 
   return cl.clSetKernelArg(kernel.handle.get(), row.index, sizeof(cl_mem), static_cast<const void*>(&handle));
 }
 
+cl_int LaneBackend::set_shared(KernelObject& kernel, std::uint32_t index, std::uint64_t address) const {
+  const Driver& cl = *driver();
+  // Kernels of a CPU device reach all of the process anyway; this is against honest mistakes.
+  const auto begin = reinterpret_cast<std::uintptr_t>(window_.data());
+  if (cl.clSetKernelArgSVMPointer == nullptr || (address != 0 && address - begin >= window_.size())) {
+    return CL_INVALID_KERNEL_ARGS;
+  }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): what a shared pointer is
+  return cl.clSetKernelArgSVMPointer(kernel.handle.get(), index, reinterpret_cast<const void*>(address));
+}
+
 cl_int LaneBackend::set_arguments(KernelObject& kernel, std::uint32_t count, marshal::TrailingReader& trailing,
                                   cl_ulong local_memory, std::vector<std::shared_ptr<void>>& used) {
   const Driver& cl = *driver();
@@ -137,6 +150,9 @@ cl_int LaneBackend::set_arguments(KernelObject& kernel, std::uint32_t count, mar
     } else if (names_object(row->kind)) {
       const auto name = trailing.value<Id>();
       code = name ? set_object(kernel, *row, *name, used) : CL_INVALID_KERNEL_ARGS;
+    } else if (row->kind == ArgumentKind::shared) {
+      const auto address = trailing.value<std::uint64_t>();
+      code = address ? set_shared(kernel, row->index, *address) : CL_INVALID_KERNEL_ARGS;
     } else if (row->kind == ArgumentKind::value) {
       const auto padded = trailing.raw(row->size <= largest_message ? (row->size + 7) / 8 * 8 : row->size);
       if (!padded) {
@@ -174,8 +190,7 @@ cl_int LaneBackend::enqueue_kernel(const EnqueueKernel::Request& request, marsha
   }
   std::vector<std::shared_ptr<void>> used;  // until the driver has taken its own share of them
   const std::scoped_lock lock(kernel->mutex);
-  if (const cl_int code =
-          set_arguments(*kernel, request.arguments, trailing, cl.devices()[place.queue.device].local_memory, used);
+  if (const cl_int code = set_arguments(*kernel, request.arguments, trailing, place.queue.local_memory, used);
       code != CL_SUCCESS) {
     return code;
   }

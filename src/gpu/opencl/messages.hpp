@@ -78,12 +78,14 @@ struct Query : Kind<2> {
   };
 };
 
-/// Trailing bytes: `devices` numbers of devices (uint32).
+/// Trailing bytes: `devices` numbers of devices (uint32). Trailing bytes of the reply: the numbers of those that the
+/// driver's context then has: some drivers take a whole device for its parts.
 struct CreateContext : Kind<3> {
   struct Request {
     Id id = 0;
     std::uint32_t devices = 0;
-    std::uint32_t reserved = 0;
+    std::uint32_t has_user_sync = 0;  ///< 1: CL_CONTEXT_INTEROP_USER_SYNC was given
+    std::uint64_t user_sync = 0;      ///< its value, which the driver judges
   };
   using Reply = Nothing;
 };
@@ -186,8 +188,9 @@ struct CreateKernel : Kind<11> {
     std::uint32_t reserved = 0;
   };
 };
-/// `memory` is a buffer.
-enum class ArgumentKind : std::uint32_t { value, memory, local, unknown, unsupported, image, sampler };
+/// `memory` is a buffer; `shared` an address in the region, where FindWindow says that it lies: what a pointer to
+/// shared virtual memory is.
+enum class ArgumentKind : std::uint32_t { value, memory, local, unknown, unsupported, image, sampler, shared };
 
 /// Has the driver check a value's size. Trailing bytes: the value.
 struct CheckArgument : Kind<12> {
@@ -262,6 +265,7 @@ struct WatchEvent : Kind<19> {
 
 /// A command that the client itself carries out: it copies between the buffer, in the slab, and memory of its own. The
 /// queue waits meanwhile. The client learns that it is its turn by the reply (of a call) or by HostTurn (a post).
+/// Without a buffer (0) it is the turn alone: what the client does then is no affair of the driver's.
 struct HostAccess : Kind<20> {
   struct Request {
     Command command;
@@ -286,7 +290,7 @@ struct HostDone : Kind<21> {
 };
 
 /// Trailing bytes after the events: `arguments` times an ArgumentRow, then its value padded to 8 bytes (the
-/// name of a memory object or sampler; nothing for local memory).
+/// name of a memory object or sampler; the address of shared memory, or 0; nothing for local memory).
 struct EnqueueKernel : Kind<22> {
   struct Request {
     Command command;
@@ -480,6 +484,29 @@ struct LinkProgram : Kind<35> {
   struct Reply {
     std::int32_t status = 0;  ///< the driver's code; a program may have been made all the same
     std::uint32_t made = 0;   ///< 1: there is a program
+  };
+};
+
+/// Where the region lies in the worker. A client that has it at the same address has shared virtual memory on the
+/// host's CPU devices: a pointer into the slab means the same to its program and to a kernel. Fails with
+/// CL_INVALID_OPERATION where the host's OpenCL cannot be given such pointers.
+struct FindWindow : Kind<36> {
+  using Request = Nothing;
+  struct Reply {
+    std::uint64_t address = 0;
+  };
+};
+
+/// Divides a device. Trailing bytes: clCreateSubDevices' properties (int64) without their end. The parts become devices
+/// of the lane, with numbers of their own, until its end.
+struct CreateSubDevices : Kind<37> {
+  struct Request {
+    std::uint32_t device = 0;
+    std::uint32_t room = 0;  ///< devices that the client can take; 0: none is made, only counted
+  };
+  struct Reply {
+    std::uint32_t count = 0;
+    std::uint32_t first = 0;  ///< the first part's number; the others follow
   };
 };
 

@@ -43,12 +43,13 @@ class Owned {
 
 struct ContextObject {
   Owned<cl_context> handle;
-  std::vector<std::uint32_t> devices;  ///< numbers
+  std::vector<std::uint32_t> roots;  ///< numbers of the whole devices that it has, or has parts of
 };
 
 struct QueueObject {
   std::shared_ptr<ContextObject> context;
-  std::uint32_t device = 0;
+  cl_ulong local_memory = 0;  ///< of its device, bytes
+  bool in_order = true;
   Owned<cl_command_queue> handle;
 };
 

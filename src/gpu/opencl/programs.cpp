@@ -120,10 +120,11 @@ void LaneBackend::add_programs(marshal::Dispatcher& dispatcher) {
       return refuse(CL_INVALID_PROGRAM);
     }
     const auto into = call.resolve(request.into);
+    const auto device = self->device(request.device);
     const Driver& cl = *self->driver();
     std::size_t bytes = 0;
     if (const cl_int code = cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_DEVICES, 0, nullptr, &bytes);
-        code != CL_SUCCESS || !into || request.device >= cl.devices().size()) {
+        code != CL_SUCCESS || !into || !device) {
       return refuse(code != CL_SUCCESS ? code : CL_INVALID_VALUE);
     }
     std::vector<cl_device_id> devices(bytes / sizeof(cl_device_id));
@@ -131,8 +132,11 @@ void LaneBackend::add_programs(marshal::Dispatcher& dispatcher) {
     cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_DEVICES, bytes, static_cast<void*>(devices.data()), nullptr);
     cl.clGetProgramInfo(program->handle.get(), CL_PROGRAM_BINARY_SIZES, sizes.size() * sizeof(std::size_t),
                         sizes.data(), nullptr);
-    const auto at = std::ranges::find(devices, cl.devices()[request.device].id) - devices.begin();
-    const auto place = static_cast<std::size_t>(at);
+    auto at = std::ranges::find(devices, device->id);
+    if (at == devices.end()) {  // some drivers take a whole device for its parts
+      at = std::ranges::find(devices, cl.devices()[device->root].id);
+    }
+    const auto place = static_cast<std::size_t>(at - devices.begin());
     if (place >= devices.size() || sizes[place] > into->size()) {
       return refuse(CL_INVALID_VALUE);
     }
