@@ -61,65 +61,108 @@ class RegionFile:
             return file.read(length)
 
 
-class Commands(unittest.TestCase):
-    def test_output_and_exit_status_come_back(self):
-        with Vm() as vm:
-            result = vm.run("echo to stdout; echo to stderr >&2; exit 7")
-            self.assertEqual((result.status, result.stdout, result.stderr), (7, "to stdout\n", "to stderr\n"))
-            self.assertEqual(vm.run(["printf", "%s|", "two words", "$HOME", "'"]).stdout, "two words|$HOME|'|")
-            self.assertEqual(vm.run("kill -SEGV $$").status, 128 + signal.SIGSEGV)
-            self.assertEqual(vm.run(["/no/such/program"]).status, 127)
+class OneGuest(unittest.TestCase):
+    """What one guest can show, one after the other: a boot takes longer than most of it."""
 
-    def test_long_output_arrives_whole_and_in_order(self):
-        with Vm() as vm:
-            result = vm.run("seq 1 300000; echo done >&2")
-            expected = "".join(f"{i}\n" for i in range(1, 300001))
-            self.assertEqual(hashlib.md5(result.stdout.encode()).hexdigest(),
-                             hashlib.md5(expected.encode()).hexdigest())
-            self.assertEqual(result.stderr, "done\n")
-
-    def test_commands_run_side_by_side(self):
-        with Vm() as vm:
-            first = vm.spawn("echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo went; exit 4")
-            first.wait_for_line("^ready$", timeout=10)
-            self.assertIsNone(first.status)
-            self.assertEqual(vm.run("touch /tmp/go").status, 0)
-            first.wait_for_line("^went$", timeout=10)
-            self.assertEqual(first.wait(10).status, 4)
-            with self.assertRaisesRegex(VmError, "ended with status 4 and printed no line with 'more'"):
-                first.wait_for_line("more", timeout=10)
-
-    def test_a_command_out_of_time_is_killed_and_the_guest_goes_on(self):
-        with Vm() as vm:
-            with self.assertRaisesRegex(VmTimeout, "'sleep 1234 | cat' has not ended after 0.5 s"):
-                vm.run("sleep 1234 | cat", timeout=0.5)
-            self.assertTrue(wait_until(lambda: vm.run(["pidof", "sleep"]).status == 1))
-
-    def test_a_dynamic_program_brings_its_libraries(self):
-        with Vm(copy=["/usr/bin/sha256sum:/bin/hosts_sha256sum"]) as vm:
-            result = vm.run("printf abc | hosts_sha256sum")
-            self.assertEqual(result.output.split()[0], hashlib.sha256(b"abc").hexdigest())
-
-
-class Devices(unittest.TestCase):
-    def test_two_ivshmem_devices_share_their_files_with_the_host(self):
+    def test_a_guest_does_what_it_is_told(self):
         files = [RegionFile(self, 4 * MIB), RegionFile(self, 1 * MIB)]
         for i, file in enumerate(files):
             file.write(4096, f"from the host {i}".encode())
-        with Vm(regions=[Region(file.path, file.size) for file in files], copy=[f"{PROBE}:/bin/vm_probe"]) as vm:
-            found = vm.run("cd /sys/bus/pci/devices; grep -l 0x1110 */device").stdout
-            self.assertEqual(found, "".join(f"{Vm.region_address(i)}/device\n" for i in (0, 1)))
-            for i, file in enumerate(files):
-                device = f"/sys/bus/pci/devices/{Vm.region_address(i)}"
-                self.assertEqual(vm.run(["cat", f"{device}/vendor"]).stdout, "0x1af4\n")
-                self.assertEqual(vm.run(["stat", "-c", "%s", f"{device}/resource2"]).stdout, f"{file.size}\n")
-                read = vm.run(["vm_probe", "read", f"{device}/resource2", "4096", "15"])
-                self.assertEqual(read.output, f"from the host {i}")
-                last = file.size - 16
-                written = vm.run(["vm_probe", "write", f"{device}/resource2", str(last), f"from the guest {i}"])
-                self.assertEqual((written.status, written.output), (0, ""))
-                self.assertEqual(file.read(last, 16), f"from the guest {i}".encode())
+        with Vm(regions=[Region(file.path, file.size) for file in files], ports=["bench"],
+                copy=[f"{PROBE}:/bin/vm_probe", "/usr/bin/sha256sum:/bin/hosts_sha256sum"]) as vm:
+            with self.subTest("two ivshmem devices share their files with the host"):
+                self.share_files(vm, files)
+            for part in (self.output_and_exit_status_come_back, self.long_output_arrives_whole_and_in_order,
+                         self.commands_run_side_by_side, self.a_command_out_of_time_is_killed,
+                         self.a_dynamic_program_brings_its_libraries, self.an_extra_serial_port_reaches_the_host,
+                         self.the_guests_clock_keeps_the_hosts_pace, self.a_paused_machine_goes_on):
+                with self.subTest(part.__name__):
+                    part(vm)
+            vm.pause()
+            vm.stop()  # paused as it is
+            self.assertFalse(is_alive(vm.pid))
 
+    def share_files(self, vm, files):
+        found = vm.run("cd /sys/bus/pci/devices; grep -l 0x1110 */device").stdout
+        self.assertEqual(found, "".join(f"{Vm.region_address(i)}/device\n" for i in (0, 1)))
+        for i, file in enumerate(files):
+            device = f"/sys/bus/pci/devices/{Vm.region_address(i)}"
+            self.assertEqual(vm.run(["cat", f"{device}/vendor"]).stdout, "0x1af4\n")
+            self.assertEqual(vm.run(["stat", "-c", "%s", f"{device}/resource2"]).stdout, f"{file.size}\n")
+            read = vm.run(["vm_probe", "read", f"{device}/resource2", "4096", "15"])
+            self.assertEqual(read.output, f"from the host {i}")
+            last = file.size - 16
+            written = vm.run(["vm_probe", "write", f"{device}/resource2", str(last), f"from the guest {i}"])
+            self.assertEqual((written.status, written.output), (0, ""))
+            self.assertEqual(file.read(last, 16), f"from the guest {i}".encode())
+
+    def output_and_exit_status_come_back(self, vm):
+        result = vm.run("echo to stdout; echo to stderr >&2; exit 7")
+        self.assertEqual((result.status, result.stdout, result.stderr), (7, "to stdout\n", "to stderr\n"))
+        self.assertEqual(vm.run(["printf", "%s|", "two words", "$HOME", "'"]).stdout, "two words|$HOME|'|")
+        self.assertEqual(vm.run("kill -SEGV $$").status, 128 + signal.SIGSEGV)
+        self.assertEqual(vm.run(["/no/such/program"]).status, 127)
+
+    def long_output_arrives_whole_and_in_order(self, vm):
+        result = vm.run("seq 1 300000; echo done >&2")
+        expected = "".join(f"{i}\n" for i in range(1, 300001))
+        self.assertEqual(hashlib.md5(result.stdout.encode()).hexdigest(),
+                         hashlib.md5(expected.encode()).hexdigest())
+        self.assertEqual(result.stderr, "done\n")
+
+    def commands_run_side_by_side(self, vm):
+        first = vm.spawn("echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo went; exit 4")
+        first.wait_for_line("^ready$", timeout=10)
+        self.assertIsNone(first.status)
+        self.assertEqual(vm.run("touch /tmp/go").status, 0)
+        first.wait_for_line("^went$", timeout=10)
+        self.assertEqual(first.wait(10).status, 4)
+        with self.assertRaisesRegex(VmError, "ended with status 4 and printed no line with 'more'"):
+            first.wait_for_line("more", timeout=10)
+
+    def a_command_out_of_time_is_killed(self, vm):
+        with self.assertRaisesRegex(VmTimeout, "'sleep 1234 | cat' has not ended after 0.5 s"):
+            vm.run("sleep 1234 | cat", timeout=0.5)
+        self.assertTrue(wait_until(lambda: vm.run(["pidof", "sleep"]).status == 1))
+
+    def a_dynamic_program_brings_its_libraries(self, vm):
+        result = vm.run("printf abc | hosts_sha256sum")
+        self.assertEqual(result.output.split()[0], hashlib.sha256(b"abc").hexdigest())
+
+    def an_extra_serial_port_reaches_the_host(self, vm):
+        vm.ports["bench"].settimeout(10)
+        echo = vm.spawn("exec head -c 5 < /dev/virtio-ports/bench")
+        vm.ports["bench"].sendall(b"hello")
+        self.assertEqual(echo.wait(10).stdout, "hello")
+        self.assertEqual(vm.run("printf back > /dev/virtio-ports/bench").status, 0)
+        self.assertEqual(vm.ports["bench"].recv(4), b"back")
+
+    def the_guests_clock_keeps_the_hosts_pace(self, vm):
+        # What a guest measures is worth nothing where its kernel misjudged the frequency of the TSC.
+        def guest_seconds():
+            return float(vm.run("cat /proc/uptime").stdout.split()[0])
+
+        first_guest, first_host = guest_seconds(), time.monotonic()
+        time.sleep(3)
+        elapsed_guest, elapsed_host = guest_seconds() - first_guest, time.monotonic() - first_host
+        self.assertAlmostEqual(elapsed_guest / elapsed_host, 1, delta=0.05)
+        self.assertEqual(vm.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource").stdout,
+                         "tsc\n" if vm.accel == "tcg" else "kvm-clock\n")
+
+    def a_paused_machine_goes_on(self, vm):
+        counting = vm.spawn("i=0; while true; do echo $i; i=$((i + 1)); sleep 0.05; done")
+        counting.wait_for_line("^5$", timeout=10)
+        vm.pause()
+        time.sleep(0.2)
+        before = counting.output
+        time.sleep(0.5)
+        self.assertEqual(counting.output, before)
+        vm.resume()
+        last = int(before.split()[-1])
+        counting.wait_for_line(f"^{last + 3}$", timeout=10)
+
+
+class Life(unittest.TestCase):
     def test_a_region_that_qemu_refuses_is_reported_in_its_words(self):
         file = RegionFile(self, 3 * MIB)
         began = time.monotonic()
@@ -127,31 +170,7 @@ class Devices(unittest.TestCase):
             Vm(regions=[Region(file.path, file.size)]).start()
         self.assertLess(time.monotonic() - began, 5)
 
-    def test_an_extra_serial_port_reaches_the_host(self):
-        with Vm(ports=["bench"]) as vm:
-            vm.ports["bench"].settimeout(10)
-            echo = vm.spawn("exec head -c 5 < /dev/virtio-ports/bench")
-            vm.ports["bench"].sendall(b"hello")
-            self.assertEqual(echo.wait(10).stdout, "hello")
-            self.assertEqual(vm.run("printf back > /dev/virtio-ports/bench").status, 0)
-            self.assertEqual(vm.ports["bench"].recv(4), b"back")
-
-    def test_the_guests_clock_keeps_the_hosts_pace(self):
-        # What a guest measures is worth nothing where its kernel misjudged the frequency of the TSC.
-        with Vm() as vm:
-            def guest_seconds():
-                return float(vm.run("cat /proc/uptime").stdout.split()[0])
-
-            first_guest, first_host = guest_seconds(), time.monotonic()
-            time.sleep(3)
-            elapsed_guest, elapsed_host = guest_seconds() - first_guest, time.monotonic() - first_host
-            self.assertAlmostEqual(elapsed_guest / elapsed_host, 1, delta=0.05)
-            self.assertEqual(vm.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource").stdout,
-                             "tsc\n" if vm.accel == "tcg" else "kvm-clock\n")
-
-
-class Life(unittest.TestCase):
-    def test_a_reset_guest_takes_commands_again(self):
+    def test_a_guest_that_was_reset_takes_commands_again(self):
         with Vm() as vm:
             lost = vm.spawn("echo started; sleep 1000")
             lost.wait_for_line("started", timeout=10)
@@ -163,17 +182,14 @@ class Life(unittest.TestCase):
             self.assertEqual(vm.run("test -e /tmp/mark").status, 1)
             vm.reset(timeout=30)
             self.assertEqual(vm.run("echo again").output, "again\n")
+            with self.assertRaisesRegex(VmDied, "the guest was reset"):
+                vm.run("reboot -f", timeout=10)  # by itself
+            vm.wait_boot(4, timeout=30)
+            self.assertEqual(vm.run("true").status, 0)
 
     def test_a_guest_that_does_not_come_up_is_reported_with_its_console(self):
         with self.assertRaisesRegex(VmTimeout, r"(?s)has not come up after 8 s.*console:.*Kernel panic.*stand at "):
             Vm(kernel_args="rdinit=/no/such/init panic=0").start(timeout=8)
-
-    def test_a_guest_may_reset_itself(self):
-        with Vm() as vm:
-            with self.assertRaisesRegex(VmDied, "the guest was reset"):
-                vm.run("reboot -f", timeout=10)
-            vm.wait_boot(2, timeout=30)
-            self.assertEqual(vm.run("true").status, 0)
 
     def test_the_death_of_qemu_ends_what_waits_within_a_second(self):
         with Vm() as vm:
@@ -186,25 +202,6 @@ class Life(unittest.TestCase):
             self.assertLess(time.monotonic() - began, 1.3)
             with self.assertRaisesRegex(VmDied, "QEMU was killed by SIGKILL"):
                 vm.run("true")
-
-    def test_a_paused_machine_goes_on(self):
-        with Vm() as vm:
-            counting = vm.spawn("i=0; while true; do echo $i; i=$((i + 1)); sleep 0.05; done")
-            counting.wait_for_line("^5$", timeout=10)
-            vm.pause()
-            time.sleep(0.2)
-            before = counting.output
-            time.sleep(0.5)
-            self.assertEqual(counting.output, before)
-            vm.resume()
-            last = int(before.split()[-1])
-            counting.wait_for_line(f"^{last + 3}$", timeout=10)
-
-    def test_a_paused_machine_can_be_stopped(self):
-        vm = Vm().start()
-        vm.pause()
-        vm.stop()
-        self.assertFalse(is_alive(vm.pid))
 
     def test_a_machine_outlives_the_thread_that_started_it(self):
         vm = Vm()
