@@ -10,18 +10,18 @@
 namespace isthmus::perf {
 namespace {
 
-using Word = std::atomic<std::uint64_t>;
+using Word64 = std::atomic<std::uint64_t>;
 
 // The flag is the number of the lap, counted from 1.
-struct alignas(64) Line {
-  Word flag{0};
-  std::array<Word, 7> words{};
+struct alignas(64) FlaggedLine {
+  Word64 flag{0};
+  std::array<Word64, 7> words{};
 };
 
-struct Shared {
-  std::array<Line, queue_capacity> lines;
-  alignas(128) Word consumed{0};
-  alignas(128) Word taken{0};
+struct FlaggedRing {
+  std::array<FlaggedLine, queue_capacity> lines;
+  alignas(128) Word64 consumed{0};
+  alignas(128) Word64 taken{0};
 };
 
 // What a ring of lines with a flag in each cannot undercut: seven words are stored, seven are loaded, and the lines go
@@ -37,8 +37,8 @@ class FlaggedLines final : public Exchange {
         consumed_ = shared_->consumed.load(std::memory_order_acquire);
       }
       for (std::uint32_t i = 0; i < size; ++i) {
-        Line& line = line_at(sent_ + i);
-        for (Word& word : line.words) {
+        FlaggedLine& line = line_at(sent_ + i);
+        for (Word64& word : line.words) {
           word.store(sent_ + i + 1, std::memory_order_relaxed);
         }
         if (i != 0) {
@@ -55,12 +55,12 @@ class FlaggedLines final : public Exchange {
   void host(std::uint32_t count) override {
     std::uint64_t wrong = 0;
     for (const std::uint64_t end = received_ + count; received_ < end;) {
-      const Line& line = line_at(received_);
+      const FlaggedLine& line = line_at(received_);
       while (line.flag.load(std::memory_order_acquire) != lap_of(received_)) {
       }
       Message56 message;
       std::ranges::transform(line.words, message.words.begin(),
-                             [](const Word& word) { return word.load(std::memory_order_relaxed); });
+                             [](const Word64& word) { return word.load(std::memory_order_relaxed); });
       wrong |= message.words.front() ^ ++received_;
       if (received_ % (queue_capacity / 4) == 0) {
         shared_->consumed.store(received_, std::memory_order_release);
@@ -73,10 +73,10 @@ class FlaggedLines final : public Exchange {
   }
 
  private:
-  Line& line_at(std::uint64_t number) noexcept { return shared_->lines[number % queue_capacity]; }
+  FlaggedLine& line_at(std::uint64_t number) noexcept { return shared_->lines[number % queue_capacity]; }
   static std::uint64_t lap_of(std::uint64_t number) noexcept { return number / queue_capacity + 1; }
 
-  SharedObject<Shared> shared_;
+  SharedObject<FlaggedRing> shared_;
   std::uint32_t batch_;
   std::uint64_t sent_ = 0;
   std::uint64_t consumed_ = 0;
