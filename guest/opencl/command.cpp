@@ -86,16 +86,16 @@ cl_int Enqueue::host_access(const std::shared_ptr<Memory>& memory, std::uint64_t
                             bool writes, bool blocking, std::function<void()> copy) {
   return take_turn(
       {.command = command_, .memory = memory->id, .offset = offset, .size = size, .writes = writes ? 1U : 0U}, blocking,
-      std::move(copy));
+      std::move(copy), TurnBy::copy);
 }
 
-cl_int Enqueue::own_turn(bool blocking, std::function<void()> copy) {
-  return take_turn({.command = command_}, blocking, std::move(copy));
+cl_int Enqueue::own_turn(bool blocking, std::function<void()> work, TurnBy by) {
+  return take_turn({.command = command_}, blocking, std::move(work), by);
 }
 
-cl_int Enqueue::take_turn(HostAccess::Request request, bool blocking, std::function<void()> copy) {
+cl_int Enqueue::take_turn(HostAccess::Request request, bool blocking, std::function<void()> work, TurnBy by) {
   request.turn = connection_->new_id();
-  if (copy_at_once(blocking, copy)) {
+  if (copy_at_once(blocking, work)) {
     return CL_SUCCESS;
   }
   const std::uint64_t number = sent();
@@ -104,14 +104,14 @@ cl_int Enqueue::take_turn(HostAccess::Request request, bool blocking, std::funct
     if (!turn) {
       return turn.error();
     }
-    copy();
+    work();
     if ((queue_->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) == 0) {
       queue_->complete(number);  // its turn came when everything before was complete
     }
     const cl_int code = connection_->post<HostDone>({.turn = request.turn, .status = CL_COMPLETE});
     return code == CL_SUCCESS ? hand_out() : code;
   }
-  connection_->expect_turn(request.turn, std::move(copy));
+  connection_->expect_turn(request.turn, std::move(work), by);
   const cl_int code = connection_->post_always<HostAccess>(request, trailing_);
   if (code != CL_SUCCESS) {
     connection_->forget_turn(request.turn);

@@ -75,7 +75,7 @@ class Enqueue {
   [[nodiscard]] cl_int host_access(const std::shared_ptr<Memory>& memory, std::uint64_t offset, std::uint64_t size,
                                    bool writes, bool blocking, std::function<void()> copy);
   /// The same of what lies in no memory object: shared virtual memory, or the application's own.
-  [[nodiscard]] cl_int own_turn(bool blocking, std::function<void()> copy);
+  [[nodiscard]] cl_int own_turn(bool blocking, std::function<void()> work, TurnBy by = TurnBy::copy);
 
   /// The message is about to be sent. Returns the command's number in its queue.
   std::uint64_t sent() {
@@ -87,7 +87,7 @@ class Enqueue {
   [[nodiscard]] cl_int hand_out();
 
  private:
-  [[nodiscard]] cl_int take_turn(HostAccess::Request request, bool blocking, std::function<void()> copy);
+  [[nodiscard]] cl_int take_turn(HostAccess::Request request, bool blocking, std::function<void()> work, TurnBy by);
 
   Connection* connection_ = nullptr;
   std::shared_ptr<Queue> queue_;

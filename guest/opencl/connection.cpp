@@ -159,9 +159,9 @@ void Connection::on_released(Id id) {
   released_.notify_all();
 }
 
-void Connection::expect_turn(Id turn, std::function<void()> copy) {
+void Connection::expect_turn(Id turn, std::function<void()> work, TurnBy by) {
   const std::scoped_lock lock(mutex_);
-  turns_.insert_or_assign(turn, std::move(copy));
+  turns_.insert_or_assign(turn, Turn{.work = std::move(work), .by = by});
 }
 
 void Connection::forget_turn(Id turn) {
@@ -170,19 +170,20 @@ void Connection::forget_turn(Id turn) {
 }
 
 void Connection::on_turn(const HostTurn::Request& request) {
-  std::function<void()> copy;
+  Turn turn;
   {
     const std::scoped_lock lock(mutex_);
     const auto found = turns_.find(request.turn);
     if (found == turns_.end()) {
       return;
     }
-    copy = std::move(found->second);
+    turn = std::move(found->second);
     turns_.erase(found);
   }
-  copies_.push([this, copy = std::move(copy), turn = request.turn, status = request.status] {
+  TaskThread& thread = turn.by == TurnBy::callback ? callbacks_ : copies_;
+  thread.push([this, work = std::move(turn.work), turn = request.turn, status = request.status] {
     if (status == CL_COMPLETE) {
-      copy();
+      work();
       std::ignore = post<HostDone>({.turn = turn, .status = CL_COMPLETE});
     }
   });

@@ -28,6 +28,9 @@ using gpu::TaskThread;
 template <class T>
 using Expected = std::expected<T, cl_int>;
 
+/// What is done at a turn: a copy, which ends soon, or a callback of the application's, which may take its time.
+enum class TurnBy : std::uint8_t { copy, callback };
+
 /// The process's lane to its backend. Made once and never destroyed: threads of the application may use it until the
 /// process is gone. Any thread.
 class Connection {
@@ -93,8 +96,8 @@ class Connection {
   /// Bytes that buffers can have altogether, as seen at the start.
   [[nodiscard]] std::uint64_t memory() const noexcept { return memory_; }
 
-  /// Registers a copy that is to be made at its turn (HostAccess); `copy` runs in a thread of ours.
-  void expect_turn(Id turn, std::function<void()> copy);
+  /// Registers what is to be done at its turn (HostAccess), in a thread of ours.
+  void expect_turn(Id turn, std::function<void()> work, TurnBy by);
   void forget_turn(Id turn);
   /// Registers a callback for EventReached; it runs in a thread of ours where callbacks may take long.
   [[nodiscard]] std::uint64_t expect_event(std::function<void(cl_int)> callback);
@@ -106,6 +109,10 @@ class Connection {
   [[nodiscard]] bool shares_addresses() const noexcept { return shares_addresses_; }
 
  private:
+  struct Turn {
+    std::function<void()> work;
+    TurnBy by = TurnBy::copy;
+  };
   struct Grave {
     Frame frame;
     std::shared_ptr<SharedBlock> block;
@@ -132,7 +139,7 @@ class Connection {
   std::mutex mutex_;  // guards what follows
   std::condition_variable released_;
   std::unordered_map<Id, Grave> graves_;
-  std::unordered_map<Id, std::function<void()>> turns_;
+  std::unordered_map<Id, Turn> turns_;
   std::unordered_map<std::uint64_t, std::function<void(cl_int)>> watches_;
 
   TaskThread copies_;

@@ -69,6 +69,11 @@ Expected<Enqueue> begin_svm(const Enqueue::Arguments& arguments, bool wants_even
 
 // A command of which only its place in the queue is left to do.
 cl_int take_place(Enqueue& enqueue, bool blocking) {
+  const bool in_order = (enqueue.queue()->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) == 0;
+  if (!in_order && enqueue.command().waits == 0) {
+    // It waits for nothing; a marker would wait for all that was enqueued before.
+    return enqueue.own_turn(blocking, [] {});
+  }
   const cl_int code = enqueue.post<EnqueueMarker>({.command = enqueue.command()});
   if (code != CL_SUCCESS || !blocking) {
     return code;
@@ -123,22 +128,26 @@ cl_int CL_API_CALL enqueue_svm_free(cl_command_queue queue, cl_uint count, void*
   }
   // The application may use its array again at once.
   std::vector<void*> all(pointers, pointers + count);
-  return enqueue->own_turn(
-      false, [queue, free, user_data, context = enqueue->queue()->context, all = std::move(all)]() mutable {
-        if (free != nullptr) {
+  if (free != nullptr) {
+    return enqueue->own_turn(
+        false,
+        [queue, free, user_data, all = std::move(all)]() mutable {
           free(queue, static_cast<cl_uint>(all.size()), all.data(), user_data);
-          return;
-        }
-        for (const void* one : all) {
-          context->shared.remove(one);
-        }
-      });
+        },
+        TurnBy::callback);
+  }
+  return enqueue->own_turn(false, [context = enqueue->queue()->context, all = std::move(all)] {
+    for (const void* one : all) {
+      context->shared.remove(one);
+    }
+  });
 }
 
 cl_int CL_API_CALL enqueue_svm_memcpy(cl_command_queue queue, cl_bool blocking, void* to, const void* from,
                                       std::size_t size, cl_uint waits, const cl_event* events, cl_event* event) {
   auto enqueue =
-      begin_svm({.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_SVM_MEMCPY});
+      begin_svm({.queue = queue, .waits = waits, .events = events, .event = event, .type = CL_COMMAND_SVM_MEMCPY},
+                blocking != CL_FALSE && size == 0);
   if (!enqueue) {
     return enqueue.error();
   }
@@ -150,7 +159,7 @@ cl_int CL_API_CALL enqueue_svm_memcpy(cl_command_queue queue, cl_bool blocking, 
     return CL_MEM_COPY_OVERLAP;
   }
   if (size == 0) {
-    return take_place(*enqueue, false);
+    return take_place(*enqueue, blocking != CL_FALSE);
   }
   // Either may be memory of the program's own, which only this process has.
   return enqueue->own_turn(blocking != CL_FALSE, [to, from, size] { std::memcpy(to, from, size); });

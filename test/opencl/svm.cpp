@@ -161,6 +161,21 @@ TEST_F(Svm, is_copied_filled_mapped_and_freed_in_the_queues_order) {
   void* own_freed = from.data();
   ASSERT_EQ(clEnqueueSVMFree(queue, 1, &own_freed, tell, &told, 0, nullptr, nullptr), CL_SUCCESS);
   EXPECT_EQ(told.get_future().get(), static_cast<void*>(from.data()));
+  // A callback that takes its time keeps no other queue's copies waiting.
+  cl_command_queue other = clCreateCommandQueue(context, device, 0, &code);
+  ASSERT_EQ(code, CL_SUCCESS);
+  std::promise<void> copied;
+  const auto wait_for_copy = [](cl_command_queue, cl_uint, void**, void* data) {
+    static_cast<std::promise<void>*>(data)->get_future().wait();
+  };
+  ASSERT_EQ(clEnqueueSVMFree(queue, 1, &own_freed, wait_for_copy, &copied, 0, nullptr, nullptr), CL_SUCCESS);
+  ASSERT_EQ(clFlush(queue), CL_SUCCESS);
+  cl_event by_other = nullptr;
+  ASSERT_EQ(clEnqueueSVMMemcpy(other, CL_FALSE, to.data(), own.data(), 64, 0, nullptr, &by_other), CL_SUCCESS);
+  EXPECT_EQ(clWaitForEvents(1, &by_other), CL_SUCCESS);
+  copied.set_value();
+  EXPECT_EQ(clReleaseEvent(by_other), CL_SUCCESS);
+  EXPECT_EQ(clReleaseCommandQueue(other), CL_SUCCESS);
   ASSERT_EQ(clFinish(queue), CL_SUCCESS);
   EXPECT_EQ(clSetKernelArgSVMPointer(add, 0, freed), CL_INVALID_ARG_VALUE) << "it is none any more";
 }
@@ -181,6 +196,10 @@ TEST_F(Svm, commands_that_wait_for_nothing_overtake_in_a_queue_out_of_order) {
   cl_event copied = nullptr;
   ASSERT_EQ(clEnqueueSVMMemcpy(unordered, CL_TRUE, &values[1], &five, sizeof five, 0, nullptr, &copied), CL_SUCCESS)
       << "would hang if it waited for the kernel";
+  ASSERT_EQ(clEnqueueSVMMap(unordered, CL_TRUE, CL_MAP_READ, values.data(), values.size_bytes(), 0, nullptr, nullptr),
+            CL_SUCCESS);
+  ASSERT_EQ(clEnqueueSVMUnmap(unordered, values.data(), 0, nullptr, nullptr), CL_SUCCESS);
+  ASSERT_EQ(clEnqueueSVMMemcpy(unordered, CL_TRUE, &values[1], &five, 0, 0, nullptr, nullptr), CL_SUCCESS);
   EXPECT_EQ(values[0], 0);
   EXPECT_EQ(values[1], five);
   ASSERT_EQ(clSetUserEventStatus(gate, CL_COMPLETE), CL_SUCCESS);

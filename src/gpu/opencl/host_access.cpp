@@ -22,8 +22,12 @@ cl_int LaneBackend::begin_turn(const Place& place, cl_event* begun) const {
   }
   // A marker that waits for nothing would wait for all that was enqueued before; this command waits for nothing.
   cl_int code = CL_SUCCESS;
-  *begun = cl.clCreateUserEvent(place.queue.context->handle.get(), &code);
-  return code == CL_SUCCESS ? cl.clSetUserEventStatus(*begun, CL_COMPLETE) : code;
+  Owned complete(cl.clCreateUserEvent(place.queue.context->handle.get(), &code), cl.clReleaseEvent);
+  code = code == CL_SUCCESS ? cl.clSetUserEventStatus(complete.get(), CL_COMPLETE) : code;
+  if (code == CL_SUCCESS) {
+    *begun = complete.release();
+  }
+  return code;
 }
 
 Answer<Nothing> LaneBackend::host_access(const HostAccess::Request& request, marshal::Call& call) {

@@ -35,6 +35,8 @@ class Owned {
     }
   }
   [[nodiscard]] Handle get() const noexcept { return handle_; }
+  /// The caller's from now on.
+  [[nodiscard]] Handle release() noexcept { return std::exchange(handle_, nullptr); }
 
  private:
   Handle handle_ = nullptr;
