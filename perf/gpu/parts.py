@@ -26,6 +26,7 @@ class Parts:
             self.runtime = self._there("gpu/guest/libcudart.so.13")
             self.programs = self._there("gpu/cuda_programs")
             self.micro = self._there("gpu/cuda_micro")
+            self.first_call = self._there("gpu/first_call.so")
         else:
             self._there("host/daemon/isthmusd", "isthmusd")
             self._there("host/worker/isthmus-worker", "isthmus-worker")
@@ -34,6 +35,7 @@ class Parts:
             self.runtime = self._there("guest/cudart/libcudart.so.13", "isthmus_cudart")
             self.programs = self._there("test/cuda/cuda_programs", "cuda_programs_built")
             self.micro = self._there("perf/gpu/cuda_micro", "cuda_micro_built")
+            self.first_call = self._there("perf/gpu/first_call.so", "first_call")
         if arguments.standin:
             self.driver = self._there("gpu/standin/libcuda.so.1" if self.prefix else "test/cuda/standin/libcuda.so.1",
                                       "isthmus_cuda_standin")

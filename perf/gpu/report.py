@@ -21,6 +21,8 @@ class Row:
     cpus: int = 0  # processors that the program may use; 0: all
     at_once: int = 1
     endpoint: str = COLD  # of Isthmus's side
+    program: str = ""  # a built sample of NVIDIA's, measured as a whole; else cuda_micro with `measurement`
+    whole: bool = False  # the process from its first call to its end, instead of what cuda_micro measures
 
 
 def faster(name, what, share, measurement=None, **more):
@@ -39,6 +41,11 @@ def given(name, what, measurement, **more):
 
 def near(name, what, microseconds):
     return Row(name, what, f"<= native + {microseconds} us", lambda native, ours: ours <= native + microseconds, name)
+
+
+def whole(name, what, **more):
+    """A program from its first device call to its exit, by a library of our own (first_call.c)."""
+    return cheaper(name, what, 1.05, more.pop("measurement", ""), whole=True, endpoint=WARM, **more)
 
 
 # The targets of the project's table for an H100; what they are compared with is native in the same run.
@@ -67,6 +74,11 @@ ROWS = [
         endpoint=WARM),
     cheaper("first_kernel", "start to first kernel, warm", 0.5, endpoint=WARM),
     cheaper("first_kernel_4", "the same, 4 at once", 0.5, "first_kernel", at_once=4, endpoint=WARM),
+    whole("whole_histogram", "histogram, first call to exit", program="histogram"),
+    whole("whole_matrix_mul", "matrixMul, first call to exit", program="matrixMul"),
+    whole("whole_scalar_prod", "scalarProd, first call to exit", program="scalarProd"),
+    whole("whole_launches", "300,000 launches, first call to exit", measurement="launch_rate"),
+    whole("whole_small_copies", "300 copies of 4 B, first call to exit", measurement="memcpy_4b_d2h"),
     given("first_call_cold", "first call, cold", "first_call"),
     given("first_call_cold_large", "the same, 8 times the region", "first_call", endpoint=LARGE),
     given("first_kernel_cold", "start to first kernel, cold", "first_kernel"),
@@ -135,7 +147,8 @@ class Report:
             raise ValueError("no samples")
         self._samples.setdefault((row, side), []).append((round_number, answer["samples"]))
         self._units[row] = answer["unit"]
-        self.devices[side] = answer["device"]
+        if "device" in answer:
+            self.devices[side] = answer["device"]
         if "cpu_seconds_per_gb" in answer:
             self._cpu.setdefault((row, side), []).append(answer["cpu_seconds_per_gb"])
 
