@@ -65,9 +65,8 @@ class LaneServer {
   [[nodiscard]] Result<void> use_huge_pages();
 
   /// Blocks until a client has claimed a lane, and says which. Meanwhile it returns the extents of lanes whose clients
-  /// and workers are both gone. Only one process of a region may wait at a time, but for those that wait for one lane,
-  /// which no other would take. Errors: closed (control_fd, or no client claims that one lane any more, or
-  /// the only claim did not fit),
+  /// and workers are both gone. Only one process of a region may wait at a time, but for those that wait for one lane.
+  /// Errors: closed (control_fd, or no client claims that one lane any more, or the only claim did not fit),
   /// protocol_violation (the region's header was destroyed).
   [[nodiscard]] Result<std::uint32_t> wait_for_claim(const ClaimsWanted& wanted = {});
   /// The variables that the client of that lane asked for, as they were when it was taken. They are the guest's word.
