@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/cuda/connection.hpp"
 
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <tuple>
 #include <utility>
 
@@ -100,9 +102,14 @@ Expected<std::unique_ptr<Connection>> Connection::open() {
 
 Result<void> Connection::start() {
   upcalls_.on<RunHost>([this](const RunHost::Request& request, marshal::Call&) -> std::expected<Nothing, std::int32_t> {
-    run_function(request.token, static_cast<CUresult>(request.status));
+    run_function(request.token, static_cast<CUresult>(request.status), request.again != 0);
     return Nothing{};
   });
+  upcalls_.on<ForgetHost>(
+      [this](const ForgetHost::Request& request, marshal::Call&) -> std::expected<Nothing, std::int32_t> {
+        forget_function(request.token);
+        return Nothing{};
+      });
   if (auto served = lane_.serve_upcalls(upcalls_); !served) {
     return served;
   }
@@ -141,8 +148,29 @@ CUresult Connection::note(CUresult code) noexcept {
 }
 
 CUresult Connection::code_of(std::int32_t status) noexcept {
+  if (status > 0 && (status & output_waits) != 0) {
+    print_output();
+    status &= ~output_waits;
+  }
   const bool unknown = status == status_unhandled || status == marshal::status_unknown_fields;
   return unknown ? CUDA_ERROR_NOT_SUPPORTED : note(static_cast<CUresult>(status));
+}
+
+void Connection::print_output() noexcept {
+  const std::scoped_lock lock(output_mutex_);
+  std::array<std::byte, TakeOutput::most> text;  // NOLINT(*-member-init): large
+  auto channel = lane_.channel();
+  while (channel) {
+    const auto taken = api_->on(**channel).call<TakeOutput>({}, {}, text);
+    if (!taken || taken->status != 0 || taken->trailing == 0) {
+      return;
+    }
+    // A program that has closed them has decided that it wants no output.
+    std::ignore = std::fwrite(text.data(), 1, taken->trailing, taken->reply.is_error != 0 ? stderr : stdout);
+    if (taken->reply.more == 0) {
+      return;
+    }
+  }
 }
 
 CUresult Connection::lost(const Error& error) noexcept {
@@ -155,28 +183,34 @@ CUresult Connection::lost(const Error& error) noexcept {
 
 std::uint64_t Connection::expect_function(std::function<void(CUresult)> function) {
   const std::scoped_lock lock(mutex_);
-  functions_.emplace(++last_token_, std::move(function));
+  functions_.emplace(++last_token_, std::make_shared<const std::function<void(CUresult)>>(std::move(function)));
   return last_token_;
 }
 
 void Connection::forget_function(std::uint64_t token) {
+  std::shared_ptr<const std::function<void(CUresult)>> gone;  // what it holds goes without the lock
   const std::scoped_lock lock(mutex_);
-  functions_.erase(token);
+  if (const auto found = functions_.find(token); found != functions_.end()) {
+    gone = std::move(found->second);
+    functions_.erase(found);
+  }
 }
 
-void Connection::run_function(std::uint64_t token, CUresult status) {
-  std::function<void(CUresult)> function;
+void Connection::run_function(std::uint64_t token, CUresult status, bool again) {
+  std::shared_ptr<const std::function<void(CUresult)>> function;
   {
     const std::scoped_lock lock(mutex_);
     const auto found = functions_.find(token);
     if (found == functions_.end()) {
       return;
     }
-    function = std::move(found->second);
-    functions_.erase(found);
+    function = found->second;
+    if (!again) {
+      functions_.erase(found);
+    }
   }
   runs_host_function = true;
-  function(status);
+  (*function)(status);
   runs_host_function = false;
 }
 

@@ -96,6 +96,7 @@ class Connection {
 
   [[nodiscard]] Result<Channel*> channel() { return lane_.channel(); }
   [[nodiscard]] Result<Frame> allocate(std::size_t bytes) { return lane_.allocate(bytes); }
+  [[nodiscard]] Result<void> map_again(const Frame& frame, std::byte* at) { return lane_.map_again(frame, at); }
 
   /// What call() would answer before it sends anything, for what is answered without the host.
   [[nodiscard]] CUresult check() {
@@ -120,8 +121,11 @@ class Connection {
   /// Keeps a code that all later calls in this context answer, if it is one of those. The driver answers it, too; here
   /// it stops posts.
   CUresult note(CUresult code) noexcept;
-  /// The driver's code of a status; notes it.
+  /// The driver's code of a status; notes it. Prints the output that the status tells of.
   [[nodiscard]] CUresult code_of(std::int32_t status) noexcept;
+  /// Fetches what kernels have printed, and writes it to the program's stdout and stderr, as the driver does: in order
+  /// with what the program prints by the C library.
+  void print_output() noexcept;
   /// The code for a lane that is over.
   [[nodiscard]] CUresult lost(const Error& error) noexcept;
 
@@ -160,21 +164,22 @@ class Connection {
     if constexpr (waits_for_device<M>) {
       const auto status = await(
           **channel, {.api = M::api, .opcode = M::opcode, .fixed = marshal::bytes_of(request), .trailing = trailing});
-      return status && *status == 0 ? Expected<marshal::Outcome<M>>()
-                                    : std::unexpected(status ? code_of(*status) : status.error());
+      const CUresult code = !status ? status.error() : *status == 0 ? CUDA_SUCCESS : code_of(*status);
+      return code == CUDA_SUCCESS ? Expected<marshal::Outcome<M>>() : std::unexpected(code);
     }
     auto outcome = api_->on(**channel).template call<M>(request, trailing, reply_trailing);
     if (!outcome) {
       return std::unexpected(lost(outcome.error()));
     }
     if (outcome->status != 0) {
-      return std::unexpected(code_of(outcome->status));
+      const CUresult code = code_of(outcome->status);
+      return code == CUDA_SUCCESS ? Expected<marshal::Outcome<M>>() : std::unexpected(code);
     }
     return *outcome;
   }
   // Sends, and polls for the status before it sleeps (DevicePoll).
   [[nodiscard]] Expected<std::int32_t> await(Channel& channel, const Message& message);
-  void run_function(std::uint64_t token, CUresult status);
+  void run_function(std::uint64_t token, CUresult status, bool again);
 
   Lane lane_;
   marshal::Dispatcher upcalls_;
@@ -186,8 +191,10 @@ class Connection {
   std::atomic<Id> failed_context_{0};
   WorkCount work_;
 
+  std::mutex output_mutex_;  // held from fetching to writing, so that pieces keep their order
+
   std::mutex mutex_;  // guards functions_ and last_token_
-  std::unordered_map<std::uint64_t, std::function<void(CUresult)>> functions_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const std::function<void(CUresult)>>> functions_;
   std::uint64_t last_token_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <tuple>
 #include <utility>
 
@@ -161,8 +162,43 @@ CUresult stage(const Here& here, const Place& place, CUdeviceptr device, std::si
   return CUDA_SUCCESS;
 }
 
+// A copy of bytes in a row.
+CUDA_MEMCPY3D row(CUmemorytype to_type, CUdeviceptr to, CUmemorytype from_type, CUdeviceptr from, std::size_t bytes) {
+  CUDA_MEMCPY3D box{};
+  box.dstMemoryType = to_type;
+  box.dstDevice = to;
+  box.dstHost = reinterpret_cast<void*>(to);  // NOLINT(performance-no-int-to-ptr): unified addressing
+  box.srcMemoryType = from_type;
+  box.srcDevice = from;
+  box.srcHost = reinterpret_cast<const void*>(from);  // NOLINT(performance-no-int-to-ptr): unified addressing
+  box.WidthInBytes = bytes;
+  box.Height = box.Depth = 1;
+  return box;
+}
+
+// A copy in a stream that is captured.
+CUresult capture_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box) {
+  const auto copy = box_for_graph(here, place, box);
+  if (!copy) {
+    return copy.error();
+  }
+  if (copy->token == 0) {
+    return here.lane().tell<CopyBox>(copy->request);
+  }
+  const CUresult code = here.lane().tell<CaptureCopy>({.token = copy->token, .after = copy->after ? 1U : 0U},
+                                                      std::as_bytes(std::span(&copy->request, 1)));
+  if (code != CUDA_SUCCESS) {
+    here.lane().forget_function(copy->token);
+  }
+  return code;
+}
+
 // Copies between two pieces of host memory, at their turn in the stream.
 CUresult copy_host(const Here& here, const Place& place, void* to, const void* from, std::size_t bytes) {
+  if (is_captured(here, place)) {
+    return capture_box(here, place,
+                       row(CU_MEMORYTYPE_HOST, address_at(to), CU_MEMORYTYPE_HOST, address_at(from), bytes));
+  }
   if (const CUresult code = here.lane().tell<SyncStream>({.place = place}); code != CUDA_SUCCESS) {
     return code;
   }
@@ -210,8 +246,11 @@ CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, con
         when == When::later && known == Knowledge::inside,
         {.place = place, .device = to, .slab = **slab, .wait = when == When::at_once ? 1U : 0U});
   }
+  if (when == When::later && is_captured(here, place)) {
+    return capture_box(here, place, row(CU_MEMORYTYPE_DEVICE, to, CU_MEMORYTYPE_HOST, address_at(from), bytes));
+  }
   if (bytes <= most_inline) {
-    const bool refusable = here.cuda.captures.load(std::memory_order_relaxed) != 0;
+    const bool refusable = here.cuda.captures.any();
     return here.lane().send<CopyIn>(known == Knowledge::inside && !refusable, {.place = place, .to = to},
                                     std::span(static_cast<const std::byte*>(from), bytes));
   }
@@ -232,9 +271,15 @@ CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdevice
         when == When::later && known == Knowledge::inside,
         {.place = place, .device = from, .slab = **slab, .to_slab = 1, .wait = when == When::at_once ? 1U : 0U});
   }
+  if (when == When::later && is_captured(here, place)) {
+    return capture_box(here, place, row(CU_MEMORYTYPE_HOST, address_at(to), CU_MEMORYTYPE_DEVICE, from, bytes));
+  }
   if (bytes <= most_inline) {
     const auto read = here.lane().call<CopyOut>({.place = place, .from = from, .size = bytes}, {},
                                                 std::span(static_cast<std::byte*>(to), bytes));
+    if (read && read->reply.output != 0) {
+      here.lane().print_output();
+    }
     return !read ? read.error() : read->trailing == bytes ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN;
   }
   return stage(here, place, from, bytes, true, [&](const BulkCopy& bulk, const auto& buffers, StagedCopy& peer) {
@@ -453,13 +498,29 @@ CUresult staged_box(const Here& here, const Place& place, const GivenSide& host,
 
 }  // namespace
 
-Expected<CopyBox::Request> direct_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box) {
+bool is_captured(const Here& here, const Place& place) {
+  if (!here.cuda.captures.any()) {
+    return false;
+  }
+  const auto asked = here.lane().call<Query>(
+      {.question = {.subject = Subject::capture_status, .context = place.context, .object = place.stream}});
+  return asked && asked->reply.values[0] == CU_STREAM_CAPTURE_STATUS_ACTIVE;
+}
+
+Expected<GraphBox> box_for_graph(const Here& here, const Place& place, const CUDA_MEMCPY3D& box) {
   const Extent extent{.width = box.WidthInBytes, .height = box.Height, .depth = box.Depth};
+  if (box.srcMemoryType == CU_MEMORYTYPE_ARRAY || box.dstMemoryType == CU_MEMORYTYPE_ARRAY) {
+    return std::unexpected(CUDA_ERROR_NOT_SUPPORTED);
+  }
   GivenSide from = source_side(box);
   GivenSide to = target_side(box);
   for (GivenSide* const side : {&from, &to}) {
     if (const CUresult code = complete(here.cuda, *side, extent); code != CUDA_SUCCESS) {
       return std::unexpected(code);
+    }
+    if (side->type == CU_MEMORYTYPE_DEVICE &&
+        here.cuda.knowledge_of(side->address, reach(*side, extent)) == Knowledge::outside) {
+      return std::unexpected(CUDA_ERROR_INVALID_VALUE);
     }
   }
   const auto direct_from = direct_side(here.cuda, from, extent);
@@ -467,15 +528,43 @@ Expected<CopyBox::Request> direct_box(const Here& here, const Place& place, cons
   if (!direct_from || !direct_to) {
     return std::unexpected(direct_from ? direct_to.error() : direct_from.error());
   }
-  if (!*direct_from || !*direct_to) {
+  GraphBox made{.request = {.place = place,
+                            .from = direct_from->value_or(BoxSide{}),
+                            .to = direct_to->value_or(BoxSide{}),
+                            .width = extent.width,
+                            .height = extent.height,
+                            .depth = extent.depth}};
+  if (*direct_from && *direct_to) {
+    return made;
+  }
+  std::uint64_t bytes = 0;
+  if (!*direct_from && !*direct_to) {
     return std::unexpected(CUDA_ERROR_NOT_SUPPORTED);
   }
-  return CopyBox::Request{.place = place,
-                          .from = **direct_from,
-                          .to = **direct_to,
-                          .width = extent.width,
-                          .height = extent.height,
-                          .depth = extent.depth};
+  if (__builtin_mul_overflow(extent.width, extent.height, &bytes) ||
+      __builtin_mul_overflow(bytes, extent.depth, &bytes) || bytes == 0) {
+    return std::unexpected(CUDA_ERROR_INVALID_VALUE);
+  }
+  auto frame = here.lane().allocate(bytes);
+  if (!frame) {
+    return std::unexpected(frame.error().code == Errc::exhausted ? CUDA_ERROR_OUT_OF_MEMORY
+                                                                 : here.lane().lost(frame.error()));
+  }
+  made.after = !*direct_to;
+  BoxSide& in_slab = made.after ? made.request.to : made.request.from;
+  in_slab = BoxSide{.slab = frame->reference(0, bytes), .pitch = extent.width, .height = extent.height};
+  const auto kept = std::make_shared<Frame>(std::move(*frame));
+  made.token =
+      here.lane().expect_function([kept, extent, host = made.after ? to : from, out = made.after](CUresult /*status*/) {
+        std::byte* in_frame = kept->data();
+        for (std::uint64_t slice = 0; slice < extent.depth; ++slice) {
+          for (std::uint64_t line = 0; line < extent.height; ++line, in_frame += extent.width) {
+            std::byte* const outside = host.row(line, slice);
+            std::memcpy(out ? outside : in_frame, out ? in_frame : outside, extent.width);
+          }
+        }
+      });
+  return made;
 }
 
 CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box, When when) {
@@ -485,6 +574,9 @@ CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box
   const Extent extent{.width = box.WidthInBytes, .height = box.Height, .depth = box.Depth};
   if (extent.width == 0 || extent.height == 0 || extent.depth == 0) {
     return CUDA_SUCCESS;
+  }
+  if (when == When::later && is_captured(here, place)) {
+    return capture_box(here, place, box);
   }
   GivenSide from = source_side(box);
   GivenSide to = target_side(box);

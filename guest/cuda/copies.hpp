@@ -25,9 +25,18 @@ enum class When : std::uint8_t { at_once, later };
                                 std::size_t bytes, When when);
 /// In two or three dimensions, also with arrays.
 [[nodiscard]] CUresult copy_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box, When when);
-/// The message of a box whose host side, if it has one, is pinned. Errors: CUDA_ERROR_NOT_SUPPORTED (ordinary memory,
-/// arrays), CUDA_ERROR_INVALID_VALUE.
-[[nodiscard]] Expected<CopyBox::Request> direct_box(const Here& here, const Place& place, const CUDA_MEMCPY3D& box);
+/// A box as a graph copies it. Where one side is ordinary memory, a piece of the slab stands for it, and the function
+/// of that token copies between the two, before or after the graph's copy; the piece goes with the function.
+struct GraphBox {
+  CopyBox::Request request;
+  std::uint64_t token = 0;  ///< 0: no function
+  bool after = false;
+};
+/// Errors: CUDA_ERROR_NOT_SUPPORTED (both sides are ordinary memory, arrays), CUDA_ERROR_INVALID_VALUE,
+/// CUDA_ERROR_OUT_OF_MEMORY (of the slab).
+[[nodiscard]] Expected<GraphBox> box_for_graph(const Here& here, const Place& place, const CUDA_MEMCPY3D& box);
+/// Whether the stream's work is recorded just now; asks the host only while some stream's is.
+[[nodiscard]] bool is_captured(const Here& here, const Place& place);
 /// The same box, as the function for two dimensions takes it.
 [[nodiscard]] CUDA_MEMCPY3D box_of(const CUDA_MEMCPY2D& flat) noexcept;
 

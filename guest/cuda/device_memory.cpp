@@ -60,7 +60,7 @@ Expected<Allocate::Reply> ask_for_memory(const Here& here, const Allocate::Reque
 Expected<CUdeviceptr> allocate_on_device(const Here& here, std::size_t bytes) {
   DevicePool& pool = here.cuda.pool;
   MemoryInfo info = info_of(here, MemoryKind::device);
-  const bool is_pools = pool.serves(bytes) && here.cuda.captures.load(std::memory_order_relaxed) == 0;
+  const bool is_pools = pool.serves(bytes) && !here.cuda.captures.any();
   if (is_pools) {
     if (const CUresult code = here.lane().check(); code != CUDA_SUCCESS) {
       return std::unexpected(code);
@@ -106,7 +106,7 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
   bool can_be_given = true;
   if (!range.value.pooled) {
     code = here.lane().tell<Free>({.context = context, .address = range.base});
-  } else if (cuda.captures.load(std::memory_order_relaxed) != 0) {
+  } else if (cuda.captures.any()) {
     code = check_permitted(here);
     can_be_given = false;
   } else if (!here.lane().work().is_quiet_since(range.value.work)) {
@@ -126,7 +126,7 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
 }
 
 bool give_back_unused(const Here& here) {
-  if (here.cuda.captures.load(std::memory_order_relaxed) != 0 || wait_for_devices(here, here.context) != CUDA_SUCCESS) {
+  if (here.cuda.captures.any() || wait_for_devices(here, here.context) != CUDA_SUCCESS) {
     return false;
   }
   const auto chunks = here.cuda.pool.all_unused();

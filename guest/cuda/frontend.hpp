@@ -23,6 +23,7 @@
 #include "guest/cuda/device_pool.hpp"
 #include "guest/cuda/handles.hpp"
 #include "isthmus/frame.hpp"
+#include "src/gpu/cuda/captures.hpp"
 #include "src/gpu/cuda/cu.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/cuda/ranges.hpp"
@@ -47,10 +48,15 @@ struct EventRecord {
   /// How often it was recorded, and which of these was seen to be done: then nobody needs to be asked. Any thread.
   mutable std::uint64_t recorded = 0;
   mutable std::uint64_t done = 0;
+  mutable bool in_graph = false;
 
   void count_recording() const noexcept { std::atomic_ref(recorded).fetch_add(1); }
   [[nodiscard]] std::uint64_t recordings() const noexcept { return std::atomic_ref(recorded).load(); }
-  [[nodiscard]] bool is_done() const noexcept { return std::atomic_ref(done).load() == recordings(); }
+  /// A graph records it, nobody counts when.
+  void note_graph() const noexcept { std::atomic_ref(in_graph).store(true); }
+  [[nodiscard]] bool is_done() const noexcept {
+    return std::atomic_ref(done).load() == recordings() && !std::atomic_ref(in_graph).load();
+  }
   /// What was recorded so often is done.
   void note_done(std::uint64_t recordings) const noexcept { std::atomic_ref(done).store(recordings); }
 };
@@ -80,13 +86,19 @@ struct FunctionRecord {
   }
 };
 
-struct GraphRecord {};
+struct GraphRecord {
+  Id id = 0;
+  Id whole = 0;  ///< of one that a conditional node chooses: the graph that has this node
+};
 
 struct NodeRecord {
   Id graph = 0;
+  std::vector<CUgraph> bodies;  ///< that it chooses among
 };
 
-struct ExecutableRecord {};
+struct ExecutableRecord {
+  std::uint64_t flags = 0;
+};
 
 enum class MemoryKind : std::uint8_t {
   device,
@@ -111,6 +123,7 @@ struct MemoryInfo {
   std::uint32_t flags = 0;   ///< of cuMemHostAlloc
   std::uint64_t number = 0;  ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
   std::uint64_t offset = 0;  ///< of slab memory: in the region
+  bool of_graph = false;     ///< device memory that comes and goes in a graph: freeing it does not forget it
   std::uint64_t work = 0;    ///< WorkCount::issued() when it was allocated; of memory of the pool
   bool pooled = false;       ///< device memory of Frontend::pool
 };
@@ -195,7 +208,7 @@ class Frontend {
   HandleTable<ExecutableRecord, 8> executables;
   /// Captures that were begun and have not ended. While there are some, what a capture cannot take is a call, so that
   /// it is refused at once.
-  std::atomic<std::uint32_t> captures{0};
+  Captures captures;
 
   Memory memory;
   DevicePool pool;

@@ -69,6 +69,9 @@ CUresult allocate_in_slab(void** memory, std::size_t bytes, MemoryKind kind, std
     if (kind == MemoryKind::managed && !is_seen_alike(here.cuda, address, info.offset)) {
       return CUDA_ERROR_NOT_SUPPORTED;
     }
+    if (kind == MemoryKind::managed) {
+      std::memset(frame->data(), 0, bytes);  // as the driver's, though it promises nothing
+    }
     *memory = frame->data();
     {
       const std::scoped_lock lock(here.cuda.pinned_mutex);
@@ -156,6 +159,11 @@ CUresult CUDAAPI cuMemFree(CUdeviceptr address) {
     }
     if (!range || range->base != address || range->value.kind != MemoryKind::device) {
       return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (range->value.of_graph) {
+      const Place place{.context = range->value.context};
+      const CUresult code = here.lane().tell<FreeInOrder>({.place = place, .address = address});
+      return code == CUDA_SUCCESS ? here.lane().tell<SyncStream>({.place = place}) : code;
     }
     return free_on_device(here, *range);
   });

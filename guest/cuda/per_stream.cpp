@@ -3,13 +3,17 @@
 // What works in a stream, and so depends on what no stream means. This file is compiled twice: as it is, for the legacy
 // default stream, and by per_thread_stream.cpp, where cuda.h gives each function its second name (_ptds, _ptsz).
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 #include <span>
+#include <vector>
 
 #include "guest/cuda/copies.hpp"
 #include "guest/cuda/device_memory.hpp"
 #include "guest/cuda/functions.hpp"
+#include "guest/cuda/graph.hpp"
 #include "guest/cuda/pools.hpp"
 #include "guest/cuda/proc_address.hpp"
 
@@ -68,9 +72,8 @@ CUresult copy_peer(CUstream stream, CUdeviceptr to, CUcontext to_context, CUdevi
 CUresult launch_host(CUstream stream, std::function<void(CUresult)> function, bool callback) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     const std::uint64_t token = here.lane().expect_function(std::move(function));
-    const CUresult code =
-        here.lane().send<LaunchHost>(here.cuda.captures.load(std::memory_order_relaxed) == 0,
-                                     {.place = place, .token = token, .callback = callback ? 1U : 0U});
+    const CUresult code = here.lane().send<LaunchHost>(
+        !here.cuda.captures.any(), {.place = place, .token = token, .callback = callback ? 1U : 0U});
     if (code != CUDA_SUCCESS) {
       here.lane().forget_function(token);
     }
@@ -94,8 +97,31 @@ CUresult record_event(CUevent event, CUstream stream, unsigned flags) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     record->count_recording();
+    if (flags != 0) {
+      record->note_graph();
+    }
     return here.lane().send<RecordEvent>(
         flags == 0, {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
+  });
+}
+
+CUresult begin_capture(CUstream stream, CUstreamCaptureMode mode, const Edges* into) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const Edges edges = into != nullptr ? *into : Edges{};
+    if (const CUresult code = into != nullptr ? check_edges(here.cuda, edges) : CUDA_SUCCESS; code != CUDA_SUCCESS) {
+      return code;
+    }
+    const auto names = names_of(std::span(edges.nodes, edges.count));
+    const bool is_new = here.cuda.captures.begin(place);
+    const CUresult code = here.lane().tell<BeginCapture>({.place = place,
+                                                          .mode = static_cast<std::uint32_t>(mode),
+                                                          .nodes = static_cast<std::uint32_t>(names.size()),
+                                                          .graph = handle_name(edges.graph)},
+                                                         std::as_bytes(std::span(names)));
+    if (code != CUDA_SUCCESS && is_new) {
+      here.cuda.captures.end(place);
+    }
+    return code;
   });
 }
 
@@ -264,7 +290,8 @@ CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, std::size_t bytes, CUstre
                          {.kind = MemoryKind::device,
                           .context = place.context,
                           .device = here.record.device,
-                          .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1});
+                          .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1,
+                          .of_graph = is_captured(here, place)});
     return give(address, made->address);
   });
 }
@@ -284,6 +311,9 @@ CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
     const auto range = here.cuda.memory.find(address);
     if (!range || range->base != address || range->value.kind != MemoryKind::device || range->value.pooled) {
       return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (range->value.of_graph) {
+      return here.lane().tell<FreeInOrder>({.place = place, .address = address});
     }
     // Forgotten first: another thread's allocation may get the address as soon as the driver has it back.
     here.cuda.memory.remove(address);
@@ -431,7 +461,7 @@ CUresult CUDAAPI cuStreamGetAttribute(CUstream stream, CUstreamAttrID attribute,
 
 CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
-    if (here.cuda.captures.load(std::memory_order_relaxed) == 0) {
+    if (!here.cuda.captures.any()) {
       return give(status, CU_STREAM_CAPTURE_STATUS_NONE);
     }
     const auto asked = here.lane().call<Query>(
@@ -441,39 +471,101 @@ CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* sta
 }
 
 CUresult CUDAAPI cuStreamBeginCapture(CUstream stream, CUstreamCaptureMode mode) {
+  return begin_capture(stream, mode, nullptr);
+}
+
+CUresult CUDAAPI cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, const CUgraphNode* nodes,
+                                             const CUgraphEdgeData* data, std::size_t count, CUstreamCaptureMode mode) {
+  const Edges edges{.graph = graph, .nodes = nodes, .count = count};
+  return data != nullptr && count != 0 ? CUDA_ERROR_NOT_SUPPORTED : begin_capture(stream, mode, &edges);
+}
+
+CUresult CUDAAPI cuStreamGetCaptureInfo(CUstream stream, CUstreamCaptureStatus* status, cuuint64_t* number,
+                                        CUgraph* graph, const CUgraphNode** nodes, const CUgraphEdgeData** edges,
+                                        std::size_t* count) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
-    here.cuda.captures.fetch_add(1);
-    const CUresult code = here.lane().tell<BeginCapture>({.place = place, .mode = static_cast<std::uint32_t>(mode)});
-    if (code != CUDA_SUCCESS) {
-      here.cuda.captures.fetch_sub(1);
+    constexpr std::size_t most_known = 256;             // nodes that one comes after
+    thread_local std::vector<CUgraphNode> known_nodes;  // until the next call about the stream
+    const auto id = here.cuda.graphs.reserve();
+    if (status == nullptr || !id) {
+      return status == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_OUT_OF_MEMORY;
     }
-    return code;
+    FreshNodes fresh(here.cuda, most_known);
+    std::vector<Id> names(fresh.count());
+    const auto asked = here.lane().call<CaptureInfo>({.place = place, .graph = *id, .names = fresh.count()},
+                                                     fresh.bytes(), std::as_writable_bytes(std::span(names)));
+    const bool is_new = asked && asked->reply.graph == *id;
+    if (is_new) {
+      here.cuda.graphs.publish(*id, {.id = *id});
+    } else {
+      here.cuda.graphs.cancel(*id);
+    }
+    if (!asked) {
+      return asked.error();
+    }
+    *status = static_cast<CUstreamCaptureStatus>(asked->reply.status);
+    if (*status != CU_STREAM_CAPTURE_STATUS_ACTIVE) {
+      return CUDA_SUCCESS;
+    }
+    names.resize(asked->trailing / sizeof(Id));
+    fresh.take(names, asked->reply.graph);
+    known_nodes.clear();
+    std::ranges::transform(names, std::back_inserter(known_nodes),
+                           [](Id name) { return handle_of<CUgraphNode>(name); });
+    const auto tell = [](auto* to, auto value) {
+      if (to != nullptr) {
+        *to = value;
+      }
+    };
+    tell(number, cuuint64_t{asked->reply.number});
+    tell(graph, handle_of<CUgraph>(asked->reply.graph));
+    tell(nodes, static_cast<const CUgraphNode*>(known_nodes.data()));
+    tell(edges, static_cast<const CUgraphEdgeData*>(nullptr));
+    tell(count, known_nodes.size());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult CUDAAPI cuStreamUpdateCaptureDependencies(CUstream stream, CUgraphNode* nodes, const CUgraphEdgeData* data,
+                                                   std::size_t count, unsigned int flags) {
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    if ((nodes == nullptr && count != 0) || count > most_nodes) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (data != nullptr && count != 0) {
+      return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    const auto names = names_of(std::span(nodes, count));
+    return here.lane().tell<SetCaptureNodes>(
+        {.place = place, .flags = flags, .nodes = static_cast<std::uint32_t>(count)}, std::as_bytes(std::span(names)));
   });
 }
 
 CUresult CUDAAPI cuStreamEndCapture(CUstream stream, CUgraph* graph) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
-    if (graph == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
+    if (graph != nullptr) {  // a graph that the work was recorded into is known without it
+      *graph = nullptr;
     }
-    *graph = nullptr;
     const auto id = here.cuda.graphs.reserve();
     if (!id) {
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    const CUresult code = here.lane().tell<EndCapture>({.place = place, .graph = *id});
+    const auto ended = here.lane().call<EndCapture>({.place = place, .graph = *id});
+    const CUresult code = ended ? CUDA_SUCCESS : ended.error();
     const bool still_captured = code == CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD ||
                                 code == CUDA_ERROR_STREAM_CAPTURE_UNMATCHED || code == CUDA_ERROR_ILLEGAL_STATE;
-    // Never below none: a capture that was not begun here cannot be ended.
-    if (std::uint32_t open = here.cuda.captures.load(); !still_captured && open != 0) {
-      here.cuda.captures.compare_exchange_strong(open, open - 1);
+    if (!still_captured) {
+      here.cuda.captures.end(place);
     }
-    if (code != CUDA_SUCCESS) {
+    if (!ended || ended->reply.graph != *id) {
       here.cuda.graphs.cancel(*id);
-      return code;
+    } else {
+      here.cuda.graphs.publish(*id, {.id = *id});
     }
-    here.cuda.graphs.publish(*id, {});
-    return give(graph, handle_of<CUgraph>(*id));
+    if (graph != nullptr && ended) {
+      *graph = handle_of<CUgraph>(ended->reply.graph);
+    }
+    return code;
   });
 }
 

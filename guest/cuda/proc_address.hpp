@@ -40,7 +40,8 @@ struct EntryPoint {
   X(cuStreamAddCallback, 5000) X(cuStreamSynchronize, 2000) X(cuStreamQuery, 2000) X(cuStreamWaitEvent, 3020)  \
   X(cuEventRecord, 2000) X(cuEventRecordWithFlags, 11010) X(cuStreamGetFlags, 5050)                            \
   X(cuStreamGetPriority, 5050) X(cuStreamGetCtx, 9020) X(cuStreamGetDevice, 12080) X(cuStreamGetId, 12000)     \
-  X(cuMemPrefetchAsync, 12020) X(cuStreamAttachMemAsync, 6000) X(cuMemAllocAsync, 11020) X(cuMemAllocFromPoolAsync, 11020) X(cuMemFreeAsync, 11020) X(cuStreamSetAttribute, 11000) X(cuStreamGetAttribute, 11000) X(cuStreamBeginCapture, 10010) X(cuStreamEndCapture, 10000) X(cuGraphLaunch, 10000) X(cuGraphUpload, 11010) X(cuStreamIsCapturing, 10000)
+  X(cuMemPrefetchAsync, 12020) X(cuStreamAttachMemAsync, 6000) X(cuMemAllocAsync, 11020) X(cuMemAllocFromPoolAsync, 11020) X(cuMemFreeAsync, 11020) X(cuStreamSetAttribute, 11000) X(cuStreamGetAttribute, 11000) X(cuStreamBeginCapture, 10010) X(cuStreamEndCapture, 10000) X(cuGraphLaunch, 10000) X(cuGraphUpload, 11010) X(cuStreamIsCapturing, 10000) \
+  X(cuStreamBeginCaptureToGraph, 12030) X(cuStreamGetCaptureInfo, 12030) X(cuStreamUpdateCaptureDependencies, 12030)
 /// What the other files define.
 #define ISTHMUS_CUDA_PLAIN_ENTRIES(X) \
   X(cuInit, 2000) X(cuDriverGetVersion, 2020) X(cuDeviceGetCount, 2000) X(cuDeviceGet, 2000)                   \
@@ -79,5 +80,20 @@ struct EntryPoint {
   X(cuMipmappedArrayGetLevel, 5000) X(cuTexObjectCreate, 5000) X(cuTexObjectDestroy, 5000)                     \
   X(cuTexObjectGetResourceDesc, 5000) X(cuTexObjectGetTextureDesc, 5000)                                       \
   X(cuTexObjectGetResourceViewDesc, 5000) X(cuSurfObjectCreate, 5000) X(cuSurfObjectDestroy, 5000)             \
-  X(cuSurfObjectGetResourceDesc, 5000)
+  X(cuSurfObjectGetResourceDesc, 5000) X(cuGraphClone, 10000) X(cuGraphGetRootNodes, 10000)                   \
+  X(cuGraphNodeGetDependencies, 12030) X(cuGraphNodeGetDependentNodes, 12030) X(cuGraphAddDependencies, 12030) \
+  X(cuGraphRemoveDependencies, 12030) X(cuGraphNodeFindInClone, 10000) X(cuGraphInstantiateWithParams, 12000)  \
+  X(cuGraphExecGetFlags, 12000) X(cuGraphExecUpdate, 12000) X(cuGraphConditionalHandleCreate, 12030)           \
+  X(cuDeviceGetGraphMemAttribute, 11040) X(cuDeviceSetGraphMemAttribute, 11040) X(cuDeviceGraphMemTrim, 11040) \
+  X(cuGraphKernelNodeSetParams, 12000) X(cuGraphExecKernelNodeSetParams, 12000)                                \
+  X(cuGraphMemcpyNodeSetParams, 10000) X(cuGraphExecMemcpyNodeSetParams, 10020)                                \
+  X(cuGraphMemsetNodeSetParams, 10000) X(cuGraphExecMemsetNodeSetParams, 10020) X(cuGraphAddHostNode, 10000)   \
+  X(cuGraphHostNodeSetParams, 10000) X(cuGraphExecHostNodeSetParams, 10020) X(cuGraphAddChildGraphNode, 10000) \
+  X(cuGraphExecChildGraphNodeSetParams, 11010) X(cuGraphAddEventRecordNode, 11010)                             \
+  X(cuGraphAddEventWaitNode, 11010) X(cuGraphEventRecordNodeSetEvent, 11010)                                   \
+  X(cuGraphEventWaitNodeSetEvent, 11010) X(cuGraphExecEventRecordNodeSetEvent, 11010)                          \
+  X(cuGraphExecEventWaitNodeSetEvent, 11010) X(cuGraphAddMemAllocNode, 11040) X(cuGraphAddMemFreeNode, 11040)  \
+  X(cuGraphAddNode, 12030) X(cuGraphNodeSetParams, 12020) X(cuGraphExecNodeSetParams, 12020)                   \
+  X(cuGraphNodeGetType, 10000) X(cuGraphDestroyNode, 10000) X(cuGraphNodeSetEnabled, 11060)                    \
+  X(cuGraphNodeGetEnabled, 11060)
 // clang-format on

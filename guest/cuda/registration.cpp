@@ -51,20 +51,6 @@ bool is_private_memory(std::uint64_t begin, std::uint64_t end) {
   return reached >= end;
 }
 
-// Maps the frame's pages a second time, over others. False, and nothing is changed, where the kernel cannot (memory of
-// a device); pages of a slab in shared memory it can.
-bool map_over(const isthmus::Frame& frame, std::uint64_t address) {
-  void* const again = mremap(frame.data(), 0, frame.size(), MREMAP_MAYMOVE);  // of size 0: the old mapping stays
-  if (again == MAP_FAILED) {
-    return false;
-  }
-  if (mremap(again, frame.size(), frame.size(), MREMAP_MAYMOVE | MREMAP_FIXED, memory_at(address)) == MAP_FAILED) {
-    munmap(again, frame.size());
-    return false;
-  }
-  return true;
-}
-
 // Puts ordinary pages with the same bytes in the place of the slab's. False where there is no memory for them.
 bool map_back(std::uint64_t address, std::size_t bytes) {
   void* const pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -124,7 +110,7 @@ CUresult CUDAAPI cuMemHostRegister(void* memory, std::size_t bytes, unsigned int
         return code;
       }
       std::memcpy(frame->data(), memory_at(inner), frame->size());
-      if (reinterpret_cast<std::uintptr_t>(frame->data()) % page != 0 || !map_over(*frame, inner)) {
+      if (!here.lane().map_again(*frame, memory_at(inner))) {
         return CUDA_ERROR_NOT_SUPPORTED;
       }
       here.cuda.memory.add(inner, frame->size(),

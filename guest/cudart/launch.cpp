@@ -31,44 +31,14 @@ struct ConfigurationStack {
 
 thread_local ConfigurationStack configurations;
 
-bool exceeds(unsigned value, CUdevice_attribute attribute, int device) {
-  int limit = 0;
-  return driver(cuDeviceGetAttribute, &limit, attribute, device) == cudaSuccess && value > static_cast<unsigned>(limit);
-}
-
-/// Whether a launch failed for its dimensions; asked after a failure only, so that a good launch pays nothing.
-bool is_bad_configuration(dim3 grid, dim3 block) {
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0) {
-    return true;
-  }
-  int device = 0;
-  if (current_device(device) != cudaSuccess) {
-    return false;
-  }
-  const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
-  return threads > std::numeric_limits<unsigned>::max() ||
-         exceeds(static_cast<unsigned>(threads), CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK, device) ||
-         exceeds(block.x, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X, device) ||
-         exceeds(block.y, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y, device) ||
-         exceeds(block.z, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z, device) ||
-         exceeds(grid.x, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X, device) ||
-         exceeds(grid.y, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y, device) ||
-         exceeds(grid.z, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z, device);
-}
-
-/// The driver has one code for bad arguments; the runtime tells bad dimensions apart.
-cudaError_t launch_error(cudaError_t error, dim3 grid, dim3 block) {
-  return error == cudaErrorInvalidValue && is_bad_configuration(grid, block) ? cudaErrorInvalidConfiguration : error;
-}
-
 cudaError_t launch(CUkernel kernel, const Configuration& with, void** arguments) {
   if (with.shared_bytes > std::numeric_limits<unsigned>::max()) {
     return cudaErrorInvalidValue;
   }
-  const cudaError_t error =
-      driver(cuLaunchKernel, reinterpret_cast<CUfunction>(kernel), with.grid.x, with.grid.y, with.grid.z, with.block.x,
-             with.block.y, with.block.z, static_cast<unsigned>(with.shared_bytes), with.stream, arguments, nullptr);
-  return error == cudaSuccess ? error : launch_error(error, with.grid, with.block);
+  // What is wrong with its dimensions has the driver's code, as in CUDA 13: cudaErrorInvalidValue.
+  return driver(cuLaunchKernel, reinterpret_cast<CUfunction>(kernel), with.grid.x, with.grid.y, with.grid.z,
+                with.block.x, with.block.y, with.block.z, static_cast<unsigned>(with.shared_bytes), with.stream,
+                arguments, nullptr);
 }
 
 cudaError_t launch_function(const void* function, const Configuration& with, void** arguments) {
@@ -100,10 +70,9 @@ cudaError_t launch_cooperative(const void* function, const Configuration& with, 
     if (with.shared_bytes > std::numeric_limits<unsigned>::max()) {
       return cudaErrorInvalidValue;
     }
-    return launch_error(driver(cuLaunchCooperativeKernel, reinterpret_cast<CUfunction>(kernel), with.grid.x,
-                               with.grid.y, with.grid.z, with.block.x, with.block.y, with.block.z,
-                               static_cast<unsigned>(with.shared_bytes), with.stream, arguments),
-                        with.grid, with.block);
+    return driver(cuLaunchCooperativeKernel, reinterpret_cast<CUfunction>(kernel), with.grid.x, with.grid.y,
+                  with.grid.z, with.block.x, with.block.y, with.block.z, static_cast<unsigned>(with.shared_bytes),
+                  with.stream, arguments);
   });
 }
 
@@ -120,9 +89,7 @@ cudaError_t launch_extended(const cudaLaunchConfig_t* config, const void* functi
       return cudaErrorInvalidValue;
     }
     driver_config.hStream = stream;
-    return launch_error(
-        driver(cuLaunchKernelEx, &driver_config, reinterpret_cast<CUfunction>(kernel), arguments, nullptr),
-        config->gridDim, config->blockDim);
+    return driver(cuLaunchKernelEx, &driver_config, reinterpret_cast<CUfunction>(kernel), arguments, nullptr);
   });
 }
 

@@ -33,6 +33,11 @@ void DeviceMemoryDesk::close() {
   }
 }
 
+void DeviceMemoryDesk::turn_away(std::string_view why) {
+  close();
+  broken_(why);
+}
+
 void DeviceMemoryDesk::answer() {
   wire::MemoryRequest request;
   const ssize_t got = recv(socket_.get(), &request, sizeof request, MSG_DONTWAIT | MSG_TRUNC);
@@ -44,8 +49,7 @@ void DeviceMemoryDesk::answer() {
     return;
   }
   if (got != static_cast<ssize_t>(sizeof request) || request.magic != wire::hello_magic) {
-    close();
-    broken_("it sent a malformed request for device memory");
+    turn_away("it sent a malformed request for device memory");
     return;
   }
   bool granted = true;
@@ -59,12 +63,11 @@ void DeviceMemoryDesk::answer() {
       granted = account_->give(this, request.bytes);
       break;
     default:
-      granted = false;
-      break;
+      turn_away("it sent an unknown request for device memory");
+      return;
   }
-  if (!granted && request.want != wire::MemoryWish::take) {
-    close();
-    broken_("it gave back device memory that it did not have");
+  if (!granted && request.want == wire::MemoryWish::give) {
+    turn_away("it gave back device memory that it did not have");
     return;
   }
   const wire::MemoryAnswer answer{.granted = granted ? 1U : 0U, .total = account_->total(), .used = account_->used()};

@@ -29,6 +29,7 @@ class DeviceMemoryDesk {
  private:
   void answer();
   void close();
+  void turn_away(std::string_view why);
 
   EventLoop* loop_;
   std::shared_ptr<DeviceMemoryAccount> account_;

@@ -53,6 +53,11 @@ class Lane {
   /// Payload memory of at least 1 byte. Errors: invalid_argument (0 bytes), exhausted, wrong_thread (after fork).
   [[nodiscard]] Result<Frame> allocate(std::size_t bytes);
 
+  /// Maps the pages of a frame of this lane a second time, in the place of whatever is mapped from `at` on, as many
+  /// bytes as the frame has. `at` and the frame's address must be multiples of the page size; unmapping them is the
+  /// caller's. After an error nothing is changed. Errors: invalid_argument, wrong_thread (after fork), system.
+  [[nodiscard]] Result<void> map_again(const Frame& frame, std::byte* at);
+
   /// Answers the host's upcalls from now on, in a thread of the library's. `service` must outlive the lane and every
   /// frame of it. Errors: invalid_argument (a second time), exhausted (thread, slab memory), and those of channel().
   [[nodiscard]] Result<void> serve_upcalls(Service& service);

@@ -33,6 +33,8 @@ class IvshmemLink final : public Link {
 
   bool shares_kernel() const noexcept override { return false; }
 
+  int region_file() const noexcept override { return bar2_.get(); }
+
   void forget_in_child() noexcept override { bar2_.reset(); }
 
  private:

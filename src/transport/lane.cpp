@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isthmus/lane.hpp"
 
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
 #include <utility>
 
 #include "src/transport/lane_state.hpp"
@@ -34,6 +40,32 @@ Result<Frame> Lane::allocate(std::size_t bytes) {
     return std::unexpected(offset.error());
   }
   return Frame(state_, std::span(state_->region().data(*offset), bytes), Reference::make(0, *offset, bytes));
+}
+
+Result<void> Lane::map_again(const Frame& frame, std::byte* at) {
+  if (!state_->is_owner_process()) {
+    return std::unexpected(state_->check().error());
+  }
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  if (frame.size() == 0 ||
+      (reinterpret_cast<std::uintptr_t>(frame.data()) | reinterpret_cast<std::uintptr_t>(at)) % page != 0) {
+    return fail(Errc::invalid_argument, "map_again: not whole pages");
+  }
+  // Somewhere else first: what lies at `at` must stay if the kernel refuses. A mapping of size 0 to be enlarged is one
+  // more of the same pages; the kernel makes none of a device's memory.
+  const int file = state_->link().region_file();
+  void* const again = file < 0 ? mremap(frame.data(), 0, frame.size(), MREMAP_MAYMOVE)
+                               : mmap(nullptr, frame.size(), PROT_READ | PROT_WRITE, MAP_SHARED, file,
+                                      static_cast<off_t>(frame.reference().offset()));
+  if (again == MAP_FAILED) {
+    return fail(Errc::system, text("map_again: ", errno_text(errno)));
+  }
+  if (mremap(again, frame.size(), frame.size(), MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED) {
+    const int error = errno;
+    munmap(again, frame.size());
+    return fail(Errc::system, text("map_again: ", errno_text(error)));
+  }
+  return {};
 }
 
 Result<void> Lane::serve_upcalls(Service& service) { return state_->serve_upcalls(service); }

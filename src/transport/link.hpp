@@ -25,6 +25,10 @@ class Link {
   /// Whether both sides run on one kernel, so that a futex in the region wakes the other.
   [[nodiscard]] virtual bool shares_kernel() const noexcept = 0;
 
+  /// The file whose first bytes the region is, where its memory can be mapped once more only by it; else -1: shared
+  /// memory is mapped again without a file.
+  [[nodiscard]] virtual int region_file() const noexcept { return -1; }
+
   /// In a child after fork: drops what would keep the parent's lane alive after the parent's death. Async-signal-safe.
   virtual void forget_in_child() noexcept = 0;
 };

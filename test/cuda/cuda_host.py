@@ -16,6 +16,15 @@ PLUGIN = BUILD / "src/gpu/cuda/isthmus-cuda.so"
 FRONTEND = BUILD / "guest/cuda/libcuda.so.1"
 RUNTIME = BUILD / "guest/cudart/libcudart.so.13"
 
+
+def printing(many):
+    """What the program `printing` prints, when CUDA_PROGRAMS_LINES says so many."""
+    def lines(first, count):
+        return "".join(f"kernel: line {i}, 0123456789012345678901234567890123456789\n" for i in range(first, first + count))
+    return (f"before\n{lines(0, 2)}between\n{lines(2, 1)}a copy that is waited for\n{lines(3, 1)}"
+            f"an event, and many lines\n{lines(4, many)}the device is reset\n{lines(4 + many, 1)}after\n")
+
+
 # What each program of cuda_programs prints, on every device.
 OUTPUT = {
     "vector_add": "vector_add: 50000 sums right, 42bc0ee2e5232e0\n",
@@ -25,8 +34,8 @@ OUTPUT = {
 copy in no direction: cudaErrorInvalidMemcpyDirection, then cudaErrorInvalidMemcpyDirection
 a device that is not there: cudaErrorInvalidDevice, then cudaErrorInvalidDevice
 too much memory: cudaErrorMemoryAllocation, then cudaErrorMemoryAllocation
-a block too large: cudaErrorInvalidConfiguration, then cudaErrorInvalidConfiguration
-no blocks: cudaErrorInvalidConfiguration, then cudaErrorInvalidConfiguration
+a block too large: cudaErrorInvalidValue, then cudaErrorInvalidValue
+no blocks: cudaErrorInvalidValue, then cudaErrorInvalidValue
 too much shared memory: cudaErrorInvalidValue, then cudaErrorInvalidValue
 memory freed: cudaSuccess, then cudaSuccess
 memory freed again: cudaErrorInvalidValue, then cudaErrorInvalidValue
@@ -46,13 +55,17 @@ all is well: cudaSuccess, then cudaSuccess
     "ordinary": "ordinary: 1310720 numbers there and back\n",
     "symbols": "symbols: 2 calls, and across two files: right\n",
     "graphs": "graphs: captured and built: right\n",
+    "printing": printing(20),
+    "graph_nodes": """ordinary memory: 5 runs, 68
+captured: 3 runs, 4
+other nodes: 7
+kernel: counter 3
+kernel: counter 2
+kernel: counter 1
+conditional nodes: right
+""",
+    "assertion": "assertion: cudaErrorAssert\n",
 }
-
-# Programs that the split driver refuses in a VM as yet: what they say, where they call what is not there.
-REFUSED_IN_VM = {
-    "registered": r"cudaHostRegister\(.*\): operation not supported",
-}
-
 
 def missing(*files):
     """Why a test that needs these cannot run; None where it can."""

@@ -27,6 +27,7 @@
 #include "src/gpu/cuda/host_functions.hpp"
 #include "src/gpu/cuda/image.hpp"
 #include "src/gpu/cuda/messages.hpp"
+#include "src/gpu/cuda/output.hpp"
 #include "src/gpu/cuda/ranges.hpp"
 #include "src/gpu/cuda/slab_registration.hpp"
 #include "src/gpu/cuda/warmth.hpp"
@@ -654,6 +655,39 @@ TEST_F(HostileCudaClient, sends_random_numbers) {
     status<CreateEvent>(fill(CreateEvent::Request{}));
     status<WaitEvent>(fill(WaitEvent::Request{}));
   }
+}
+
+TEST(CudaOutput, waits_in_its_order_and_is_bounded) {
+  std::vector<std::byte> piece(100);
+  const auto take = [&] {
+    const Output::Taken taken = Output::take(piece);
+    return std::string(taken.is_error ? "!" : "") +
+           std::string(reinterpret_cast<const char*>(piece.data()), taken.bytes) + (taken.more ? "+" : "");
+  };
+  const auto add = [](std::string_view text, bool is_error) { Output::add(std::as_bytes(std::span(text)), is_error); };
+  EXPECT_FALSE(Output::waits());
+  EXPECT_EQ(take(), "");
+  add("one ", false);
+  add("two", false);
+  add("wrong", true);
+  add("three", false);
+  EXPECT_TRUE(Output::waits());
+  EXPECT_EQ(take(), "one two+");
+  EXPECT_EQ(take(), "!wrong+");
+  EXPECT_EQ(take(), "three");
+  EXPECT_EQ(take(), "");
+  EXPECT_FALSE(Output::waits());
+  const std::string large(Output::most - 1, 'x');
+  add(large, false);
+  add("1234", false);
+  add("more", true);
+  piece.resize(Output::most);
+  const Output::Taken all = Output::take(piece);
+  EXPECT_EQ(all.bytes, Output::most);
+  EXPECT_EQ(static_cast<char>(piece.back()), '1');
+  EXPECT_TRUE(all.more);
+  EXPECT_NE(take().find("!isthmus-cuda: 7 bytes of kernels' output were dropped"), std::string::npos);
+  EXPECT_EQ(take(), "");
 }
 
 }  // namespace

@@ -4,7 +4,7 @@ import os
 import unittest
 
 from cuda_host import (FRONTEND, MUTANT, OUTPUT, PLUGIN, PROGRAMS, RUNTIME, STANDIN, daemon_over_standin, folder_with,
-                       missing, run)
+                       missing, printing, run)
 
 LOCAL = {"name": "local", "region_size": "64 MiB"}
 
@@ -74,6 +74,17 @@ class ThroughTheWorker(Cuda):
 
     def test_every_program_runs_in_step(self):
         self.all_pass(OUTPUT, self.host(), ISTHMUS_SYNC="1")
+
+    def test_what_kernels_print_keeps_its_place(self):
+        daemon = self.host()
+        for more in ({}, {"ISTHMUS_SYNC": "1"}, {"ISTHMUS_CUDA_POLLERS": "0"}):
+            with self.subTest(more):
+                # Longer than one message can carry.
+                result = run("printing", self.environment(daemon, CUDA_PROGRAMS_LINES="3000", **more))
+                self.assertEqual((result.returncode, result.stdout), (0, printing(3000)), f"{result.stderr}\n{daemon.log}")
+        result = run("assertion", self.environment(daemon))
+        self.assertIn("Assertion `value < most` failed.\n", result.stderr)
+        self.assertEqual(result.stdout, OUTPUT["assertion"])
 
     def test_order_holds_through_the_worker(self):
         daemon = self.host(ISTHMUS_STANDIN_DELAY_US="300")

@@ -111,10 +111,10 @@ TEST_F(Cudart, tells_what_is_wrong_with_a_launch) {
   expect_error(launch_with(&with.not_registered, dim3(1), dim3(1), 0), cudaErrorInvalidDeviceFunction);
   expect_error(launch_with(&with.no_such_kernel, dim3(1), dim3(1), 0), cudaErrorInvalidDeviceFunction);
   expect_error(launch_with(nullptr, dim3(1), dim3(1), 0), cudaErrorInvalidDeviceFunction);
-  expect_error(launch_with(&with.write_to, dim3(0), dim3(1), 0), cudaErrorInvalidConfiguration);
-  expect_error(launch_with(&with.write_to, dim3(1), dim3(1024, 2), 0), cudaErrorInvalidConfiguration);
-  expect_error(launch_with(&with.write_to, dim3(1), dim3(1, 1, 65), 0), cudaErrorInvalidConfiguration);
-  expect_error(launch_with(&with.write_to, dim3(1, 65536), dim3(1), 0), cudaErrorInvalidConfiguration);
+  expect_error(launch_with(&with.write_to, dim3(0), dim3(1), 0), cudaErrorInvalidValue);
+  expect_error(launch_with(&with.write_to, dim3(1), dim3(1024, 2), 0), cudaErrorInvalidValue);
+  expect_error(launch_with(&with.write_to, dim3(1), dim3(1, 1, 65), 0), cudaErrorInvalidValue);
+  expect_error(launch_with(&with.write_to, dim3(1, 65536), dim3(1), 0), cudaErrorInvalidValue);
   expect_error(launch_with(&with.write_to, dim3(1), dim3(1), 200U << 10U), cudaErrorInvalidValue);
   expect_error(launch_with(&with.write_to, dim3(1), dim3(1), std::size_t{1} << 33U), cudaErrorInvalidValue);
   cudaKernel_t none = nullptr;
@@ -137,7 +137,7 @@ TEST_F(Cudart, launches_with_a_configuration_structure_and_cooperatively) {
             cudaSuccess);
   EXPECT_EQ(fetch(memory, 1).front(), 6);
   config.blockDim = dim3(0);
-  expect_error(cudaLaunchKernelExC(&config, &program().write_to, arguments.data()), cudaErrorInvalidConfiguration);
+  expect_error(cudaLaunchKernelExC(&config, &program().write_to, arguments.data()), cudaErrorInvalidValue);
   expect_error(cudaLaunchKernelExC(nullptr, &program().write_to, arguments.data()), cudaErrorInvalidValue);
   EXPECT_EQ(cudaFree(memory), cudaSuccess);
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/gpu/cuda/backend.hpp"
 
+#include <type_traits>
 #include <utility>
+
+#include "src/gpu/cuda/output.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -90,12 +93,15 @@ void LaneBackend::serve(marshal::Dispatcher& dispatcher) {
       return refuse(CUDA_ERROR_NO_DEVICE);
     }
     auto answered = handle(request, call);
-    const std::int32_t status =
+    std::int32_t status =
         settle(!call.wants_reply(), reports<M>, answered ? std::int32_t{CUDA_SUCCESS} : answered.error());
-    if (answered && status != CUDA_SUCCESS) {
-      return std::unexpected(status);
+    // Whatever the driver wrote until now shall be the program's before the function returns.
+    if constexpr (std::is_same_v<typename M::Reply, Nothing>) {
+      if (call.wants_reply() && status >= 0 && Output::waits()) {
+        status |= output_waits;
+      }
     }
-    return answered;
+    return status == CUDA_SUCCESS ? std::move(answered) : std::unexpected(status);
   });
 }
 

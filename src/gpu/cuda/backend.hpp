@@ -17,6 +17,8 @@
 
 #include "isthmus/marshal/dispatcher.hpp"
 #include "isthmus/plugin.hpp"
+#include "src/gpu/cuda/boxes.hpp"
+#include "src/gpu/cuda/captures.hpp"
 #include "src/gpu/cuda/device_account.hpp"
 #include "src/gpu/cuda/driver.hpp"
 #include "src/gpu/cuda/messages.hpp"
@@ -76,18 +78,29 @@ class LaneBackend {
   Answer<Nothing> handle(const Quiesce::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Fill::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopyIn::Request& request, marshal::Call& call);
-  Answer<Nothing> handle(const CopyOut::Request& request, marshal::Call& call);
+  Answer<CopyOut::Reply> handle(const CopyOut::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopySlab::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopyDevice::Request& request, marshal::Call& call);
   // boxes.cpp
   Answer<Nothing> handle(const CopyBox::Request& request, marshal::Call& call);
   // graphs.cpp
   Answer<Nothing> handle(const BeginCapture::Request& request, marshal::Call& call);
-  Answer<Nothing> handle(const EndCapture::Request& request, marshal::Call& call);
+  Answer<EndCapture::Reply> handle(const EndCapture::Request& request, marshal::Call& call);
+  Answer<CaptureInfo::Reply> handle(const CaptureInfo::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const SetCaptureNodes::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CaptureCopy::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CreateGraph::Request& request, marshal::Call& call);
-  Answer<Nothing> handle(const AddNode::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CloneGraph::Request& request, marshal::Call& call);
+  Answer<FindInClone::Reply> handle(const FindInClone::Request& request, marshal::Call& call);
+  Answer<ListNodes::Reply> handle(const ListNodes::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const ChangeEdges::Request& request, marshal::Call& call);
+  Answer<CreateCondition::Reply> handle(const CreateCondition::Request& request, marshal::Call& call);
+  Answer<UpdateExecutable::Reply> handle(const UpdateExecutable::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Instantiate::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const LaunchGraph::Request& request, marshal::Call& call);
+  // graph_nodes.cpp
+  Answer<AddNode::Reply> handle(const AddNode::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const SetNode::Request& request, marshal::Call& call);
   // modules.cpp
   Answer<LoadModule::Reply> handle(const LoadModule::Request& request, marshal::Call& call);
   Answer<FunctionInfo> handle(const FindFunction::Request& request, marshal::Call& call);
@@ -109,6 +122,7 @@ class LaneBackend {
   Answer<Nothing> handle(const SetStreamAttribute::Request& request, marshal::Call& call);
   Answer<GetStreamAttribute::Reply> handle(const GetStreamAttribute::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const LaunchHost::Request& request, marshal::Call& call);
+  Answer<TakeOutput::Reply> handle(const TakeOutput::Request& request, marshal::Call& call);
   // arrays.cpp
   Answer<Nothing> handle(const CreateArray::Request& request, marshal::Call& call);
   Answer<ArrayShape> handle(const ArrayLevel::Request& request, marshal::Call& call);
@@ -163,6 +177,9 @@ class LaneBackend {
   [[nodiscard]] std::optional<LocatedBox> locate(const CopyBox::Request& box, marshal::Call& call, CUcontext context);
   /// Whether each side lies in one arena of the slab, so that one copy can make it.
   [[nodiscard]] bool is_one_copy(const CopyBox::Request& box, const LocatedBox& at) const;
+  /// Runs `copy` on each part that one copy can make, until it answers false; whether it did not.
+  bool each_piece(const CopyBox::Request& box, const LocatedBox& at,
+                  const std::function<bool(const BoxPart&)>& copy) const;
 
   /// A pointer to each parameter of a launch, for the driver; valid until the calling thread's next launch. Nothing
   /// where the bytes are not as many as the function takes.
@@ -171,9 +188,71 @@ class LaneBackend {
 
   /// CUDA_SUCCESS, or why work with data of its own cannot be put into a stream that is captured.
   [[nodiscard]] CUresult check_capture(CUstream stream, CUresult refusal) const;
-  [[nodiscard]] CUresult add_node(const AddNode::Request& request, marshal::Call& call, CUgraph graph,
-                                  std::span<const CUgraphNode> dependencies, std::span<const std::byte> what,
-                                  CUgraphNode& made);
+
+  struct Captured {
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    CUgraph graph = nullptr;
+    std::uint64_t number = 0;
+    std::vector<CUgraphNode> nodes;  // that the stream's next work comes after
+  };
+  [[nodiscard]] Answer<Captured> captured_at(CUstream stream) const;
+  /// The graph with that handle, named so if it has no name yet. Null where the name is another's.
+  [[nodiscard]] std::shared_ptr<GraphObject> graph_of(CUgraph handle, Id fresh);
+  [[nodiscard]] Answer<Nothing> keep_graph(Id id, CUgraph made);
+  /// Forgets its nodes, and the graphs that they choose among. It is in no table any more.
+  void forget_graph(const std::shared_ptr<GraphObject>& graph);
+  void forget_capture(CUgraph handle);
+
+  [[nodiscard]] static Answer<std::vector<CUgraphNode>> nodes_of(
+      const std::function<CUresult(CUgraphNode*, std::size_t*)>& list);
+  [[nodiscard]] std::optional<NodeChain> chain_of(CUgraphNode node);
+  void keep_chain(CUgraphNode seen, NodeChain chain);
+  void forget_node(CUgraphNode node);
+  /// Forgets what is known of the nodes and conditions of a graph that is gone.
+  void forget_chains(CUgraph graph);
+  /// Its name, which is the fresh one if it had none. 0 where that is taken.
+  [[nodiscard]] Id name_node(const std::shared_ptr<GraphObject>& graph, CUgraphNode node, Id fresh);
+  /// The names of all, or of as many as there are fresh ones; valid until the calling thread's next call.
+  [[nodiscard]] std::optional<std::span<const std::byte>> name_nodes(const std::shared_ptr<GraphObject>& graph,
+                                                                     std::span<const CUgraphNode> nodes,
+                                                                     std::span<const std::byte> fresh);
+  /// Nodes of the graph by the names at the start of the bytes: those which others come after (`as_earlier`), or which
+  /// come after others.
+  [[nodiscard]] std::optional<std::vector<CUgraphNode>> take_nodes(std::span<const std::byte>& trailing,
+                                                                   std::uint32_t count, const GraphObject& graph,
+                                                                   bool as_earlier);
+  /// The same nodes as the client's program sees them, each once.
+  [[nodiscard]] std::vector<CUgraphNode> seen_nodes(std::span<const CUgraphNode> nodes);
+
+  [[nodiscard]] std::optional<CUDA_KERNEL_NODE_PARAMS> read_kernel(std::span<const std::byte> what,
+                                                                   const ContextObject& context, CUresult& code) const;
+  [[nodiscard]] std::optional<std::vector<CUDA_MEMCPY3D>> read_copy(std::span<const std::byte> what,
+                                                                    marshal::Call& call, const ContextObject& context,
+                                                                    CUresult& code);
+  [[nodiscard]] std::optional<CUDA_MEMSET_NODE_PARAMS> read_fill(std::span<const std::byte> what);
+  [[nodiscard]] CUresult add_node(const AddNode::Request& request, marshal::Call& call,
+                                  const std::shared_ptr<GraphObject>& graph, std::span<const CUgraphNode> dependencies,
+                                  std::span<const std::byte> what, CUgraphNode& made, AddNode::Reply& reply);
+  [[nodiscard]] CUresult add_copy_node(const AddNode::Request& request, marshal::Call& call, CUgraph graph,
+                                       std::span<const CUgraphNode> dependencies, std::span<const std::byte> what,
+                                       const ContextObject& context, CUgraphNode& made);
+  [[nodiscard]] CUresult add_allocation(CUgraph graph, std::span<const CUgraphNode> dependencies,
+                                        std::span<const std::byte> what, const ContextObject& context,
+                                        CUgraphNode& made, std::uint64_t& address);
+  [[nodiscard]] CUresult add_condition(const std::shared_ptr<GraphObject>& graph,
+                                       std::span<const CUgraphNode> dependencies, std::span<const std::byte> what,
+                                       const ContextObject& context, CUgraphNode& made);
+  [[nodiscard]] CUresult set_copy_node(const SetNode::Request& request, marshal::Call& call, const NodeObject& node,
+                                       ExecutableObject* executable, std::span<const std::byte> what,
+                                       const ContextObject& context);
+  [[nodiscard]] CUresult set_function(CUgraphNode node, CUgraph graph, ExecutableObject* executable,
+                                      std::uint64_t token, marshal::Call& call);
+  /// Functions that executable graphs run no more: those that nothing runs once all that is in the stream now, or, with
+  /// no stream, in every context, is done.
+  [[nodiscard]] std::vector<ReplacedFunction> take_replaced(const Place* place);
+  /// They are not needed any more, if the wait for that was successful; else they are kept.
+  void end_replaced(std::vector<ReplacedFunction> functions, CUresult waited);
+  void replace(const LaunchPlaces& runs, std::unique_ptr<RepeatedFunction> function);
 
   /// Takes up a function or kernel; its layout goes to the reply.
   [[nodiscard]] Answer<FunctionInfo> keep_function(Id id, std::shared_ptr<FunctionObject> function, CUdevice device,
@@ -208,9 +287,14 @@ class LaneBackend {
   std::map<TextureName, std::shared_ptr<ContextObject>> textures_;  // also surfaces
   gpu::ObjectTable<GraphObject> graphs_;
   gpu::ObjectTable<NodeObject> nodes_;
+  NodeChains chains_;
+  std::mutex replaced_mutex_;  // guards replaced_, and what executables say of their functions
+  std::vector<ReplacedFunction> replaced_;
+  std::atomic<bool> has_replaced_{false};  // a hint
   gpu::ObjectTable<ExecutableObject> executables_;
-  std::atomic<std::uint32_t> captures_{0};  // that were begun and have not ended; a hint
-  Ranges<CUcontext> memory_;                // device memory that was seen so far
+  Captures captures_;
+  Ranges<CUcontext> memory_;        // device memory that was seen so far
+  Ranges<CUcontext> graph_memory_;  // that graphs allocate, whether or not it is just now
   DeviceAccount account_;
   std::shared_ptr<std::atomic<std::int32_t>> orphaned_;  // a late failure of a thread that has ended
 };

@@ -102,6 +102,31 @@ bool LaneBackend::is_one_copy(const CopyBox::Request& box, const LocatedBox& at)
   return fits(box.from, at.from) && fits(box.to, at.to);
 }
 
+bool LaneBackend::each_piece(const CopyBox::Request& box, const LocatedBox& at,
+                             const std::function<bool(const BoxPart&)>& copy) const {
+  if (is_one_copy(box, at)) {
+    return copy({.slices = box.depth, .rows = box.height, .width = box.width});
+  }
+  // Somewhere in it is the border of two registrations: row by row, and that row in two or three pieces.
+  const auto left_in_arena = [&](const BoxSide& side, std::uint64_t start, const BoxPart& part) {
+    const std::uint64_t offset = address_in(start, side, part) - address_of(window_.data());
+    return side.slab.length == 0 ? UINT64_MAX : SlabRegistration::arena_size - offset % SlabRegistration::arena_size;
+  };
+  BoxPart part;
+  for (part.slice = 0; part.slice < box.depth; ++part.slice) {
+    for (part.row = 0; part.row < box.height; ++part.row) {
+      for (part.x = 0; part.x < box.width; part.x += part.width) {
+        part.width =
+            std::min({box.width - part.x, left_in_arena(box.from, at.from, part), left_in_arena(box.to, at.to, part)});
+        if (!copy(part)) {
+          return false;
+        }
+      }
+    }
+  }
+  return true;
+}
+
 Answer<Nothing> LaneBackend::handle(const CopyBox::Request& request, marshal::Call& call) {
   const auto place = enter(request.place);
   if (!place) {
@@ -121,32 +146,11 @@ Answer<Nothing> LaneBackend::handle(const CopyBox::Request& request, marshal::Ca
     }
   }
   CUresult code = CUDA_SUCCESS;
-  const auto run = [&](const BoxPart& part) {
+  each_piece(request, *at, [&](const BoxPart& part) {
     const CUDA_MEMCPY3D copy = describe(request, at->from, at->to, part);
     code = driver_->cuMemcpy3DAsync(&copy, place->stream);
     return code == CUDA_SUCCESS;
-  };
-  if (is_one_copy(request, *at)) {
-    run({.slices = request.depth, .rows = request.height, .width = request.width});
-  } else {
-    // Somewhere in it is the border of two registrations: row by row, and that row in two or three pieces.
-    const auto left_in_arena = [&](const BoxSide& side, std::uint64_t start, const BoxPart& part) {
-      const std::uint64_t offset = address_in(start, side, part) - address_of(window_.data());
-      return side.slab.length == 0 ? UINT64_MAX : SlabRegistration::arena_size - offset % SlabRegistration::arena_size;
-    };
-    BoxPart part;
-    for (part.slice = 0; part.slice < request.depth; ++part.slice) {
-      for (part.row = 0; part.row < request.height; ++part.row) {
-        for (part.x = 0; part.x < request.width; part.x += part.width) {
-          part.width = std::min({request.width - part.x, left_in_arena(request.from, at->from, part),
-                                 left_in_arena(request.to, at->to, part)});
-          if (!run(part)) {
-            return refuse(code);
-          }
-        }
-      }
-    }
-  }
+  });
   if (code == CUDA_SUCCESS && request.wait != 0 && call.wants_reply()) {
     code = driver_->cuStreamSynchronize(place->stream);
   }

@@ -57,6 +57,8 @@ class DeviceAccount {
   /// The context is gone, and all that was in it.
   void forget(CUcontext context);
 
+  /// Whether there is a limit: then what takes memory without asking, as graphs do whenever they run, is refused.
+  [[nodiscard]] bool has_limit() const noexcept { return limit_ != nullptr; }
   /// A device's free and total bytes as the client is to see them.
   void limit(std::uint64_t& free, std::uint64_t& total) const;
   [[nodiscard]] std::uint64_t limited(std::uint64_t total) const;

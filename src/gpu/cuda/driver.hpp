@@ -36,7 +36,19 @@ namespace isthmus::cuda {
   X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) \
   X(cuArray3DCreate) X(cuArrayDestroy) X(cuArray3DGetDescriptor) X(cuMipmappedArrayCreate)                         \
   X(cuMipmappedArrayDestroy) X(cuMipmappedArrayGetLevel) X(cuTexObjectCreate) X(cuTexObjectDestroy)                \
-  X(cuSurfObjectCreate) X(cuSurfObjectDestroy)
+  X(cuSurfObjectCreate) X(cuSurfObjectDestroy)                                                                     \
+  X(cuGraphAddHostNode) X(cuGraphAddChildGraphNode) X(cuGraphAddMemAllocNode) X(cuGraphAddMemFreeNode)             \
+  X(cuGraphAddEventRecordNode) X(cuGraphAddEventWaitNode) X(cuGraphAddNode) X(cuGraphConditionalHandleCreate)      \
+  X(cuGraphClone) X(cuGraphNodeFindInClone) X(cuGraphGetRootNodes) X(cuGraphNodeGetDependencies)                   \
+  X(cuGraphNodeGetDependentNodes) X(cuGraphAddDependencies) X(cuGraphRemoveDependencies) X(cuGraphDestroyNode)     \
+  X(cuGraphNodeGetType) X(cuGraphKernelNodeSetParams) X(cuGraphMemcpyNodeSetParams) X(cuGraphMemsetNodeSetParams)  \
+  X(cuGraphHostNodeSetParams) X(cuGraphEventRecordNodeSetEvent) X(cuGraphEventWaitNodeSetEvent)                    \
+  X(cuGraphExecKernelNodeSetParams) X(cuGraphExecMemcpyNodeSetParams) X(cuGraphExecMemsetNodeSetParams)            \
+  X(cuGraphExecHostNodeSetParams) X(cuGraphExecChildGraphNodeSetParams) X(cuGraphExecEventRecordNodeSetEvent)      \
+  X(cuGraphExecEventWaitNodeSetEvent) X(cuGraphExecUpdate) X(cuGraphNodeSetEnabled) X(cuGraphNodeGetEnabled)       \
+  X(cuStreamGetCaptureInfo) X(cuStreamUpdateCaptureDependencies) X(cuStreamBeginCaptureToGraph)                    \
+  X(cuUserObjectCreate) X(cuGraphRetainUserObject) X(cuDeviceGetGraphMemAttribute) X(cuDeviceSetGraphMemAttribute) \
+  X(cuDeviceGraphMemTrim)
 // clang-format on
 
 /// The host's driver, found at run time. A function that it has not answers CUDA_ERROR_NOT_SUPPORTED. Never unloaded.

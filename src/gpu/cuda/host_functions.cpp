@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "isthmus/marshal/message.hpp"
@@ -58,6 +59,51 @@ CUresult launch_host_function(const Driver& driver, CUstream stream, std::uint64
     std::ignore = ticket.release();  // run_ticket() has it
   }
   return code;
+}
+
+RepeatedFunction::RepeatedFunction(std::shared_ptr<Upcalls> upcalls, std::uint64_t token) noexcept
+    : upcalls_(std::move(upcalls)), token_(token) {}
+
+CUDA_HOST_NODE_PARAMS RepeatedFunction::node() noexcept {
+  CUDA_HOST_NODE_PARAMS node{};
+  node.fn = run;
+  node.userData = this;
+  return node;
+}
+
+void RepeatedFunction::give_to(const Driver& driver, CUgraph graph,
+                               std::unique_ptr<RepeatedFunction> function) noexcept {
+  RepeatedFunction* const kept = function.release();
+  CUuserObject object = nullptr;
+  if (driver.cuUserObjectCreate(&object, kept, forget, 1, CU_USER_OBJECT_NO_DESTRUCTOR_SYNC) == CUDA_SUCCESS) {
+    // Where the graph does not take it, it is kept for ever.
+    std::ignore = driver.cuGraphRetainUserObject(graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
+  }
+}
+
+void RepeatedFunction::let_go(std::unique_ptr<RepeatedFunction> function) noexcept {
+  if (function != nullptr) {
+    forget(function.release());
+  }
+}
+
+void CUDA_CB RepeatedFunction::run(void* function) {
+  const RepeatedFunction& it = *static_cast<RepeatedFunction*>(function);
+  if (it.token_ != 0 && it.upcalls_ != nullptr) {
+    run_in_client(*it.upcalls_, {.token = it.token_, .status = CUDA_SUCCESS, .again = 1});
+  }
+}
+
+void CUDA_CB RepeatedFunction::forget(void* function) {
+  constexpr auto patience = std::chrono::seconds(1);
+  const std::unique_ptr<RepeatedFunction> it(static_cast<RepeatedFunction*>(function));
+  if (it->token_ != 0 && it->upcalls_ != nullptr) {
+    const ForgetHost::Request request{.token = it->token_};
+    // A client that does not take it keeps its function, and what that uses.
+    std::ignore = it->upcalls_->post(
+        {.api = ForgetHost::api, .opcode = ForgetHost::opcode, .fixed = marshal::bytes_of(request), .trailing = {}},
+        Channel::Clock::now() + patience);
+  }
 }
 
 }  // namespace isthmus::cuda

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "src/gpu/cuda/backend.hpp"
+#include "src/gpu/cuda/output.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -41,6 +42,9 @@ std::optional<std::uint64_t> fill_bytes(const Fill::Request& fill) noexcept {
 
 bool LaneBackend::is_device_memory(std::uint64_t address, std::uint64_t size) {
   auto range = memory_.find(address);
+  if (!range) {
+    range = graph_memory_.find(address);
+  }
   if (!range) {
     // Module variables, memory of pools: asked once.
     CUdeviceptr base = 0;
@@ -134,11 +138,20 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
   }
   CUdeviceptr address = 0;
   const auto allocate = [&] { return driver_->cuMemAllocAsync(&address, request.size, place->stream); };
-  if (const CUresult code = account_.spend(request.size, place->context, allocate, [&] { return address; });
-      code != CUDA_SUCCESS) {
+  // In a capture it becomes a node, and the memory comes and goes whenever the graph is launched.
+  const bool of_graph = check_capture(place->stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) != CUDA_SUCCESS;
+  const CUresult code = !of_graph ? account_.spend(request.size, place->context, allocate, [&] { return address; })
+                        : account_.has_limit() ? CUDA_ERROR_NOT_SUPPORTED
+                                               : allocate();
+  if (code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  memory_.add(address, request.size, place->context);
+  if (of_graph) {
+    graph_memory_.add(address, request.size, place->context);
+  } else {
+    graph_memory_.remove(address);  // its graph is gone, or the driver would not have given it out
+    memory_.add(address, request.size, place->context);
+  }
   return AllocateInOrder::Reply{.address = address};
 }
 
@@ -146,6 +159,9 @@ Answer<Nothing> LaneBackend::handle(const FreeInOrder::Request& request, marshal
   const auto place = enter(request.place);
   if (!place) {
     return std::unexpected(place.error());
+  }
+  if (const auto of_graph = graph_memory_.find(request.address); of_graph && of_graph->base == request.address) {
+    return answer(driver_->cuMemFreeAsync(request.address, place->stream));
   }
   auto range = memory_.remove(request.address);
   if (!range) {
@@ -171,7 +187,7 @@ Answer<Nothing> LaneBackend::handle(const UseSlab::Request& request, marshal::Ca
 
 Answer<Nothing> LaneBackend::handle(const Quiesce::Request& request, marshal::Call& /*call*/) {
   // The driver refuses, and spoils the capture.
-  if (captures_.load(std::memory_order_acquire) != 0) {
+  if (captures_.any()) {
     return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
   }
   const auto asked = contexts_.find(request.context);
@@ -181,12 +197,16 @@ Answer<Nothing> LaneBackend::handle(const Quiesce::Request& request, marshal::Ca
   std::vector<CUcontext> all;
   contexts_.each([&](const ContextObject& context) { all.push_back(context.handle); });
   CUresult first = CUDA_SUCCESS;
+  auto replaced = take_replaced(nullptr);
+  CUresult any_failure = CUDA_SUCCESS;
   for (CUcontext context : all) {
     CUresult code = driver_->cuCtxSetCurrent(context);
     code = code == CUDA_SUCCESS ? driver_->cuCtxSynchronize() : code;
+    any_failure = any_failure == CUDA_SUCCESS ? code : any_failure;
     const bool counts = asked == nullptr || asked->handle == context;
     first = first == CUDA_SUCCESS && counts ? code : first;
   }
+  end_replaced(std::move(replaced), any_failure);
   generation_.fetch_add(1, std::memory_order_acq_rel);  // this thread's context is another one now
   return answer(first);
 }
@@ -258,7 +278,7 @@ Answer<Nothing> LaneBackend::handle(const CopyIn::Request& request, marshal::Cal
   return answer(driver_->cuMemcpyHtoDAsync(request.to, bytes.data(), bytes.size(), place->stream));
 }
 
-Answer<Nothing> LaneBackend::handle(const CopyOut::Request& request, marshal::Call& call) {
+Answer<CopyOut::Reply> LaneBackend::handle(const CopyOut::Request& request, marshal::Call& call) {
   thread_local std::vector<std::byte> buffer;  // valid until the reply is written, after this has returned
   const auto place = enter(request.place);
   if (!place) {
@@ -274,7 +294,7 @@ Answer<Nothing> LaneBackend::handle(const CopyOut::Request& request, marshal::Ca
   CUresult code = driver_->cuMemcpyDtoHAsync(buffer.data(), request.from, request.size, place->stream);
   code = code == CUDA_SUCCESS ? driver_->cuStreamSynchronize(place->stream) : code;
   call.reply_trailing(buffer);
-  return answer(code);
+  return code == CUDA_SUCCESS ? Answer<CopyOut::Reply>({.output = Output::waits() ? 1U : 0U}) : refuse(code);
 }
 
 Answer<Nothing> LaneBackend::handle(const CopySlab::Request& request, marshal::Call& call) {

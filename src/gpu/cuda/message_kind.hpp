@@ -32,6 +32,10 @@ struct ReportingKind : Kind<Opcode> {
 
 struct Nothing {};
 
+/// Added to the status of a reply without content: there is output of the driver's to be fetched by TakeOutput before
+/// the function returns. No CUresult has this bit.
+inline constexpr std::int32_t output_waits = 1 << 24;
+
 /// Where work is to be done: a stream of a context.
 struct Place {
   Id context = 0;

@@ -8,6 +8,7 @@
 #include "isthmus/marshal/api.hpp"
 #include "isthmus/reference.hpp"
 #include "src/gpu/cuda/array_messages.hpp"
+#include "src/gpu/cuda/graph_messages.hpp"
 #include "src/gpu/cuda/message_kind.hpp"
 
 /// \file
@@ -117,7 +118,11 @@ enum class Subject : std::uint32_t {
   capture_mode,        ///< CUstreamCaptureMode of the calling thread; only set
   pool_attribute,      ///< parameter: CUmemPool_attribute; detail 0: the device whose pool it is
   pool_trim,           ///< detail 0: device; only set: bytes to keep
-  graph_nodes,         ///< object: graph -> how many nodes it has
+  none_20,             ///< not used any more
+  node_type,           ///< object: node -> CUgraphNodeType
+  node_enabled,        ///< object: executable graph; detail 0: node -> 0 or 1
+  graph_memory,        ///< parameter: CUgraphMem_attribute; detail 0: device
+  graph_memory_trim,   ///< detail 0: device; only set
 };
 struct Question {
   Subject subject = Subject::memory_info;
@@ -213,7 +218,9 @@ struct CopyOut : ReportingKind<16> {
     std::uint64_t from = 0;
     std::uint64_t size = 0;
   };
-  using Reply = Nothing;
+  struct Reply {
+    std::uint64_t output = 0;  ///< 1: there is output to be fetched (TakeOutput)
+  };
 };
 
 /// A copy between device and slab, by DMA.
@@ -435,7 +442,7 @@ struct ElapsedTime : Kind<34> {
   };
 };
 
-enum class ObjectKind : std::uint32_t { module, stream, event, function, graph, executable };
+enum class ObjectKind : std::uint32_t { module, stream, event, function, graph, executable, node };
 /// The client has let an object go.
 struct Release : Kind<35> {
   struct Request {
@@ -446,7 +453,8 @@ struct Release : Kind<35> {
   using Reply = Nothing;
 };
 
-/// A function of the client's, to be run by RunHost at its turn in the stream, which waits for the answer.
+/// A function of the client's, to be run by RunHost at its turn in the stream, which waits for the answer; where the
+/// stream is captured, whenever the graph has come to it.
 struct LaunchHost : Kind<36> {
   struct Request {
     Place place;
@@ -477,61 +485,6 @@ struct GetStreamAttribute : Kind<47> {
   };
 };
 
-// ---- graphs --------------------------------------------------------------------------------------------------------
-
-/// Work of the stream is recorded from now on, by the driver. Host functions, and copies whose data travel with their
-/// message, are refused there: CUDA_ERROR_NOT_SUPPORTED.
-struct BeginCapture : Kind<38> {
-  struct Request {
-    Place place;
-    std::uint32_t mode = 0;  ///< CUstreamCaptureMode
-    std::uint32_t reserved = 0;
-  };
-  using Reply = Nothing;
-};
-struct EndCapture : Kind<39> {
-  struct Request {
-    Place place;
-    Id graph = 0;  ///< becomes its name
-  };
-  using Reply = Nothing;
-};
-struct CreateGraph : Kind<40> {
-  struct Request {
-    Id id = 0;
-  };
-  using Reply = Nothing;
-};
-enum class NodeKind : std::uint32_t { empty, kernel, copy, fill };
-/// Trailing bytes: `dependencies` names of nodes, then what the node is to do, as in the message that does it at once:
-/// a request of Launch (without attributes) with the parameters, of CopyBox, or of Fill. Their streams do not count.
-struct AddNode : Kind<41> {
-  struct Request {
-    Id graph = 0;
-    Id id = 0;
-    Id context = 0;
-    NodeKind kind = NodeKind::empty;
-    std::uint32_t dependencies = 0;
-  };
-  using Reply = Nothing;
-};
-struct Instantiate : Kind<42> {
-  struct Request {
-    Id graph = 0;
-    Id id = 0;
-    Id context = 0;
-    std::uint64_t flags = 0;
-  };
-  using Reply = Nothing;
-};
-struct LaunchGraph : Kind<43> {
-  struct Request {
-    Place place;
-    Id executable = 0;
-  };
-  using Reply = Nothing;
-};
-
 // ---- memory in the order of streams --------------------------------------------------------------------------------
 
 /// From the device's own pool.
@@ -552,13 +505,24 @@ struct FreeInOrder : Kind<45> {
   using Reply = Nothing;
 };
 
+/// What kernels have printed and the driver has written, piece by piece in its order: trailing bytes of the reply, none
+/// where there is no more.
+struct TakeOutput : Kind<70> {
+  static constexpr std::size_t most = std::size_t{24} << 10;  ///< bytes of a piece
+  struct Request {};
+  struct Reply {
+    std::uint32_t is_error = 0;  ///< 1: for stderr, 0: for stdout
+    std::uint32_t more = 0;      ///< 1: there is another piece
+  };
+};
+
 /// Upcall: run the function that LaunchHost named, and answer. No message of the client's says that it has run: that
 /// could stand behind one which waits, in the driver, for this very stream.
 struct RunHost : Kind<101> {
   struct Request {
     std::uint64_t token = 0;
     std::int32_t status = 0;  ///< of the stream
-    std::uint32_t reserved = 0;
+    std::uint32_t again = 0;  ///< 1: it may have to run once more, until ForgetHost
   };
   using Reply = Nothing;
 };
@@ -570,13 +534,16 @@ struct CudaApi {
   static constexpr std::uint16_t minor = 1;
   static constexpr std::uint16_t oldest_minor = 1;
   static constexpr std::uint64_t features = 0;
-  using Messages = marshal::Messages<
-      Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext, SyncContext, Query,
-      Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut, CopySlab, CopyDevice, CopyBox, LoadModule,
-      FindFunction, KernelFunction, FindGlobal, LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent,
-      CreateEvent, RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
-      CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreateArray, ArrayLevel,
-      DestroyArray, CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute, GetStreamAttribute>;
+  using Messages =
+      marshal::Messages<Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext,
+                        SyncContext, Query, Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut,
+                        CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
+                        LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
+                        RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
+                        CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreateArray,
+                        ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute,
+                        GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy, CloneGraph, SetNode,
+                        ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable>;
 };
 
 }  // namespace isthmus::cuda

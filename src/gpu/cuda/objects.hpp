@@ -4,10 +4,13 @@
 #include <atomic>
 #include <compare>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "src/gpu/cuda/cu.hpp"
+#include "src/gpu/cuda/host_functions.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/object_table.hpp"
 
@@ -52,17 +55,65 @@ struct FunctionObject {
 };
 
 struct GraphObject {
+  Id id = 0;
   CUgraph handle = nullptr;
+  std::shared_ptr<GraphObject> whole;  ///< of one that a conditional node chooses: the graph that has this node
+  std::atomic<bool> captured{false};   ///< a stream is recording into it, and it is the capture's
 };
 
+/// A node that the client's program sees.
 struct NodeObject {
   std::shared_ptr<GraphObject> graph;
   CUgraphNode handle = nullptr;
 };
 
+/// What stands beside a node that the program sees: the node of a function of the client's, and further pieces of a
+/// copy. They come one after the other.
+struct NodeChain {
+  CUgraph graph = nullptr;
+  CUgraphNode first = nullptr;
+  CUgraphNode last = nullptr;
+  CUgraphNode function = nullptr;  ///< null without one
+  bool after = false;              ///< the function runs after the copy
+  std::vector<CUgraphNode> all;
+};
+
+/// By the node that is seen. Guarded by its mutex.
+struct NodeChains {
+  std::mutex mutex;
+  std::map<CUgraphNode, NodeChain> chains;
+  std::map<CUgraphNode, CUgraphNode> seen;  ///< of those that are not: the one that is
+  std::map<CUgraphNode, Id> names;
+  std::map<CUgraphConditionalHandle, CUgraph> conditions;  ///< and the graph that each was made for
+};
+
+/// Where an executable graph was launched: one stream, or several.
+struct LaunchPlaces {
+  Place place;
+  bool launched = false;
+  bool several = false;
+
+  void add(const Place& next) noexcept {
+    // Each thread has a stream of its own by that name.
+    several = several || next.stream == per_thread_stream ||
+              (launched && (next.context != place.context || next.stream != place.stream));
+    place = next;
+    launched = true;
+  }
+};
+
+/// A function that an executable graph ran and runs no more, once what was launched before is done.
+struct ReplacedFunction {
+  LaunchPlaces runs;
+  std::unique_ptr<RepeatedFunction> function;
+};
+
 struct ExecutableObject {
   std::shared_ptr<ContextObject> context;
   CUgraphExec handle = nullptr;
+  // Under LaneBackend's mutex for replaced functions.
+  LaunchPlaces runs;
+  std::map<CUgraphNode, std::unique_ptr<RepeatedFunction>> functions;  ///< that were put into it afterwards
 };
 
 /// An array, a mipmapped one, or a level of one.

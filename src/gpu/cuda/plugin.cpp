@@ -10,6 +10,7 @@
 #include "src/gpu/cuda/cuda_service.hpp"
 #include "src/gpu/cuda/driver.hpp"
 #include "src/gpu/cuda/driver_variables.hpp"
+#include "src/gpu/cuda/output.hpp"
 #include "src/gpu/cuda/warmth.hpp"
 
 namespace isthmus::cuda {
@@ -22,6 +23,10 @@ Result<std::string> prepare() {
 }
 
 Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& host) {
+  // The process is this lane's alone, and nothing has run on the device yet.
+  if (!Output::capture()) {
+    host.log("plug-in cuda: what kernels print cannot be taken to the client");
+  }
   return make_cuda_backend(host.window(), host.device_memory());
 }
 

@@ -25,6 +25,8 @@ CUresult check_parameter(const Question& asked) noexcept {
     case Subject::peer_attribute:
       return asked.parameter <= CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED ? CUDA_SUCCESS
                                                                                     : CUDA_ERROR_INVALID_VALUE;
+    case Subject::graph_memory:
+      return asked.parameter <= CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     case Subject::pool_attribute:
       return is_pool_attribute(asked.parameter) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     default:
@@ -137,9 +139,27 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
       first = status;
       break;
     }
-    case Subject::graph_nodes: {
-      const auto graph = graphs_.find(asked.object);
-      code = graph == nullptr ? CUDA_ERROR_INVALID_HANDLE : driver_->cuGraphGetNodes(graph->handle, nullptr, &first);
+    case Subject::node_type: {
+      const auto node = nodes_.find(asked.object);
+      CUgraphNodeType type{};
+      code = node == nullptr ? CUDA_ERROR_INVALID_HANDLE : driver_->cuGraphNodeGetType(node->handle, &type);
+      first = type;
+      break;
+    }
+    case Subject::node_enabled: {
+      const auto node = nodes_.find(asked.detail[0]);
+      const auto executable = executables_.find(asked.object);
+      unsigned enabled = 0;
+      code = node == nullptr || executable == nullptr || !lives(executable->context)
+                 ? CUDA_ERROR_INVALID_HANDLE
+                 : driver_->cuGraphNodeGetEnabled(executable->handle, node->handle, &enabled);
+      first = enabled;
+      break;
+    }
+    case Subject::graph_memory: {
+      const auto on = device(asked.detail[0]);
+      code = on ? driver_->cuDeviceGetGraphMemAttribute(*on, static_cast<CUgraphMem_attribute>(asked.parameter), &first)
+                : CUDA_ERROR_INVALID_DEVICE;
       break;
     }
     case Subject::pool_attribute: {
@@ -214,6 +234,35 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
           asked.subject == Subject::pool_trim
               ? driver_->cuMemPoolTrimTo(pool, value)
               : driver_->cuMemPoolSetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &value));
+    }
+    case Subject::graph_memory:
+    case Subject::graph_memory_trim: {
+      const auto on = device(asked.detail[0]);
+      std::uint64_t value = request.value;
+      if (!on) {
+        return refuse(CUDA_ERROR_INVALID_DEVICE);
+      }
+      return answer(
+          asked.subject == Subject::graph_memory_trim
+              ? driver_->cuDeviceGraphMemTrim(*on)
+              : driver_->cuDeviceSetGraphMemAttribute(*on, static_cast<CUgraphMem_attribute>(asked.parameter), &value));
+    }
+    case Subject::node_enabled: {
+      const auto node = nodes_.find(asked.detail[0]);
+      const auto executable = executables_.find(asked.object);
+      if (node == nullptr || executable == nullptr || !lives(executable->context)) {
+        return refuse(CUDA_ERROR_INVALID_HANDLE);
+      }
+      const auto chain = chain_of(node->handle);
+      if (chain && chain->function != nullptr) {
+        return refuse(CUDA_ERROR_NOT_SUPPORTED);  // the function beside the copy would run all the same
+      }
+      CUresult code = CUDA_SUCCESS;
+      for (CUgraphNode part : chain ? chain->all : std::vector{node->handle}) {
+        const CUresult set = driver_->cuGraphNodeSetEnabled(executable->handle, part, request.value != 0 ? 1 : 0);
+        code = code == CUDA_SUCCESS ? set : code;
+      }
+      return answer(code);
     }
     case Subject::persisting_l2:
       return answer(driver_->cuCtxResetPersistingL2Cache());

@@ -5,6 +5,7 @@
 
 #include "src/gpu/cuda/backend.hpp"
 #include "src/gpu/cuda/host_functions.hpp"
+#include "src/gpu/cuda/output.hpp"
 
 namespace isthmus::cuda {
 namespace {
@@ -54,7 +55,13 @@ Answer<Nothing> LaneBackend::handle(const CreateStream::Request& request, marsha
 
 Answer<Nothing> LaneBackend::handle(const SyncStream::Request& request, marshal::Call& /*call*/) {
   const auto place = enter(request.place);
-  return place ? answer(driver_->cuStreamSynchronize(place->stream)) : std::unexpected(place.error());
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  auto replaced = take_replaced(&request.place);
+  const CUresult code = driver_->cuStreamSynchronize(place->stream);
+  end_replaced(std::move(replaced), code);
+  return answer(code);
 }
 
 Answer<Nothing> LaneBackend::handle(const QueryStream::Request& request, marshal::Call& /*call*/) {
@@ -133,6 +140,7 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
   };
   switch (request.kind) {
     case ObjectKind::stream:
+      captures_.forget_stream(request.id);
       return let_go(streams_.take(request.id),
                     [&](const StreamObject& stream) { return driver_->cuStreamDestroy(stream.handle); });
     case ObjectKind::event:
@@ -148,12 +156,37 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
       });
     }
     case ObjectKind::graph: {
-      const auto graph = graphs_.take(request.id);
-      nodes_.remove_if([&](const NodeObject& node) { return node.graph == graph; });
-      return graph == nullptr ? refuse(CUDA_ERROR_INVALID_HANDLE) : answer(driver_->cuGraphDestroy(graph->handle));
+      const auto graph = graphs_.find(request.id);
+      if (graph == nullptr || graph->whole != nullptr || graph->captured.load()) {
+        return refuse(graph == nullptr ? CUDA_ERROR_INVALID_HANDLE : CUDA_ERROR_INVALID_VALUE);
+      }
+      graphs_.take(request.id);
+      forget_graph(graph);
+      return answer(driver_->cuGraphDestroy(graph->handle));
+    }
+    case ObjectKind::node: {
+      const auto node = nodes_.take(request.id);
+      if (node == nullptr) {
+        return refuse(CUDA_ERROR_INVALID_HANDLE);
+      }
+      const auto chain = chain_of(node->handle);
+      CUresult code = CUDA_SUCCESS;
+      for (CUgraphNode part : chain ? chain->all : std::vector{node->handle}) {
+        forget_node(part);
+        const CUresult gone = driver_->cuGraphDestroyNode(part);
+        code = code == CUDA_SUCCESS ? gone : code;
+      }
+      return answer(code);
     }
     case ObjectKind::executable: {
-      return let_go(executables_.take(request.id),
+      const auto gone = executables_.take(request.id);
+      if (gone != nullptr) {
+        const std::scoped_lock lock(replaced_mutex_);
+        for (auto& [node, function] : gone->functions) {
+          replace(gone->runs, std::move(function));
+        }
+      }
+      return let_go(gone,
                     [&](const ExecutableObject& executable) { return driver_->cuGraphExecDestroy(executable.handle); });
     }
     case ObjectKind::function:
@@ -201,10 +234,29 @@ Answer<Nothing> LaneBackend::handle(const LaunchHost::Request& request, marshal:
   if (!place) {
     return std::unexpected(place.error());
   }
-  if (const CUresult code = check_capture(place->stream, CUDA_ERROR_NOT_SUPPORTED); code != CUDA_SUCCESS) {
-    return refuse(code);  // it could run more than once
+  if (captures_.any() && request.callback == 0) {
+    const auto captured = captured_at(place->stream);
+    if (!captured) {
+      return std::unexpected(captured.error());
+    }
+    if (captured->status == CU_STREAM_CAPTURE_STATUS_ACTIVE && request.token != 0 && call.upcalls() != nullptr) {
+      auto function = std::make_unique<RepeatedFunction>(call.upcalls(), request.token);
+      const CUDA_HOST_NODE_PARAMS run = function->node();
+      const CUresult code = driver_->cuLaunchHostFunc(place->stream, run.fn, run.userData);
+      if (code == CUDA_SUCCESS) {
+        RepeatedFunction::give_to(*driver_, captured->graph, std::move(function));
+      }
+      return answer(code);
+    }
   }
   return answer(launch_host_function(*driver_, place->stream, request.token, request.callback != 0, call.upcalls()));
+}
+
+Answer<TakeOutput::Reply> LaneBackend::handle(const TakeOutput::Request& /*request*/, marshal::Call& call) {
+  thread_local std::vector<std::byte> piece(TakeOutput::most);  // valid until the reply is written
+  const Output::Taken taken = Output::take(piece);
+  call.reply_trailing(std::span(piece).first(taken.bytes));
+  return TakeOutput::Reply{.is_error = taken.is_error ? 1U : 0U, .more = taken.more ? 1U : 0U};
 }
 
 }  // namespace isthmus::cuda

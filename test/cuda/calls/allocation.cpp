@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "test/cuda/calls/device.hpp"
@@ -39,6 +40,35 @@ TEST_F(Allocation, is_told_apart_from_its_neighbours) {
   EXPECT_EQ(cuMemGetAddressRange(&base, &bytes, first + 1000), CUDA_ERROR_NOT_FOUND);
   EXPECT_EQ(cuMemsetD8(first, 1, 1000), CUDA_SUCCESS);
   EXPECT_EQ(cuMemsetD8(first, 1, 1001), CUDA_ERROR_INVALID_VALUE);
+  // The host knows nothing of the border between them: what is only the driver's to check otherwise is checked here.
+  CUgraph graph = nullptr;
+  CUgraphNode node = nullptr;
+  CUarray array = nullptr;
+  ASSERT_EQ(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+  const CUDA_ARRAY_DESCRIPTOR about{.Width = 2048, .Height = 0, .Format = CU_AD_FORMAT_UNSIGNED_INT8, .NumChannels = 1};
+  ASSERT_EQ(cuArrayCreate(&array, &about), CUDA_SUCCESS);
+  for (const auto& [count, expected] :
+       {std::pair(std::size_t{1000}, CUDA_SUCCESS), std::pair(std::size_t{1001}, CUDA_ERROR_INVALID_VALUE)}) {
+    CUDA_MEMCPY3D copy{};
+    copy.srcMemoryType = copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+    copy.srcDevice = copy.dstDevice = first;
+    copy.WidthInBytes = count;
+    copy.Height = copy.Depth = 1;
+    EXPECT_EQ(cuGraphAddMemcpyNode(&node, graph, nullptr, 0, &copy, context), expected) << count;
+    const CUDA_MEMSET_NODE_PARAMS set{
+        .dst = first, .pitch = 0, .value = 1, .elementSize = 1, .width = count, .height = 1};
+    EXPECT_EQ(cuGraphAddMemsetNode(&node, graph, nullptr, 0, &set, context), expected) << count;
+    CUDA_MEMCPY2D to_array{};
+    to_array.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+    to_array.srcDevice = first;
+    to_array.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+    to_array.dstArray = array;
+    to_array.WidthInBytes = count;
+    to_array.Height = 1;
+    EXPECT_EQ(cuMemcpy2D(&to_array), expected) << count;
+  }
+  EXPECT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
   ASSERT_EQ(cuMemFree(first), CUDA_SUCCESS);
   EXPECT_EQ(cuMemGetAddressRange(&base, &bytes, first), CUDA_ERROR_NOT_FOUND);
   unsigned type = 0;

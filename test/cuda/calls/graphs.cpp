@@ -20,16 +20,18 @@ TEST_F(Graphs, are_captured_and_run_again_and_again) {
   EXPECT_EQ(status, CU_STREAM_CAPTURE_STATUS_ACTIVE);
   ASSERT_EQ(launch(step, in, cell, 10, 2, 1), CUDA_SUCCESS);
   ASSERT_EQ(cuMemcpyDtoHAsync(here, cell, 4, in), CUDA_SUCCESS);
-  // What a graph would need after this function has returned is refused, and the capture goes on.
+  // Ordinary memory, and functions of the program, are the graph's as long as there is the graph.
   int ordinary = 0;
-  EXPECT_EQ(cuMemcpyHtoDAsync(cell, &ordinary, 4, in), CUDA_ERROR_NOT_SUPPORTED);
-  EXPECT_EQ(cuMemcpyDtoHAsync(&ordinary, cell, 4, in), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-  EXPECT_EQ(cuLaunchHostFunc(in, [](void*) {}, nullptr), CUDA_ERROR_NOT_SUPPORTED);
+  int runs = 0;
+  EXPECT_EQ(cuMemcpyDtoHAsync(&ordinary, cell, 4, in), CUDA_SUCCESS);
+  EXPECT_EQ(cuLaunchHostFunc(in, [](void* data) { ++*static_cast<int*>(data); }, &runs), CUDA_SUCCESS);
+  EXPECT_EQ(
+      cuStreamAddCallback(in, [](CUstream, CUresult, void*) {}, nullptr, 0), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
   CUgraph graph = nullptr;
   ASSERT_EQ(cuStreamEndCapture(in, &graph), CUDA_SUCCESS);
   std::size_t nodes = 0;
   ASSERT_EQ(cuGraphGetNodes(graph, nullptr, &nodes), CUDA_SUCCESS);
-  EXPECT_EQ(nodes, 2U);
+  EXPECT_EQ(nodes, 4U);
   CUgraphExec executable = nullptr;
   ASSERT_EQ(cuGraphInstantiate(&executable, graph, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
@@ -39,6 +41,8 @@ TEST_F(Graphs, are_captured_and_run_again_and_again) {
   }
   ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
   EXPECT_EQ(*here, 1222);
+  EXPECT_EQ(ordinary, 1222);
+  EXPECT_EQ(runs, 3);
   ASSERT_EQ(cuGraphExecDestroy(executable), CUDA_SUCCESS);
   EXPECT_EQ(cuGraphLaunch(executable, in), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(cuGraphInstantiate(&executable, graph, 0), CUDA_ERROR_INVALID_HANDLE);
@@ -72,6 +76,57 @@ TEST_F(Graphs, are_not_spoilt_by_memory_that_is_given_up_meanwhile) {
   EXPECT_EQ(cuMemHostUnregister(registered.data()), CUDA_SUCCESS);
   EXPECT_EQ(cuMemFreeHost(next), CUDA_SUCCESS);
   EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+}
+
+TEST_F(Graphs, that_fail_leave_those_of_other_streams_alone) {
+  CUstream in = stream();
+  CUstream failing = stream();
+  const CUdeviceptr cell = memory(4);
+  std::array<int, 2> ordinary{3, 0};
+  CUgraph graph = nullptr;
+  ASSERT_EQ(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  EXPECT_NE(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS) << "it is captured";
+  ASSERT_EQ(cuMemcpyHtoDAsync(cell, ordinary.data(), 4, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamBeginCapture(failing, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyHtoDAsync(cell, ordinary.data(), 4, failing), CUDA_SUCCESS);
+  EXPECT_EQ(cuStreamSynchronize(failing), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) << "which spoils it";
+  EXPECT_EQ(cuStreamEndCapture(failing, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+  ASSERT_EQ(cuMemcpyDtoHAsync(&ordinary[1], cell, 4, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamEndCapture(in, &graph), CUDA_SUCCESS);
+  std::size_t nodes = 0;
+  ASSERT_EQ(cuGraphGetNodes(graph, nullptr, &nodes), CUDA_SUCCESS);
+  EXPECT_EQ(nodes, 2U) << "what stands beside a copy is not shown";
+  // A stream that goes takes its capture along: memory is freed as ever then.
+  ASSERT_EQ(cuStreamBeginCapture(failing, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamDestroy(failing), CUDA_SUCCESS);
+  CUgraphExec executable = nullptr;
+  ASSERT_EQ(cuGraphInstantiate(&executable, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(executable, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+  EXPECT_EQ(ordinary[1], 3);
+  // A copy with a function beside it cannot be switched off, nor does it lose its memory when it becomes another.
+  std::array<CUgraphNode, 2> both{};
+  nodes = both.size();
+  ASSERT_EQ(cuGraphGetNodes(graph, both.data(), &nodes), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphNodeSetEnabled(executable, both[1], 0), CUDA_ERROR_NOT_SUPPORTED);
+  std::array<int, 5> elsewhere{};
+  for (int& to : elsewhere) {
+    CUDA_MEMCPY3D copy{};
+    copy.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+    copy.srcDevice = cell;
+    copy.dstMemoryType = CU_MEMORYTYPE_HOST;
+    copy.dstHost = &to;
+    copy.WidthInBytes = 4;
+    copy.Height = copy.Depth = 1;
+    ASSERT_EQ(cuGraphExecMemcpyNodeSetParams(executable, both[1], &copy, context), CUDA_SUCCESS);
+    ASSERT_EQ(cuGraphLaunch(executable, in), CUDA_SUCCESS);
+    ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+    EXPECT_EQ(to, 3);
+  }
+  EXPECT_EQ(cuGraphExecDestroy(executable), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree(cell), CUDA_SUCCESS);
 }
 
 TEST_F(Graphs, are_built_of_nodes) {
@@ -109,9 +164,17 @@ TEST_F(Graphs, are_built_of_nodes) {
   copy.Height = copy.Depth = 1;
   ASSERT_EQ(cuGraphAddMemcpyNode(&nodes[3], graph, &nodes[2], 1, &copy, context), CUDA_SUCCESS);
   EXPECT_EQ(cuGraphAddEmptyNode(&nodes[2], other, &nodes[1], 1), CUDA_ERROR_INVALID_VALUE) << "of another graph";
-  int ordinary = 0;
-  copy.dstHost = &ordinary;
-  EXPECT_EQ(cuGraphAddMemcpyNode(&nodes[3], graph, nullptr, 0, &copy, context), CUDA_ERROR_NOT_SUPPORTED);
+  CUDA_MEMCPY3D ordinary = copy;
+  std::array<int, 4> there{7, 7, 7, 7};
+  ordinary.srcMemoryType = CU_MEMORYTYPE_HOST;
+  ordinary.srcHost = there.data();
+  EXPECT_EQ(cuGraphAddMemcpyNode(&nodes[2], graph, nullptr, 0, &ordinary, context), CUDA_SUCCESS)
+      << "into pinned memory";
+  ordinary.dstHost = there.data() + 2;
+  EXPECT_EQ(cuGraphAddMemcpyNode(&nodes[2], graph, nullptr, 0, &ordinary, context), CUDA_ERROR_NOT_SUPPORTED)
+      << "from ordinary memory to such";
+  ASSERT_EQ(cuGraphDestroyNode(nodes[2]), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroyNode(nodes[2]), CUDA_ERROR_INVALID_HANDLE);
   set.width = 3;
   EXPECT_EQ(cuGraphAddMemsetNode(nodes.data(), graph, nullptr, 0, &set, context), CUDA_ERROR_INVALID_VALUE);
   CUgraphExec executable = nullptr;
@@ -120,6 +183,33 @@ TEST_F(Graphs, are_built_of_nodes) {
   ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
   EXPECT_EQ(here[0], 41);
   EXPECT_EQ(here[1], 41);
+  // What is made does other things then.
+  factor = 100;
+  ASSERT_EQ(cuGraphExecKernelNodeSetParams(executable, nodes[1], &work), CUDA_SUCCESS);
+  copy.dstHost = here + 1;
+  copy.WidthInBytes = 4;
+  ASSERT_EQ(cuGraphExecMemcpyNodeSetParams(executable, nodes[3], &copy, context), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(executable, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(here[0], 41);
+  EXPECT_EQ(here[1], 401);
+  set.width = 2;
+  set.value = 5;
+  ASSERT_EQ(cuGraphExecMemsetNodeSetParams(executable, nodes[0], &set, context), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(executable, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(here[1], 501);
+  copy.dstHost = there.data();
+  EXPECT_EQ(cuGraphExecMemcpyNodeSetParams(executable, nodes[3], &copy, context), CUDA_ERROR_NOT_SUPPORTED)
+      << "no node has a function of ours beside it";
+  unsigned enabled = 0;
+  ASSERT_EQ(cuGraphNodeGetEnabled(executable, nodes[3], &enabled), CUDA_SUCCESS);
+  EXPECT_EQ(enabled, 1U);
+  ASSERT_EQ(cuGraphNodeSetEnabled(executable, nodes[3], 0), CUDA_SUCCESS);
+  here[1] = 5;
+  ASSERT_EQ(cuGraphLaunch(executable, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(here[1], 5);
   EXPECT_EQ(cuGraphExecDestroy(executable), CUDA_SUCCESS);
   EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
   EXPECT_EQ(cuGraphDestroy(graph), CUDA_ERROR_INVALID_HANDLE);

@@ -52,7 +52,7 @@ class Baton {
 };
 
 class Order : public Cuda, public testing::WithParamInterface<unsigned> {
- protected:
+ public:
   struct Piece {
     CUdeviceptr memory;
     std::size_t slot;  // of the log

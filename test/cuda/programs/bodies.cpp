@@ -3,6 +3,7 @@
 #include <chrono>
 #include <thread>
 
+#include "test/cuda/standin/graph.hpp"
 #include "test/cuda/standin/kernel.hpp"
 
 namespace isthmus::standin {
@@ -94,6 +95,41 @@ const Body write_to_body("write_to", write_to);
 
 void nothing(const Launch& /*launch*/) {}
 const Body nothing_body("nothing", nothing);
+
+void say_lines(const Launch& launch, int first, int count) {
+  for (int i = first; i < first + count; ++i) {
+    launch.print("kernel: line %d, %s\n", i, "0123456789012345678901234567890123456789");
+  }
+}
+const Body say_lines_body("say_lines", say_lines);
+
+void add_to_all(const Launch& launch, int* values, int term, int count) {
+  for (int& value : launch.memory(values, static_cast<std::size_t>(count))) {
+    value += term;
+  }
+}
+const Body add_to_all_body("add_to_all", add_to_all);
+
+// Says the counter, counts down, and goes on while it is not zero.
+void count_down(const Launch& launch, int* counter, unsigned long long handle) {
+  int& count = launch.memory(counter, 1)[0];
+  launch.print("kernel: counter %d\n", count);
+  count -= count != 0 ? 1 : 0;
+  set_condition(handle, static_cast<unsigned>(count));
+}
+const Body count_down_body("count_down", count_down);
+
+void set_choice(const Launch& launch, const int* choice, unsigned long long handle) {
+  set_condition(handle, static_cast<unsigned>(launch.memory(choice, 1)[0]));
+}
+const Body set_choice_body("set_choice", set_choice);
+
+void assert_below(const Launch& launch, int value, int most) {
+  if (value >= most) {
+    launch.fail_assertion("value < most");
+  }
+}
+const Body assert_below_body("assert_below", assert_below);
 
 }  // namespace
 }  // namespace isthmus::standin

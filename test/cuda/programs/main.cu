@@ -18,7 +18,8 @@ const Program programs[] = {
     {"callbacks", run_callbacks},   {"order", run_order},       {"mapped", run_mapped},
     {"registered", run_registered}, {"rows", run_rows},         {"by_address", run_by_address},
     {"managed", run_managed},       {"ordinary", run_ordinary}, {"symbols", run_symbols},
-    {"graphs", run_graphs},
+    {"graphs", run_graphs},         {"printing", run_printing}, {"assertion", run_assertion},
+    {"graph_nodes", run_graph_nodes},
 };
 
 }  // namespace

@@ -61,6 +61,11 @@ int run_streams();
 int run_threads();
 int run_callbacks();
 int run_order();
+// graphs.cu
+int run_graph_nodes();
+// printing.cu
+int run_printing();
+int run_assertion();
 // memory.cu
 int run_mapped();
 int run_registered();

@@ -138,8 +138,11 @@ bool join_capture(const std::shared_ptr<Stream>& stream, Event& event) {
 
 using namespace isthmus::standin;  // NOLINT(google-build-using-namespace): what follows is C's
 
-CUresult cuStreamBeginCapture(CUstream handle, CUstreamCaptureMode mode) {
-  return in_context(__func__, [&](Context& context) {
+namespace {
+
+CUresult begin_capture(const char* name, CUstream handle, CUstreamCaptureMode mode, CUgraph into,
+                       const CUgraphNode* after, std::size_t count) {
+  return in_context(name, [&](Context& context) {
     const auto stream = context.stream(handle);
     require(stream->kind != Stream::Kind::legacy, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "the legacy stream");
     require(mode <= CU_STREAM_CAPTURE_MODE_RELAXED, CUDA_ERROR_INVALID_VALUE);
@@ -147,21 +150,52 @@ CUresult cuStreamBeginCapture(CUstream handle, CUstreamCaptureMode mode) {
     require(stream->capture == nullptr, CUDA_ERROR_ILLEGAL_STATE, "captured already");
     static unsigned long long last_id = 0;
     auto capture = std::make_shared<Capture>();
-    capture->graph = std::make_shared<Graph>();
+    capture->graph = into != nullptr ? driver().graphs.get(into, CUDA_ERROR_INVALID_VALUE) : std::make_shared<Graph>();
     capture->mode = mode;
     capture->thread = std::this_thread::get_id();
     capture->origin = &*stream;
     capture->id = ++last_id;
-    capture->tips[&*stream] = {};
+    auto& tips = capture->tips[&*stream];
+    for (std::size_t i = 0; i < count; ++i) {
+      tips.push_back(driver().graph_nodes.get(after[i], CUDA_ERROR_INVALID_VALUE));
+    }
     stream->capture = capture;
     captures().insert(std::move(capture));
   });
 }
 
+}  // namespace
+
+CUresult cuStreamBeginCapture(CUstream handle, CUstreamCaptureMode mode) {
+  return begin_capture(__func__, handle, mode, nullptr, nullptr, 0);
+}
+
+CUresult cuStreamBeginCaptureToGraph(CUstream handle, CUgraph graph, const CUgraphNode* nodes,
+                                     const CUgraphEdgeData* /*edges*/, size_t count, CUstreamCaptureMode mode) {
+  return graph == nullptr ? CUDA_ERROR_INVALID_VALUE : begin_capture(__func__, handle, mode, graph, nodes, count);
+}
+
+CUresult cuStreamUpdateCaptureDependencies(CUstream handle, CUgraphNode* nodes, const CUgraphEdgeData* /*edges*/,
+                                           size_t count, unsigned flags) {
+  return in_context(__func__, [&](Context& context) {
+    const auto stream = context.stream(handle);
+    const std::scoped_lock lock(captures_mutex());
+    require(stream->capture != nullptr, CUDA_ERROR_ILLEGAL_STATE, "not captured");
+    auto& tips = stream->capture->tips[&*stream];
+    if (flags == CU_STREAM_SET_CAPTURE_DEPENDENCIES) {
+      tips.clear();
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      tips.push_back(driver().graph_nodes.get(nodes[i], CUDA_ERROR_INVALID_VALUE));
+    }
+  });
+}
+
 CUresult cuStreamEndCapture(CUstream handle, CUgraph* graph) {
   return in_context(__func__, [&](Context& context) {
-    auto& to = out(graph);
-    to = nullptr;
+    if (graph != nullptr) {
+      *graph = nullptr;
+    }
     const auto stream = context.stream(handle);
     const std::scoped_lock lock(captures_mutex());
     const auto capture = stream->capture;
@@ -188,7 +222,9 @@ CUresult cuStreamEndCapture(CUstream handle, CUgraph* graph) {
     if (capture->graph->handle == nullptr) {
       capture->graph->handle = driver().graphs.add(capture->graph);
     }
-    to = capture->graph->handle;
+    if (graph != nullptr) {  // who gave the graph to record into needs no answer
+      *graph = capture->graph->handle;
+    }
   });
 }
 

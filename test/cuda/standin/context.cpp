@@ -7,6 +7,7 @@
 #include "test/cuda/standin/driver.hpp"
 #include "test/cuda/standin/entry.hpp"
 #include "test/cuda/standin/failure.hpp"
+#include "test/cuda/standin/printed.hpp"
 
 namespace isthmus::standin {
 namespace {
@@ -101,6 +102,7 @@ void Context::wait(const Done& done) const {
   if (done != nullptr) {
     done->wait();
   }
+  write_printed();
   require(fault() == CUDA_SUCCESS, fault(), "a kernel failed earlier");
 }
 
@@ -154,6 +156,7 @@ void Context::close() {
   for (const auto& other : created_) {
     other->close();
   }
+  write_printed();
 }
 
 }  // namespace isthmus::standin

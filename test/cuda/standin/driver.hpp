@@ -23,6 +23,8 @@ namespace isthmus::standin {
 struct Graph;
 struct GraphNode;
 struct GraphExec;
+struct UserObject;
+struct Condition;
 
 struct PrimaryContext {
   std::mutex mutex;
@@ -53,6 +55,8 @@ struct Driver {
   Handles<CUmipmappedArray, MipmappedArray> mipmapped_arrays{14};
   Handles<CUtexObject, Texture> textures{15};
   Handles<CUsurfObject, Texture> surfaces{16};
+  Handles<CUuserObject, UserObject> user_objects{17};
+  Handles<CUgraphConditionalHandle, Condition> conditions{18};
   std::array<PrimaryContext, 8> primaries;  // as many as settings() allows devices
 };
 

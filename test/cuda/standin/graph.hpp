@@ -4,6 +4,7 @@
 
 #include <cuda.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <thread>
@@ -27,8 +28,39 @@ struct Operation {
       parameters{};  // NOLINT(readability-redundant-member-init): GCC warns of initializers that leave it out
 };
 
+/// What a conditional node looks at.
+struct Condition {
+  Condition(unsigned initial, bool assign) : value(initial), start(initial), assigned(assign) {}
+  std::atomic<unsigned> value;
+  const unsigned start;
+  const bool assigned;  ///< to `start`, whenever the graph is launched
+};
+/// As cudaGraphSetConditional in a kernel.
+void set_condition(CUgraphConditionalHandle handle, unsigned value);
+
+/// Something of the program's, which is told when nothing needs it any more.
+struct UserObject {
+  UserObject(void* of, CUhostFn with) : pointer(of), destroy(with) {}
+  UserObject(const UserObject&) = delete;
+  UserObject& operator=(const UserObject&) = delete;
+  ~UserObject();
+  void* const pointer;
+  const CUhostFn destroy;
+};
+using UserObjects = std::vector<std::shared_ptr<UserObject>>;
+
+/// A node that chooses among graphs.
+struct Choice {
+  CUgraphConditionalNodeType type = CU_GRAPH_COND_TYPE_IF;
+  std::shared_ptr<Condition> condition;
+  std::vector<std::shared_ptr<Graph>> bodies;
+  std::vector<CUgraph> handles;
+};
+
 struct GraphNode {
   Operation operation;
+  std::shared_ptr<Choice> choice;       ///< null for any other
+  std::shared_ptr<GraphNode> original;  ///< of a clone's
   std::weak_ptr<Graph> graph;
   std::vector<std::shared_ptr<GraphNode>> after;
   CUgraphNode handle = nullptr;
@@ -37,12 +69,17 @@ struct GraphNode {
 struct Graph {
   CUgraph handle = nullptr;
   std::vector<std::shared_ptr<GraphNode>> nodes;  ///< each behind all that it depends on
+  std::vector<std::shared_ptr<Condition>> conditions;
+  UserObjects objects;
 };
 
 /// A graph as it was when it was instantiated.
 struct GraphExec {
   Context* context = nullptr;
   std::vector<std::pair<CUgraphNode, Operation>> steps;
+  std::vector<std::shared_ptr<Condition>> conditions;
+  UserObjects objects;
+  std::map<CUgraphNode, bool> disabled;
 };
 
 /// What streams record into a graph instead of doing it.

@@ -71,6 +71,11 @@ class Launch {
     return static_cast<T*>(variable_memory(name, count * sizeof(T)));
   }
 
+  /// As printf in a kernel; once for each thread that says it.
+  void print(const char* format, ...) const __attribute__((format(printf, 2, 3)));
+  /// As assert that fails in a kernel: a line on stderr, and the context is done for.
+  [[noreturn]] void fail_assertion(const char* expression) const;
+
   /// Faults unless the device may use these bytes.
   void check(const void* start, std::size_t bytes) const;
 

@@ -10,6 +10,7 @@
 #include "test/cuda/standin/entry.hpp"
 #include "test/cuda/standin/graph.hpp"
 #include "test/cuda/standin/launch.hpp"
+#include "test/cuda/standin/printed.hpp"
 
 namespace isthmus::standin {
 namespace {
@@ -68,6 +69,7 @@ void check_shape(const Launch& launch, const Function& function) {
 CUresult launch_in(const char* name, CUfunction function, const CUlaunchConfig& config, void** parameters,
                    void** extra) {
   return in_context(name, [&](Context& context) {
+    write_printed();
     const auto stream = context.stream(config.hStream);
     Launch launch;
     launch.grid = {config.gridDimX, config.gridDimY, config.gridDimZ};

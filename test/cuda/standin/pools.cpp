@@ -6,7 +6,7 @@
 
 #include "test/cuda/standin/driver.hpp"
 #include "test/cuda/standin/entry.hpp"
-#include "test/cuda/standin/graph.hpp"
+#include "test/cuda/standin/graph_memory.hpp"
 #include "test/cuda/standin/pool.hpp"
 
 namespace isthmus::standin {
@@ -33,7 +33,10 @@ void allocate(Context& context, CUdeviceptr* address, std::size_t size, CUmemory
   auto& to = out(address);
   const auto pool = driver().pools.get(handle, CUDA_ERROR_INVALID_VALUE);
   const auto in = context.stream(stream);
-  require(!captured(*in), CUDA_ERROR_NOT_SUPPORTED, "the stand-in captures no allocations");
+  if (captured(*in)) {
+    submit(context, *in, graph_allocation(context, size, to));
+    return;
+  }
   const Block block = driver().memory.allocate(Block::Kind::pooled, size, context);
   to = block.start;
   const std::scoped_lock lock(pool->mutex);
@@ -158,7 +161,10 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr* address, size_t size, CUmemoryPool
 CUresult cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
   return in_context(__func__, [&](Context& context) {
     const auto in = context.stream(stream);
-    require(!captured(*in), CUDA_ERROR_NOT_SUPPORTED, "the stand-in captures no frees");
+    if (is_graph_memory(address)) {
+      submit(context, *in, graph_free(address));
+      return;
+    }
     driver().memory.free_later(address);
     count_out(address);
     context.enqueue(*in, [address] {
