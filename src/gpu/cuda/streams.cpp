@@ -55,7 +55,12 @@ Answer<Nothing> LaneBackend::handle(const CreateStream::Request& request, marsha
 
 Answer<Nothing> LaneBackend::handle(const SyncStream::Request& request, marshal::Call& /*call*/) {
   const auto place = enter(request.place);
-  return place ? answer(driver_->cuStreamSynchronize(place->stream)) : std::unexpected(place.error());
+  if (!place) {
+    return std::unexpected(place.error());
+  }
+  const CUresult code = driver_->cuStreamSynchronize(place->stream);
+  account_.reclaim();
+  return answer(code);
 }
 
 Answer<Nothing> LaneBackend::handle(const QueryStream::Request& request, marshal::Call& /*call*/) {
