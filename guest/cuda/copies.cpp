@@ -250,7 +250,7 @@ CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, con
     return capture_box(here, place, row(CU_MEMORYTYPE_DEVICE, to, CU_MEMORYTYPE_HOST, address_at(from), bytes));
   }
   if (bytes <= most_inline) {
-    const bool refusable = here.cuda.captures.load(std::memory_order_relaxed) != 0;
+    const bool refusable = here.cuda.captures.any();
     return here.lane().send<CopyIn>(known == Knowledge::inside && !refusable, {.place = place, .to = to},
                                     std::span(static_cast<const std::byte*>(from), bytes));
   }
@@ -499,7 +499,7 @@ CUresult staged_box(const Here& here, const Place& place, const GivenSide& host,
 }  // namespace
 
 bool is_captured(const Here& here, const Place& place) {
-  if (here.cuda.captures.load(std::memory_order_relaxed) == 0) {
+  if (!here.cuda.captures.any()) {
     return false;
   }
   const auto asked = here.lane().call<Query>(

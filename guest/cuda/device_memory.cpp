@@ -63,7 +63,7 @@ Expected<Allocate::Reply> ask_for_memory(const Here& here, const Allocate::Reque
 Expected<CUdeviceptr> allocate_on_device(const Here& here, std::size_t bytes) {
   DevicePool& pool = here.cuda.pool;
   MemoryInfo info = info_of(here, MemoryKind::device);
-  const bool is_pools = pool.serves(bytes) && here.cuda.captures.load(std::memory_order_relaxed) == 0;
+  const bool is_pools = pool.serves(bytes) && !here.cuda.captures.any();
   if (is_pools) {
     if (const CUresult code = here.lane().check(); code != CUDA_SUCCESS) {
       return std::unexpected(code);
@@ -110,7 +110,7 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
   }
   CUresult code = CUDA_SUCCESS;
   bool can_be_given = true;
-  bool is_captured_now = cuda.captures.load(std::memory_order_relaxed) != 0;
+  bool is_captured_now = cuda.captures.any();
   if (!range.value.pooled) {
     code = here.lane().tell<Free>({.context = context, .address = range.base});
   } else if (!is_captured_now && !here.lane().work().is_quiet_since(range.value.work)) {
@@ -137,7 +137,7 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
 bool give_back_unused(const Here& here) {
   auto chunks = here.cuda.pool.all_unused();
   // Only what was freed during a capture may be in use still: nobody else waits for that.
-  if (chunks.empty() && here.cuda.pool.has_aside() && here.cuda.captures.load(std::memory_order_relaxed) == 0 &&
+  if (chunks.empty() && here.cuda.pool.has_aside() && !here.cuda.captures.any() &&
       wait_for_devices(here, here.context) == CUDA_SUCCESS) {
     chunks = here.cuda.pool.all_unused();
   }

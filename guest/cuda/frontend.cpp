@@ -153,6 +153,7 @@ Knowledge Frontend::knowledge_of(CUdeviceptr at, std::uint64_t bytes) const {
 
 void Frontend::forget_context(Id id) {
   const auto is_of_it = [id](const auto& record) { return record.context == id; };
+  captures.forget_context(id);
   streams.remove_if(is_of_it);
   events.remove_if(is_of_it);
   modules.remove_if(is_of_it);

@@ -23,6 +23,7 @@
 #include "guest/cuda/device_pool.hpp"
 #include "guest/cuda/handles.hpp"
 #include "isthmus/frame.hpp"
+#include "src/gpu/cuda/captures.hpp"
 #include "src/gpu/cuda/cu.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/cuda/ranges.hpp"
@@ -207,7 +208,7 @@ class Frontend {
   HandleTable<ExecutableRecord, 8> executables;
   /// Captures that were begun and have not ended. While there are some, what a capture cannot take is a call, so that
   /// it is refused at once.
-  std::atomic<std::uint32_t> captures{0};
+  Captures captures;
 
   Memory memory;
   DevicePool pool;

@@ -72,9 +72,8 @@ CUresult copy_peer(CUstream stream, CUdeviceptr to, CUcontext to_context, CUdevi
 CUresult launch_host(CUstream stream, std::function<void(CUresult)> function, bool callback) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     const std::uint64_t token = here.lane().expect_function(std::move(function));
-    const CUresult code =
-        here.lane().send<LaunchHost>(here.cuda.captures.load(std::memory_order_relaxed) == 0,
-                                     {.place = place, .token = token, .callback = callback ? 1U : 0U});
+    const CUresult code = here.lane().send<LaunchHost>(
+        !here.cuda.captures.any(), {.place = place, .token = token, .callback = callback ? 1U : 0U});
     if (code != CUDA_SUCCESS) {
       here.lane().forget_function(token);
     }
@@ -113,14 +112,14 @@ CUresult begin_capture(CUstream stream, CUstreamCaptureMode mode, const Edges* i
       return code;
     }
     const auto names = names_of(std::span(edges.nodes, edges.count));
-    here.cuda.captures.fetch_add(1);
+    const bool is_new = here.cuda.captures.begin(place);
     const CUresult code = here.lane().tell<BeginCapture>({.place = place,
                                                           .mode = static_cast<std::uint32_t>(mode),
                                                           .nodes = static_cast<std::uint32_t>(names.size()),
                                                           .graph = handle_name(edges.graph)},
                                                          std::as_bytes(std::span(names)));
-    if (code != CUDA_SUCCESS) {
-      here.cuda.captures.fetch_sub(1);
+    if (code != CUDA_SUCCESS && is_new) {
+      here.cuda.captures.end(place);
     }
     return code;
   });
@@ -462,7 +461,7 @@ CUresult CUDAAPI cuStreamGetAttribute(CUstream stream, CUstreamAttrID attribute,
 
 CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
-    if (here.cuda.captures.load(std::memory_order_relaxed) == 0) {
+    if (!here.cuda.captures.any()) {
       return give(status, CU_STREAM_CAPTURE_STATUS_NONE);
     }
     const auto asked = here.lane().call<Query>(
@@ -555,9 +554,8 @@ CUresult CUDAAPI cuStreamEndCapture(CUstream stream, CUgraph* graph) {
     const CUresult code = ended ? CUDA_SUCCESS : ended.error();
     const bool still_captured = code == CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD ||
                                 code == CUDA_ERROR_STREAM_CAPTURE_UNMATCHED || code == CUDA_ERROR_ILLEGAL_STATE;
-    // Never below none: a capture that was not begun here cannot be ended.
-    if (std::uint32_t open = here.cuda.captures.load(); !still_captured && open != 0) {
-      here.cuda.captures.compare_exchange_strong(open, open - 1);
+    if (!still_captured) {
+      here.cuda.captures.end(place);
     }
     if (!ended || ended->reply.graph != *id) {
       here.cuda.graphs.cancel(*id);

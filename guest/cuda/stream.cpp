@@ -57,6 +57,7 @@ CUresult CUDAAPI cuStreamDestroy(CUstream stream) {
     if (!here.cuda.streams.remove(id)) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
+    here.cuda.captures.forget_stream(id);
     return here.lane().post<Release>({.kind = ObjectKind::stream, .id = id});
   });
 }

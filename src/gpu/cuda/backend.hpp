@@ -18,6 +18,7 @@
 #include "isthmus/marshal/dispatcher.hpp"
 #include "isthmus/plugin.hpp"
 #include "src/gpu/cuda/boxes.hpp"
+#include "src/gpu/cuda/captures.hpp"
 #include "src/gpu/cuda/device_account.hpp"
 #include "src/gpu/cuda/driver.hpp"
 #include "src/gpu/cuda/messages.hpp"
@@ -200,14 +201,14 @@ class LaneBackend {
   [[nodiscard]] Answer<Nothing> keep_graph(Id id, CUgraph made);
   /// Forgets its nodes, and the graphs that they choose among. It is in no table any more.
   void forget_graph(const std::shared_ptr<GraphObject>& graph);
-  void forget_captured();
+  void forget_capture(CUgraph handle);
 
   [[nodiscard]] static Answer<std::vector<CUgraphNode>> nodes_of(
       const std::function<CUresult(CUgraphNode*, std::size_t*)>& list);
   [[nodiscard]] std::optional<NodeChain> chain_of(CUgraphNode node);
   void keep_chain(CUgraphNode seen, NodeChain chain);
   void forget_node(CUgraphNode node);
-  /// Forgets the chains of a graph that is gone; without one, those of captures that are not complete.
+  /// Forgets what is known of the nodes and conditions of a graph that is gone.
   void forget_chains(CUgraph graph);
   /// Its name, which is the fresh one if it had none. 0 where that is taken.
   [[nodiscard]] Id name_node(const std::shared_ptr<GraphObject>& graph, CUgraphNode node, Id fresh);
@@ -242,10 +243,16 @@ class LaneBackend {
                                        std::span<const CUgraphNode> dependencies, std::span<const std::byte> what,
                                        const ContextObject& context, CUgraphNode& made);
   [[nodiscard]] CUresult set_copy_node(const SetNode::Request& request, marshal::Call& call, const NodeObject& node,
-                                       CUgraphExec executable, std::span<const std::byte> what,
+                                       ExecutableObject* executable, std::span<const std::byte> what,
                                        const ContextObject& context);
-  [[nodiscard]] CUresult set_function(CUgraphNode node, CUgraph graph, CUgraphExec executable, std::uint64_t token,
-                                      marshal::Call& call);
+  [[nodiscard]] CUresult set_function(CUgraphNode node, CUgraph graph, ExecutableObject* executable,
+                                      std::uint64_t token, marshal::Call& call);
+  /// Functions that executable graphs run no more: those that nothing runs once all that is in the stream now, or, with
+  /// no stream, in every context, is done.
+  [[nodiscard]] std::vector<ReplacedFunction> take_replaced(const Place* place);
+  /// They are not needed any more, if the wait for that was successful; else they are kept.
+  void end_replaced(std::vector<ReplacedFunction> functions, CUresult waited);
+  void replace(const LaunchPlaces& runs, std::unique_ptr<RepeatedFunction> function);
 
   /// Takes up a function or kernel; its layout goes to the reply.
   [[nodiscard]] Answer<FunctionInfo> keep_function(Id id, std::shared_ptr<FunctionObject> function, CUdevice device,
@@ -283,10 +290,13 @@ class LaneBackend {
   gpu::ObjectTable<GraphObject> graphs_;
   gpu::ObjectTable<NodeObject> nodes_;
   NodeChains chains_;
+  std::mutex replaced_mutex_;  // guards replaced_, and what executables say of their functions
+  std::vector<ReplacedFunction> replaced_;
+  std::atomic<bool> has_replaced_{false};  // a hint
   gpu::ObjectTable<ExecutableObject> executables_;
-  std::atomic<std::uint32_t> captures_{0};  // that were begun and have not ended; a hint
-  Ranges<CUcontext> memory_;                // device memory that was seen so far
-  Ranges<CUcontext> graph_memory_;          // that graphs allocate, whether or not it is just now
+  Captures captures_;
+  Ranges<CUcontext> memory_;        // device memory that was seen so far
+  Ranges<CUcontext> graph_memory_;  // that graphs allocate, whether or not it is just now
   DeviceAccount account_;
   std::shared_ptr<std::atomic<std::int32_t>> orphaned_;  // a late failure of a thread that has ended
 };

@@ -85,6 +85,7 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   buried.context->alive.store(false, std::memory_order_release);
   generation_.fetch_add(1, std::memory_order_acq_rel);
   const auto is_in_it = [&](const auto& object) { return object.context == buried.context; };
+  captures_.forget_context(id);
   streams_.remove_if(is_in_it);
   events_.remove_if(is_in_it);
   functions_.remove_if(is_in_it);

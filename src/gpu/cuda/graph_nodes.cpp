@@ -2,7 +2,9 @@
 
 // What nodes of graphs do: adding them, and changing them.
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -174,6 +176,13 @@ CUresult LaneBackend::add_condition(const std::shared_ptr<GraphObject>& graph,
       asked->type > CU_GRAPH_COND_TYPE_SWITCH) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  {
+    // The driver may take it for more than a number.
+    const std::scoped_lock lock(chains_.mutex);
+    if (!chains_.conditions.contains(asked->handle)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+  }
   CUgraphNodeParams node{};
   node.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
   node.conditional.handle = asked->handle;
@@ -283,7 +292,7 @@ Answer<AddNode::Reply> LaneBackend::handle(const AddNode::Request& request, mars
 }
 
 CUresult LaneBackend::set_copy_node(const SetNode::Request& request, marshal::Call& call, const NodeObject& node,
-                                    CUgraphExec executable, std::span<const std::byte> what,
+                                    ExecutableObject* executable, std::span<const std::byte> what,
                                     const ContextObject& context) {
   CUresult code = CUDA_SUCCESS;
   const auto pieces = read_copy(what, call, context, code);
@@ -298,27 +307,69 @@ CUresult LaneBackend::set_copy_node(const SetNode::Request& request, marshal::Ca
       (request.token != 0 && (!has_function || chain->after != (request.after != 0)))) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
-  code = executable != nullptr
-             ? driver_->cuGraphExecMemcpyNodeSetParams(executable, node.handle, &pieces->front(), context.handle)
-             : driver_->cuGraphMemcpyNodeSetParams(node.handle, &pieces->front());
+  code = executable != nullptr ? driver_->cuGraphExecMemcpyNodeSetParams(executable->handle, node.handle,
+                                                                         &pieces->front(), context.handle)
+                               : driver_->cuGraphMemcpyNodeSetParams(node.handle, &pieces->front());
   return code == CUDA_SUCCESS && has_function
              ? set_function(chain->function, node.graph->handle, executable, request.token, call)
              : code;
 }
 
-CUresult LaneBackend::set_function(CUgraphNode node, CUgraph graph, CUgraphExec executable, std::uint64_t token,
+CUresult LaneBackend::set_function(CUgraphNode node, CUgraph graph, ExecutableObject* executable, std::uint64_t token,
                                    marshal::Call& call) {
   auto function = std::make_unique<RepeatedFunction>(call.upcalls(), token);
   const CUDA_HOST_NODE_PARAMS with = function->node();
-  const CUresult code = executable != nullptr ? driver_->cuGraphExecHostNodeSetParams(executable, node, &with)
+  const CUresult code = executable != nullptr ? driver_->cuGraphExecHostNodeSetParams(executable->handle, node, &with)
                                               : driver_->cuGraphHostNodeSetParams(node, &with);
   if (code == CUDA_SUCCESS && executable == nullptr) {
     RepeatedFunction::give_to(*driver_, graph, std::move(function));
   } else if (code == CUDA_SUCCESS) {
-    // Nothing can be given to an executable graph, and nobody tells when it and what is launched of it are gone.
-    std::ignore = function.release();
+    // Nothing can be given to an executable graph: it is kept here, until another takes its place.
+    const std::scoped_lock lock(replaced_mutex_);
+    replace(executable->runs, std::exchange(executable->functions[node], std::move(function)));
   }
   return code;
+}
+
+void LaneBackend::replace(const LaunchPlaces& runs, std::unique_ptr<RepeatedFunction> function) {
+  if (function != nullptr) {
+    replaced_.push_back({.runs = runs, .function = std::move(function)});
+    has_replaced_.store(true, std::memory_order_release);
+  }
+}
+
+std::vector<ReplacedFunction> LaneBackend::take_replaced(const Place* place) {
+  std::vector<ReplacedFunction> taken;
+  if (!has_replaced_.load(std::memory_order_acquire)) {
+    return taken;
+  }
+  const std::scoped_lock lock(replaced_mutex_);
+  const auto stays = std::ranges::partition(replaced_, [&](const ReplacedFunction& one) {
+    const bool is_done =
+        place == nullptr || !one.runs.launched ||
+        (!one.runs.several && one.runs.place.context == place->context && one.runs.place.stream == place->stream);
+    return !is_done;
+  });
+  std::ranges::move(stays, std::back_inserter(taken));
+  replaced_.erase(stays.begin(), stays.end());
+  has_replaced_.store(!replaced_.empty(), std::memory_order_release);
+  return taken;
+}
+
+void LaneBackend::end_replaced(std::vector<ReplacedFunction> functions, CUresult waited) {
+  if (functions.empty()) {
+    return;
+  }
+  if (waited == CUDA_SUCCESS) {
+    for (ReplacedFunction& one : functions) {
+      RepeatedFunction::let_go(std::move(one.function));
+    }
+    return;
+  }
+  const std::scoped_lock lock(replaced_mutex_);
+  for (ReplacedFunction& one : functions) {
+    replace(one.runs, std::move(one.function));
+  }
 }
 
 Answer<Nothing> LaneBackend::handle(const SetNode::Request& request, marshal::Call& call) {
@@ -343,7 +394,7 @@ Answer<Nothing> LaneBackend::handle(const SetNode::Request& request, marshal::Ca
                              : answer(driver_->cuGraphKernelNodeSetParams(node->handle, &*with));
     }
     case NodeKind::copy:
-      return answer(set_copy_node(request, call, *node, in, what, *context));
+      return answer(set_copy_node(request, call, *node, executable.get(), what, *context));
     case NodeKind::fill: {
       const auto with = read_fill(what);
       return !with ? refuse(CUDA_ERROR_INVALID_VALUE)
@@ -354,7 +405,7 @@ Answer<Nothing> LaneBackend::handle(const SetNode::Request& request, marshal::Ca
     case NodeKind::host:
       return request.token == 0 || call.upcalls() == nullptr
                  ? refuse(CUDA_ERROR_INVALID_VALUE)
-                 : answer(set_function(node->handle, node->graph->handle, in, request.token, call));
+                 : answer(set_function(node->handle, node->graph->handle, executable.get(), request.token, call));
     case NodeKind::child: {
       const auto child = graphs_.find(take_request<Id>(what).value_or(0));
       if (child == nullptr || in == nullptr) {

@@ -3,6 +3,7 @@
 // Capture, and graphs as a whole. What nodes do: graph_nodes.cpp.
 
 #include <algorithm>
+#include <bit>
 #include <tuple>
 #include <utility>
 
@@ -14,7 +15,7 @@
 namespace isthmus::cuda {
 
 CUresult LaneBackend::check_capture(CUstream stream, CUresult refusal) const {
-  if (captures_.load(std::memory_order_acquire) == 0) {
+  if (!captures_.any()) {
     return CUDA_SUCCESS;
   }
   CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
@@ -54,9 +55,10 @@ void LaneBackend::forget_node(CUgraphNode node) {
 
 void LaneBackend::forget_chains(CUgraph graph) {
   const std::scoped_lock lock(chains_.mutex);
+  std::erase_if(chains_.conditions, [graph](const auto& entry) { return entry.second == graph; });
   std::erase_if(chains_.chains, [&](const auto& entry) {
     const NodeChain& chain = entry.second;
-    const bool gone = graph != nullptr ? chain.graph == graph : chain.captured;
+    const bool gone = chain.graph == graph;
     if (gone) {
       std::ranges::for_each(chain.all, [this](CUgraphNode node) { chains_.seen.erase(node); });
     }
@@ -189,15 +191,22 @@ Answer<Nothing> LaneBackend::handle(const BeginCapture::Request& request, marsha
   if (!after) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
-  captures_.fetch_add(1, std::memory_order_acq_rel);
+  const bool is_new = captures_.begin(request.place);  // before it is so: others must not do what would spoil it
   const CUresult code = graph != nullptr
                             ? driver_->cuStreamBeginCaptureToGraph(place->stream, graph->handle, after->data(), nullptr,
                                                                    after->size(), mode)
                             : driver_->cuStreamBeginCapture(place->stream, mode);
   if (code != CUDA_SUCCESS) {
-    captures_.fetch_sub(1, std::memory_order_acq_rel);
+    if (is_new) {
+      captures_.end(request.place);
+    }
+    return refuse(code);
   }
-  return answer(code);
+  // By its graph it is known when it fails, and the driver has destroyed that; the client's own graph stays.
+  if (const auto captured = captured_at(place->stream); captured && graph == nullptr) {
+    captures_.name(request.place, std::bit_cast<std::uint64_t>(captured->graph));
+  }
+  return Nothing{};
 }
 
 Answer<EndCapture::Reply> LaneBackend::handle(const EndCapture::Request& request, marshal::Call& /*call*/) {
@@ -205,19 +214,15 @@ Answer<EndCapture::Reply> LaneBackend::handle(const EndCapture::Request& request
   if (!place) {
     return std::unexpected(place.error());
   }
-  CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-  const bool captured =
-      driver_->cuStreamIsCapturing(place->stream, &status) == CUDA_SUCCESS && status != CU_STREAM_CAPTURE_STATUS_NONE;
   CUgraph made = nullptr;
   const CUresult code = driver_->cuStreamEndCapture(place->stream, &made);
   const bool goes_on = code == CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD || code == CUDA_ERROR_STREAM_CAPTURE_UNMATCHED;
-  if (captured && !goes_on) {
-    captures_.fetch_sub(1, std::memory_order_acq_rel);
+  if (goes_on) {
+    return refuse(code);
   }
+  const auto begun = captures_.end(request.place);
   if (code != CUDA_SUCCESS || made == nullptr) {
-    if (!goes_on) {
-      forget_captured();
-    }
+    forget_capture(std::bit_cast<CUgraph>(begun.value_or(0)));
     return refuse(code != CUDA_SUCCESS ? code : CUDA_ERROR_UNKNOWN);
   }
   const auto graph = graph_of(made, request.graph);
@@ -226,28 +231,19 @@ Answer<EndCapture::Reply> LaneBackend::handle(const EndCapture::Request& request
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }
   graph->captured.store(false);
-  {
-    const std::scoped_lock lock(chains_.mutex);
-    for (auto& [seen, chain] : chains_.chains) {
-      chain.captured = chain.captured && chain.graph != made;
-    }
-  }
   return EndCapture::Reply{.graph = graph->id};
 }
 
-// The driver destroys the graph of a capture that failed. Which one it was it does not tell.
-void LaneBackend::forget_captured() {
-  forget_chains(nullptr);
-  std::vector<Id> gone;
-  graphs_.each([&](const GraphObject& graph) {
-    if (graph.captured.load()) {
-      gone.push_back(graph.id);
-    }
-  });
-  for (const Id id : gone) {
-    if (const auto graph = graphs_.take(id)) {
-      forget_graph(graph);
-    }
+// The driver has destroyed the graph of a capture that failed.
+void LaneBackend::forget_capture(CUgraph handle) {
+  if (handle == nullptr) {
+    return;
+  }
+  forget_chains(handle);
+  Id gone = 0;
+  graphs_.each([&](const GraphObject& graph) { gone = graph.handle == handle ? graph.id : gone; });
+  if (const auto graph = graphs_.take(gone)) {
+    forget_graph(graph);
   }
 }
 
@@ -342,21 +338,27 @@ Answer<Nothing> LaneBackend::handle(const CaptureCopy::Request& request, marshal
   }
   auto function = std::make_unique<RepeatedFunction>(call.upcalls(), request.token);
   const CUDA_HOST_NODE_PARAMS run = function->node();
-  NodeChain chain{.graph = before->graph, .captured = true, .after = request.after != 0, .all = {}};
+  NodeChain chain{.graph = before->graph, .after = request.after != 0, .all = {}};
   CUresult code = CUDA_SUCCESS;
   // Each piece of work becomes the one node that the next comes after.
   const auto add = [&](auto enqueue) {
     code = code == CUDA_SUCCESS ? enqueue() : code;
     const auto now = code == CUDA_SUCCESS ? captured_at(place->stream) : Answer<Captured>(refuse(code));
     if (!now || now->nodes.size() != 1) {
-      code = code == CUDA_SUCCESS ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED : code;
+      // Another thread changes the capture meanwhile, which is not allowed.
+      code = code == CUDA_SUCCESS ? CUDA_ERROR_ILLEGAL_STATE : code;
       return CUgraphNode{nullptr};
     }
     chain.all.push_back(now->nodes.front());
     return now->nodes.front();
   };
+  bool has_function = false;  // also where its node cannot be told
   const auto add_function = [&] {
-    chain.function = add([&] { return driver_->cuLaunchHostFunc(place->stream, run.fn, run.userData); });
+    chain.function = add([&] {
+      const CUresult launched = driver_->cuLaunchHostFunc(place->stream, run.fn, run.userData);
+      has_function = launched == CUDA_SUCCESS;
+      return launched;
+    });
   };
   if (!chain.after) {
     add_function();
@@ -371,11 +373,11 @@ Answer<Nothing> LaneBackend::handle(const CaptureCopy::Request& request, marshal
   if (chain.after) {
     add_function();
   }
+  if (has_function) {
+    RepeatedFunction::give_to(*driver_, before->graph, std::move(function));
+  }
   if (code == CUDA_SUCCESS) {
     keep_chain(seen, std::move(chain));
-    RepeatedFunction::give_to(*driver_, before->graph, std::move(function));
-  } else if (chain.function != nullptr) {
-    std::ignore = function.release();  // a node has it
   }
   return answer(code);
 }
@@ -526,7 +528,12 @@ Answer<CreateCondition::Reply> LaneBackend::handle(const CreateCondition::Reques
   CUgraphConditionalHandle made = 0;
   const CUresult code =
       driver_->cuGraphConditionalHandleCreate(&made, graph->handle, context->handle, request.value, request.flags);
-  return code == CUDA_SUCCESS ? Answer<CreateCondition::Reply>({.handle = made}) : refuse(code);
+  if (code != CUDA_SUCCESS) {
+    return refuse(code);
+  }
+  const std::scoped_lock lock(chains_.mutex);
+  chains_.conditions.emplace(made, graph->handle);
+  return CreateCondition::Reply{.handle = made};
 }
 
 Answer<Nothing> LaneBackend::handle(const Instantiate::Request& request, marshal::Call& /*call*/) {
@@ -557,9 +564,14 @@ Answer<Nothing> LaneBackend::handle(const LaunchGraph::Request& request, marshal
     return std::unexpected(place.error());
   }
   const auto executable = executables_.find(request.executable);
-  return executable == nullptr || !lives(executable->context)
-             ? refuse(CUDA_ERROR_INVALID_HANDLE)
-             : answer(driver_->cuGraphLaunch(executable->handle, place->stream));
+  if (executable == nullptr || !lives(executable->context)) {
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
+  {
+    const std::scoped_lock lock(replaced_mutex_);
+    executable->runs.add(request.place);
+  }
+  return answer(driver_->cuGraphLaunch(executable->handle, place->stream));
 }
 
 Answer<UpdateExecutable::Reply> LaneBackend::handle(const UpdateExecutable::Request& request, marshal::Call& /*call*/) {

@@ -81,6 +81,12 @@ void RepeatedFunction::give_to(const Driver& driver, CUgraph graph,
   }
 }
 
+void RepeatedFunction::let_go(std::unique_ptr<RepeatedFunction> function) noexcept {
+  if (function != nullptr) {
+    forget(function.release());
+  }
+}
+
 void CUDA_CB RepeatedFunction::run(void* function) {
   const RepeatedFunction& it = *static_cast<RepeatedFunction*>(function);
   if (it.token_ != 0 && it.upcalls_ != nullptr) {

@@ -26,6 +26,9 @@ class RepeatedFunction {
   /// is told. A driver without user objects keeps it to the end of the process.
   static void give_to(const Driver& driver, CUgraph graph, std::unique_ptr<RepeatedFunction> function) noexcept;
 
+  /// Nothing runs it any more: tells the client.
+  static void let_go(std::unique_ptr<RepeatedFunction> function) noexcept;
+
  private:
   static void CUDA_CB run(void* function);
   static void CUDA_CB forget(void* function);

@@ -150,7 +150,12 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
   if (code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  (of_graph ? graph_memory_ : memory_).add(address, request.size, place->context);
+  if (of_graph) {
+    graph_memory_.add(address, request.size, place->context);
+  } else {
+    graph_memory_.remove(address);  // its graph is gone, or the driver would not have given it out
+    memory_.add(address, request.size, place->context);
+  }
   return AllocateInOrder::Reply{.address = address};
 }
 
@@ -186,7 +191,7 @@ Answer<Nothing> LaneBackend::handle(const UseSlab::Request& request, marshal::Ca
 
 Answer<Nothing> LaneBackend::handle(const Quiesce::Request& request, marshal::Call& /*call*/) {
   // The driver refuses, and spoils the capture.
-  if (captures_.load(std::memory_order_acquire) != 0) {
+  if (captures_.any()) {
     return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
   }
   const auto asked = contexts_.find(request.context);
@@ -196,12 +201,16 @@ Answer<Nothing> LaneBackend::handle(const Quiesce::Request& request, marshal::Ca
   std::vector<CUcontext> all;
   contexts_.each([&](const ContextObject& context) { all.push_back(context.handle); });
   CUresult first = CUDA_SUCCESS;
+  auto replaced = take_replaced(nullptr);
+  CUresult any_failure = CUDA_SUCCESS;
   for (CUcontext context : all) {
     CUresult code = driver_->cuCtxSetCurrent(context);
     code = code == CUDA_SUCCESS ? driver_->cuCtxSynchronize() : code;
+    any_failure = any_failure == CUDA_SUCCESS ? code : any_failure;
     const bool counts = asked == nullptr || asked->handle == context;
     first = first == CUDA_SUCCESS && counts ? code : first;
   }
+  end_replaced(std::move(replaced), any_failure);
   generation_.fetch_add(1, std::memory_order_acq_rel);  // this thread's context is another one now
   account_.reclaim();
   return answer(first);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "src/gpu/cuda/cu.hpp"
+#include "src/gpu/cuda/host_functions.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/object_table.hpp"
 
@@ -70,7 +71,6 @@ struct NodeObject {
 /// copy. They come one after the other.
 struct NodeChain {
   CUgraph graph = nullptr;
-  bool captured = false;  ///< the graph is not complete yet
   CUgraphNode first = nullptr;
   CUgraphNode last = nullptr;
   CUgraphNode function = nullptr;  ///< null without one
@@ -84,11 +84,36 @@ struct NodeChains {
   std::map<CUgraphNode, NodeChain> chains;
   std::map<CUgraphNode, CUgraphNode> seen;  ///< of those that are not: the one that is
   std::map<CUgraphNode, Id> names;
+  std::map<CUgraphConditionalHandle, CUgraph> conditions;  ///< and the graph that each was made for
+};
+
+/// Where an executable graph was launched: one stream, or several.
+struct LaunchPlaces {
+  Place place;
+  bool launched = false;
+  bool several = false;
+
+  void add(const Place& next) noexcept {
+    // Each thread has a stream of its own by that name.
+    several = several || next.stream == per_thread_stream ||
+              (launched && (next.context != place.context || next.stream != place.stream));
+    place = next;
+    launched = true;
+  }
+};
+
+/// A function that an executable graph ran and runs no more, once what was launched before is done.
+struct ReplacedFunction {
+  LaunchPlaces runs;
+  std::unique_ptr<RepeatedFunction> function;
 };
 
 struct ExecutableObject {
   std::shared_ptr<ContextObject> context;
   CUgraphExec handle = nullptr;
+  // Under LaneBackend's mutex for replaced functions.
+  LaunchPlaces runs;
+  std::map<CUgraphNode, std::unique_ptr<RepeatedFunction>> functions;  ///< that were put into it afterwards
 };
 
 /// An array, a mipmapped one, or a level of one.

@@ -263,9 +263,19 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
     case Subject::node_enabled: {
       const auto node = nodes_.find(asked.detail[0]);
       const auto executable = executables_.find(asked.object);
-      return node == nullptr || executable == nullptr || !lives(executable->context)
-                 ? refuse(CUDA_ERROR_INVALID_HANDLE)
-                 : answer(driver_->cuGraphNodeSetEnabled(executable->handle, node->handle, request.value != 0 ? 1 : 0));
+      if (node == nullptr || executable == nullptr || !lives(executable->context)) {
+        return refuse(CUDA_ERROR_INVALID_HANDLE);
+      }
+      const auto chain = chain_of(node->handle);
+      if (chain && chain->function != nullptr) {
+        return refuse(CUDA_ERROR_NOT_SUPPORTED);  // the function beside the copy would run all the same
+      }
+      CUresult code = CUDA_SUCCESS;
+      for (CUgraphNode part : chain ? chain->all : std::vector{node->handle}) {
+        const CUresult set = driver_->cuGraphNodeSetEnabled(executable->handle, part, request.value != 0 ? 1 : 0);
+        code = code == CUDA_SUCCESS ? set : code;
+      }
+      return answer(code);
     }
     case Subject::persisting_l2:
       return answer(driver_->cuCtxResetPersistingL2Cache());

@@ -58,7 +58,9 @@ Answer<Nothing> LaneBackend::handle(const SyncStream::Request& request, marshal:
   if (!place) {
     return std::unexpected(place.error());
   }
+  auto replaced = take_replaced(&request.place);
   const CUresult code = driver_->cuStreamSynchronize(place->stream);
+  end_replaced(std::move(replaced), code);
   account_.reclaim();
   return answer(code);
 }
@@ -139,6 +141,7 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
   };
   switch (request.kind) {
     case ObjectKind::stream:
+      captures_.forget_stream(request.id);
       return let_go(streams_.take(request.id),
                     [&](const StreamObject& stream) { return driver_->cuStreamDestroy(stream.handle); });
     case ObjectKind::event:
@@ -177,7 +180,14 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
       return answer(code);
     }
     case ObjectKind::executable: {
-      return let_go(executables_.take(request.id),
+      const auto gone = executables_.take(request.id);
+      if (gone != nullptr) {
+        const std::scoped_lock lock(replaced_mutex_);
+        for (auto& [node, function] : gone->functions) {
+          replace(gone->runs, std::move(function));
+        }
+      }
+      return let_go(gone,
                     [&](const ExecutableObject& executable) { return driver_->cuGraphExecDestroy(executable.handle); });
     }
     case ObjectKind::function:
@@ -225,7 +235,7 @@ Answer<Nothing> LaneBackend::handle(const LaunchHost::Request& request, marshal:
   if (!place) {
     return std::unexpected(place.error());
   }
-  if (captures_.load(std::memory_order_acquire) != 0 && request.callback == 0) {
+  if (captures_.any() && request.callback == 0) {
     const auto captured = captured_at(place->stream);
     if (!captured) {
       return std::unexpected(captured.error());

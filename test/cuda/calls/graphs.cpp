@@ -78,6 +78,57 @@ TEST_F(Graphs, are_not_spoilt_by_memory_that_is_given_up_meanwhile) {
   EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
 }
 
+TEST_F(Graphs, that_fail_leave_those_of_other_streams_alone) {
+  CUstream in = stream();
+  CUstream failing = stream();
+  const CUdeviceptr cell = memory(4);
+  std::array<int, 2> ordinary{3, 0};
+  CUgraph graph = nullptr;
+  ASSERT_EQ(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  EXPECT_NE(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS) << "it is captured";
+  ASSERT_EQ(cuMemcpyHtoDAsync(cell, ordinary.data(), 4, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamBeginCapture(failing, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyHtoDAsync(cell, ordinary.data(), 4, failing), CUDA_SUCCESS);
+  EXPECT_EQ(cuStreamSynchronize(failing), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) << "which spoils it";
+  EXPECT_EQ(cuStreamEndCapture(failing, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+  ASSERT_EQ(cuMemcpyDtoHAsync(&ordinary[1], cell, 4, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamEndCapture(in, &graph), CUDA_SUCCESS);
+  std::size_t nodes = 0;
+  ASSERT_EQ(cuGraphGetNodes(graph, nullptr, &nodes), CUDA_SUCCESS);
+  EXPECT_EQ(nodes, 2U) << "what stands beside a copy is not shown";
+  // A stream that goes takes its capture along: memory is freed as ever then.
+  ASSERT_EQ(cuStreamBeginCapture(failing, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamDestroy(failing), CUDA_SUCCESS);
+  CUgraphExec executable = nullptr;
+  ASSERT_EQ(cuGraphInstantiate(&executable, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(executable, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+  EXPECT_EQ(ordinary[1], 3);
+  // A copy with a function beside it cannot be switched off, nor does it lose its memory when it becomes another.
+  std::array<CUgraphNode, 2> both{};
+  nodes = both.size();
+  ASSERT_EQ(cuGraphGetNodes(graph, both.data(), &nodes), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphNodeSetEnabled(executable, both[1], 0), CUDA_ERROR_NOT_SUPPORTED);
+  std::array<int, 5> elsewhere{};
+  for (int& to : elsewhere) {
+    CUDA_MEMCPY3D copy{};
+    copy.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+    copy.srcDevice = cell;
+    copy.dstMemoryType = CU_MEMORYTYPE_HOST;
+    copy.dstHost = &to;
+    copy.WidthInBytes = 4;
+    copy.Height = copy.Depth = 1;
+    ASSERT_EQ(cuGraphExecMemcpyNodeSetParams(executable, both[1], &copy, context), CUDA_SUCCESS);
+    ASSERT_EQ(cuGraphLaunch(executable, in), CUDA_SUCCESS);
+    ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+    EXPECT_EQ(to, 3);
+  }
+  EXPECT_EQ(cuGraphExecDestroy(executable), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree(cell), CUDA_SUCCESS);
+}
+
 TEST_F(Graphs, are_built_of_nodes) {
   const CUdeviceptr cell = memory(8);
   int* const here = pinned<int>(2);
