@@ -209,6 +209,8 @@ class Frontend {
   /// Captures that were begun and have not ended. While there are some, what a capture cannot take is a call, so that
   /// it is refused at once.
   Captures captures;
+  std::mutex capture_nodes_mutex;
+  std::map<std::pair<Id, Id>, std::vector<CUgraphNode>> capture_nodes;  ///< by context and stream: that were told last
 
   Memory memory;
   DevicePool pool;

@@ -62,6 +62,18 @@ void FreshNodes::take(std::span<const Id> answered, Id graph) {
   }
 }
 
+void forget_graph(Frontend& cuda, Id id) {
+  cuda.nodes.remove_if([id](const NodeRecord& node) { return node.graph == id; });
+  std::vector<Id> bodies;
+  cuda.graphs.remove_if([&](const GraphRecord& graph) {
+    if (graph.whole == id) {
+      bodies.push_back(graph.id);
+    }
+    return graph.whole == id;
+  });
+  std::ranges::for_each(bodies, [&](Id body) { forget_graph(cuda, body); });
+}
+
 }  // namespace isthmus::cuda
 
 using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the names below are C's
@@ -142,18 +154,6 @@ CUresult change_edges(CUgraph graph, const CUgraphNode* from, const CUgraphNode*
         {.graph = handle_name(graph), .edges = static_cast<std::uint32_t>(count), .remove = remove ? 1U : 0U},
         std::as_bytes(std::span(pairs)));
   });
-}
-
-void forget_graph(Frontend& cuda, Id id) {
-  cuda.nodes.remove_if([id](const NodeRecord& node) { return node.graph == id; });
-  std::vector<Id> bodies;
-  cuda.graphs.remove_if([&](const GraphRecord& graph) {
-    if (graph.whole == id) {
-      bodies.push_back(graph.id);
-    }
-    return graph.whole == id;
-  });
-  std::ranges::for_each(bodies, [&](Id body) { forget_graph(cuda, body); });
 }
 
 CUresult instantiate(CUgraphExec* executable, CUgraph graph, unsigned long long flags) {

@@ -24,6 +24,9 @@ struct Edges {
 /// Their names, as they travel.
 [[nodiscard]] std::vector<Id> names_of(std::span<const CUgraphNode> nodes);
 
+/// Forgets the nodes of a graph that is gone, and the graphs that they choose among.
+void forget_graph(Frontend& cuda, Id id);
+
 /// Names for nodes that the driver made and that the program may ask for: a message brings them along, the host gives
 /// them to nodes that have none. What is left is given back.
 class FreshNodes {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -231,9 +230,8 @@ CUresult add_allocation(const Here& here, CUgraphNode* node, const Edges& edges,
   AddNode::Reply reply;
   CUresult code = add(here, node, edges, allocate_work(here, asked), &reply);
   if (code == CUDA_SUCCESS && !here.cuda.addresses.hold(reply.address, asked->bytesize)) {
-    // Something of this process lies there, and the driver would choose the same address again.
-    here.cuda.nodes.remove(handle_name(*node));
-    std::ignore = here.lane().tell<Release>({.kind = ObjectKind::node, .id = handle_name(*node)});
+    // Something of this process lies there, and the driver would choose the same address again. It does not destroy
+    // such a node either: the graph is of no use.
     code = CUDA_ERROR_OUT_OF_MEMORY;
   }
   if (code == CUDA_SUCCESS) {
@@ -492,9 +490,20 @@ CUresult CUDAAPI cuGraphNodeGetType(CUgraphNode node, CUgraphNodeType* type) {
 
 CUresult CUDAAPI cuGraphDestroyNode(CUgraphNode node) {
   return entry([&](Frontend& cuda) -> CUresult {
-    return cuda.nodes.remove(handle_name(node))
-               ? cuda.lane->tell<Release>({.kind = ObjectKind::node, .id = handle_name(node)})
-               : CUDA_ERROR_INVALID_HANDLE;
+    const NodeRecord* const record = cuda.nodes.find(node);
+    if (record == nullptr) {
+      return CUDA_ERROR_INVALID_HANDLE;
+    }
+    const auto bodies = record->bodies;
+    const CUresult code = cuda.lane->tell<Release>({.kind = ObjectKind::node, .id = handle_name(node)});
+    if (code == CUDA_SUCCESS) {
+      cuda.nodes.remove(handle_name(node));
+      for (CUgraph body : bodies) {
+        cuda.graphs.remove(handle_name(body));
+        forget_graph(cuda, handle_name(body));
+      }
+    }
+    return code;
   });
 }
 

@@ -484,11 +484,16 @@ CUresult CUDAAPI cuStreamGetCaptureInfo(CUstream stream, CUstreamCaptureStatus* 
                                         CUgraph* graph, const CUgraphNode** nodes, const CUgraphEdgeData** edges,
                                         std::size_t* count) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
-    constexpr std::size_t most_known = 256;             // nodes that one comes after
-    thread_local std::vector<CUgraphNode> known_nodes;  // until the next call about the stream
+    constexpr std::size_t most_known = 256;  // nodes that one comes after
+    if (status == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (!here.cuda.captures.any()) {  // allocators ask all the time
+      return give(status, CU_STREAM_CAPTURE_STATUS_NONE);
+    }
     const auto id = here.cuda.graphs.reserve();
-    if (status == nullptr || !id) {
-      return status == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_OUT_OF_MEMORY;
+    if (!id) {
+      return CUDA_ERROR_OUT_OF_MEMORY;
     }
     FreshNodes fresh(here.cuda, most_known);
     std::vector<Id> names(fresh.count());
@@ -509,6 +514,11 @@ CUresult CUDAAPI cuStreamGetCaptureInfo(CUstream stream, CUstreamCaptureStatus* 
     }
     names.resize(asked->trailing / sizeof(Id));
     fresh.take(names, asked->reply.graph);
+    // Valid until the next call about the stream.
+    thread_local std::vector<CUgraphNode> of_thread;
+    const std::scoped_lock lock(here.cuda.capture_nodes_mutex);
+    auto& known_nodes =
+        place.stream == per_thread_stream ? of_thread : here.cuda.capture_nodes[{place.context, place.stream}];
     known_nodes.clear();
     std::ranges::transform(names, std::back_inserter(known_nodes),
                            [](Id name) { return handle_of<CUgraphNode>(name); });

@@ -58,6 +58,10 @@ CUresult CUDAAPI cuStreamDestroy(CUstream stream) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
     here.cuda.captures.forget_stream(id);
+    {
+      const std::scoped_lock lock(here.cuda.capture_nodes_mutex);
+      std::erase_if(here.cuda.capture_nodes, [id](const auto& entry) { return entry.first.second == id; });
+    }
     return here.lane().post<Release>({.kind = ObjectKind::stream, .id = id});
   });
 }

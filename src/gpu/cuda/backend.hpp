@@ -202,6 +202,9 @@ class LaneBackend {
   /// Forgets its nodes, and the graphs that they choose among. It is in no table any more.
   void forget_graph(const std::shared_ptr<GraphObject>& graph);
   void forget_capture(CUgraph handle);
+  /// Forgets the graphs that a node chooses among, or, with no node, all that nodes of the graph choose among.
+  void forget_bodies(const std::shared_ptr<GraphObject>& graph, CUgraphNode node);
+  [[nodiscard]] CUresult destroy_node(Id id);
 
   [[nodiscard]] static Answer<std::vector<CUgraphNode>> nodes_of(
       const std::function<CUresult(CUgraphNode*, std::size_t*)>& list);

@@ -196,6 +196,7 @@ CUresult LaneBackend::add_condition(const std::shared_ptr<GraphObject>& graph,
     body->id = take_request<Id>(what).value_or(0);
     body->handle = node.conditional.phGraph_out[i];
     body->whole = graph;
+    body->node = made;
     if (!graphs_.add(body->id, body)) {
       return CUDA_ERROR_INVALID_HANDLE;  // a name that is taken: the client's loss
     }

@@ -160,9 +160,13 @@ void LaneBackend::forget_graph(const std::shared_ptr<GraphObject>& graph) {
   for (CUgraphNode node : named) {
     forget_node(node);
   }
+  forget_bodies(graph, nullptr);
+}
+
+void LaneBackend::forget_bodies(const std::shared_ptr<GraphObject>& graph, CUgraphNode node) {
   std::vector<Id> bodies;
   graphs_.each([&](const GraphObject& other) {
-    if (other.whole == graph) {
+    if (other.whole == graph && (node == nullptr || other.node == node)) {
       bodies.push_back(other.id);
     }
   });
@@ -171,6 +175,26 @@ void LaneBackend::forget_graph(const std::shared_ptr<GraphObject>& graph) {
       forget_graph(gone);
     }
   }
+}
+
+// The driver may refuse, as in graphs that allocate: then all stays as it is.
+CUresult LaneBackend::destroy_node(Id id) {
+  const auto node = nodes_.find(id);
+  if (node == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  const auto chain = chain_of(node->handle);
+  for (CUgraphNode part : chain ? chain->all : std::vector{node->handle}) {
+    if (const CUresult code = driver_->cuGraphDestroyNode(part); code != CUDA_SUCCESS) {
+      return code;
+    }
+  }
+  nodes_.take(id);
+  for (CUgraphNode part : chain ? chain->all : std::vector{node->handle}) {
+    forget_node(part);
+  }
+  forget_bodies(node->graph, node->handle);
+  return CUDA_SUCCESS;
 }
 
 Answer<Nothing> LaneBackend::handle(const BeginCapture::Request& request, marshal::Call& call) {

@@ -58,6 +58,7 @@ struct GraphObject {
   Id id = 0;
   CUgraph handle = nullptr;
   std::shared_ptr<GraphObject> whole;  ///< of one that a conditional node chooses: the graph that has this node
+  CUgraphNode node = nullptr;          ///< and the node
   std::atomic<bool> captured{false};   ///< a stream is recording into it, and it is the capture's
 };
 

@@ -165,20 +165,8 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
       forget_graph(graph);
       return answer(driver_->cuGraphDestroy(graph->handle));
     }
-    case ObjectKind::node: {
-      const auto node = nodes_.take(request.id);
-      if (node == nullptr) {
-        return refuse(CUDA_ERROR_INVALID_HANDLE);
-      }
-      const auto chain = chain_of(node->handle);
-      CUresult code = CUDA_SUCCESS;
-      for (CUgraphNode part : chain ? chain->all : std::vector{node->handle}) {
-        forget_node(part);
-        const CUresult gone = driver_->cuGraphDestroyNode(part);
-        code = code == CUDA_SUCCESS ? gone : code;
-      }
-      return answer(code);
-    }
+    case ObjectKind::node:
+      return answer(destroy_node(request.id));
     case ObjectKind::executable: {
       const auto gone = executables_.take(request.id);
       if (gone != nullptr) {

@@ -129,6 +129,30 @@ TEST_F(Graphs, that_fail_leave_those_of_other_streams_alone) {
   EXPECT_EQ(cuMemFree(cell), CUDA_SUCCESS);
 }
 
+TEST_F(Graphs, that_a_node_chooses_among_go_with_the_node) {
+  CUgraph graph = nullptr;
+  CUgraphConditionalHandle handle = 0;
+  ASSERT_EQ(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphConditionalHandleCreate(&handle, graph, context, 1, CU_GRAPH_COND_ASSIGN_DEFAULT), CUDA_SUCCESS);
+  CUgraphNodeParams choice{};
+  choice.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
+  choice.conditional.handle = handle + 1;
+  choice.conditional.type = CU_GRAPH_COND_TYPE_IF;
+  choice.conditional.size = 1;
+  CUgraphNode node = nullptr;
+  EXPECT_EQ(cuGraphAddNode(&node, graph, nullptr, nullptr, 0, &choice), CUDA_ERROR_INVALID_VALUE) << "no such handle";
+  choice.conditional.handle = handle;
+  ASSERT_EQ(cuGraphAddNode(&node, graph, nullptr, nullptr, 0, &choice), CUDA_SUCCESS);
+  CUgraph body = choice.conditional.phGraph_out[0];
+  CUgraphNode inside = nullptr;
+  ASSERT_EQ(cuGraphAddEmptyNode(&inside, body, nullptr, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(body), CUDA_ERROR_INVALID_VALUE) << "it is the node's";
+  ASSERT_EQ(cuGraphDestroyNode(node), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphAddEmptyNode(&inside, body, nullptr, 0), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(cuGraphDestroyNode(inside), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+}
+
 TEST_F(Graphs, are_built_of_nodes) {
   const CUdeviceptr cell = memory(8);
   int* const here = pinned<int>(2);
