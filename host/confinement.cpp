@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <system_error>
@@ -144,8 +145,38 @@ Result<std::filesystem::path> Confinement::prepare_cache(const std::string& owne
   return directory;
 }
 
+Result<Confinement::Fence*> Confinement::fence_of(const std::string& owner, const Confined& confined,
+                                                  const std::optional<std::filesystem::path>& own) {
+  // One is good for many starts: only what is made beside closed directories meanwhile is missed.
+  constexpr std::chrono::minutes good_for{1};
+  struct stat status{};
+  const ino_t inode = own && ::stat(own->c_str(), &status) == 0 ? status.st_ino : 0;
+  const auto now = std::chrono::steady_clock::now();
+  Fence& known = fences_[owner];
+  if (known.descriptor != nullptr && known.own_inode == inode && now - known.made < good_for) {
+    return &known;
+  }
+  FileFence fence{.off_limits = off_limits_, .own = own, .users = {::geteuid()}};
+  if (cache_dir_) {
+    fence.off_limits.push_back(*cache_dir_);
+  }
+  if (confined.identity) {
+    fence.users.push_back(confined.identity->uid);
+  }
+  auto made = fence.make();
+  if (!made) {
+    return std::unexpected(std::move(made).error());
+  }
+  known = {.descriptor = std::make_shared<const UniqueFd>(std::move(made->descriptor)),
+           .left_out = std::move(made->left_out),
+           .own_inode = inode,
+           .made = now};
+  return &known;
+}
+
 Result<Confined> Confinement::of(const std::string& owner, bool cache, const std::vector<std::string>& more) {
-  Confined confined{.identity = user_, .no_network = network_error_ == 0, .fence = nullptr, .environment = {}};
+  Confined confined{
+      .identity = user_, .no_network = network_error_ == 0, .fence = nullptr, .environment = {}, .note = {}};
   std::optional<std::filesystem::path> own;
   if (root_ && !user_) {
     const uid_t uid = uid_of(owner);
@@ -168,15 +199,12 @@ Result<Confined> Confinement::of(const std::string& owner, bool cache, const std
   }
   confined.environment.insert(confined.environment.end(), more.begin(), more.end());
   if (FileFence::kernel_version() != 0) {
-    FileFence fence{.off_limits = off_limits_, .own = std::move(own)};
-    if (cache_dir_) {
-      fence.off_limits.push_back(*cache_dir_);
+    auto fence = fence_of(owner, confined, own);
+    if (!fence) {
+      return fail(fence.error().code, text("worker of ", owner, ": ", fence.error().message));
     }
-    auto made = fence.make();
-    if (!made) {
-      return fail(made.error().code, text("worker of ", owner, ": ", made.error().message));
-    }
-    confined.fence = std::make_shared<const UniqueFd>(std::move(*made));
+    confined.fence = (*fence)->descriptor;
+    confined.note = std::exchange((*fence)->left_out, {});
   }
   return confined;
 }

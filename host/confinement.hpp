@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -25,6 +26,7 @@ struct Confined {
   bool no_network = false;
   std::shared_ptr<const UniqueFd> fence;  ///< of its files, as ChildProcess takes it; null: none
   std::vector<std::string> environment;   ///< all of it, "KEY=VALUE"
+  std::string note;                       ///< for the log, where something is missing; empty: nothing
 };
 
 /// Who workers are, what they see of the network, and where their drivers keep what they have compiled. One thread.
@@ -59,7 +61,17 @@ class Confinement {
   [[nodiscard]] std::string summary() const;
 
  private:
+  struct Fence {
+    std::shared_ptr<const UniqueFd> descriptor;
+    std::string left_out;
+    ino_t own_inode = 0;
+    std::chrono::steady_clock::time_point made;
+  };
+
   Confinement() = default;
+
+  [[nodiscard]] Result<Fence*> fence_of(const std::string& owner, const Confined& confined,
+                                        const std::optional<std::filesystem::path>& own);
 
   [[nodiscard]] uid_t uid_of(const std::string& owner);
   [[nodiscard]] Result<std::filesystem::path> prepare_cache(const std::string& owner, uid_t uid, gid_t gid) const;
@@ -71,6 +83,7 @@ class Confinement {
   std::vector<std::filesystem::path> off_limits_;
   std::map<std::string, uid_t> uids_;  // as many as owners were seen
   std::set<uid_t> taken_;              // the uids in it
+  std::map<std::string, Fence> fences_;
 };
 
 }  // namespace isthmus::host

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "host/system_error.hpp"
 #include "src/transport/text.hpp"
@@ -42,7 +43,7 @@ constexpr std::uint64_t truncate_file = 1U << 14;  // version 3
 constexpr std::uint64_t tcp = 3;                   // to listen and to connect
 constexpr std::uint64_t abstract_sockets_and_signals = 3;
 
-constexpr std::array<std::string_view, 4> written_to{"/tmp", "/var/tmp", "/dev", "/proc"};
+constexpr std::array<std::string_view, 3> written_to{"/tmp", "/var/tmp", "/dev"};
 // A directory in which something is off limits is gone through entry by entry: so far, and what is left out is refused.
 constexpr int most_entries = 4096;
 
@@ -68,8 +69,8 @@ bool lies_in(const std::filesystem::path& path, const std::filesystem::path& fol
 
 class Rules {
  public:
-  Rules(int ruleset, const std::vector<std::filesystem::path>& off_limits)
-      : ruleset_(ruleset), off_limits_(&off_limits) {}
+  Rules(int ruleset, const std::vector<std::filesystem::path>& off_limits, const std::vector<uid_t>& users)
+      : ruleset_(ruleset), off_limits_(&off_limits), users_(&users) {}
 
   // Everything from there on but what is off limits. What is not there needs no rule.
   void allow_around(const std::filesystem::path& path, std::uint64_t rights) {
@@ -82,9 +83,15 @@ class Rules {
     }
     std::error_code error;
     std::filesystem::directory_iterator entry(path, error);
-    for (int i = 0; !error && entry != std::filesystem::directory_iterator() && i < most_entries; ++i) {
-      allow_around(entry->path(), rights);
+    int looked_at = 0;
+    for (; !error && entry != std::filesystem::directory_iterator() && looked_at < most_entries; ++looked_at) {
+      if (is_trusted(entry->path())) {
+        allow_around(entry->path(), rights);
+      }
       entry.increment(error);
+    }
+    if (looked_at == most_entries && left_out_.empty()) {
+      left_out_ = text(path.native(), ": more than ", most_entries, " entries; what lies behind them is closed");
     }
   }
 
@@ -103,12 +110,22 @@ class Rules {
     }
   }
 
+  [[nodiscard]] std::string& left_out() noexcept { return left_out_; }
   [[nodiscard]] int error() const noexcept { return error_; }
   [[nodiscard]] const std::filesystem::path& failed() const noexcept { return failed_; }
 
  private:
+  // Others could fill a directory up, so that each start of a worker would take long.
+  [[nodiscard]] bool is_trusted(const std::filesystem::path& path) const {
+    struct stat status{};
+    return ::lstat(path.c_str(), &status) == 0 &&
+           (status.st_uid == 0 || std::ranges::find(*users_, status.st_uid) != users_->end());
+  }
+
   int ruleset_;
   const std::vector<std::filesystem::path>* off_limits_;
+  const std::vector<uid_t>* users_;
+  std::string left_out_;
   int error_ = 0;
   std::filesystem::path failed_;
 };
@@ -138,7 +155,7 @@ std::string FileFence::missing_in(int version) {
                          : text("this kernel's Landlock has version ", version, ", which knows nothing of ", missing);
 }
 
-Result<UniqueFd> FileFence::make() const {
+Result<FileFence::Made> FileFence::make() const {
   const int version = kernel_version();
   if (version == 0) {
     return fail(Errc::unsupported, missing_in(0));
@@ -152,7 +169,7 @@ Result<UniqueFd> FileFence::make() const {
   for (const auto& path : off_limits) {
     closed.push_back(resolved(path));
   }
-  Rules rules(ruleset.get(), closed);
+  Rules rules(ruleset.get(), closed, users);
   rules.allow_around("/", read_file);
   const std::uint64_t all = attributes.files & ~make_device;
   for (const std::string_view folder : written_to) {
@@ -164,7 +181,7 @@ Result<UniqueFd> FileFence::make() const {
   if (rules.error() != 0) {
     return fail_errno(rules.error(), text("landlock_add_rule for ", rules.failed().native()));
   }
-  return ruleset;
+  return Made{.descriptor = std::move(ruleset), .left_out = std::move(rules.left_out())};
 }
 
 }  // namespace isthmus::host

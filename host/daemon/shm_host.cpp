@@ -114,6 +114,9 @@ Result<WorkerSpec> ShmHost::spec_for(uid_t client) {
   if (!confined) {
     return std::unexpected(std::move(confined).error());
   }
+  if (!confined->note.empty()) {
+    log::warn("shm {}: workers' files: {}", config_.name, confined->note);
+  }
   return WorkerSpec{.program = setup_->program,
                     .huge_pages = config_.huge_pages,
                     .plugins = plugins_,

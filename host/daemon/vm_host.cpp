@@ -35,6 +35,9 @@ Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& c
   if (!confined) {
     return std::unexpected(std::move(confined).error());
   }
+  if (!confined->note.empty()) {
+    log::warn("vm {}: workers' files: {}", config.name, confined->note);
+  }
   auto region = RegionFile::create_or_adopt(config);
   if (!region) {
     return std::unexpected(std::move(region.error()));

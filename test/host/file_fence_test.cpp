@@ -52,10 +52,12 @@ class FileFenceTest : public testing::Test {
   }
   [[nodiscard]] std::filesystem::path at(const char* name) const { return folder_.path() / name; }
   [[nodiscard]] UniqueFd make() const {
-    auto made =
-        FileFence{.off_limits = {at("caches"), at("regions/alpha"), at("not/there")}, .own = at("caches/mine")}.make();
+    auto made = FileFence{.off_limits = {at("caches"), at("regions/alpha"), at("not/there")},
+                          .own = at("caches/mine"),
+                          .users = {::geteuid()}}
+                    .make();
     EXPECT_TRUE(made) << made.error().message;
-    return made ? std::move(*made) : UniqueFd();
+    return made ? std::move(made->descriptor) : UniqueFd();
   }
 
   test::TempDir folder_;
@@ -111,6 +113,31 @@ TEST_F(FileFenceTest, nothing_is_written_but_where_workers_write) {
   EXPECT_EQ(behind(fence.get(), [] { return try_to_open("/usr/isthmus-was-here", O_WRONLY | O_CREAT); }), EACCES);
   EXPECT_EQ(behind(fence.get(), [] { return try_to_open("/etc/hostname", O_WRONLY); }), EACCES);
   EXPECT_FALSE(std::filesystem::exists("/usr/isthmus-was-here"));
+}
+
+TEST_F(FileFenceTest, leaves_out_what_strangers_put_beside_something_closed) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "only root can give files to others";
+  }
+  ASSERT_EQ(::chown(at("regions/beta").c_str(), 4711, 4711), 0);
+  const UniqueFd fence = make();
+  EXPECT_EQ(behind(fence.get(), [&] { return try_to_open(at("regions/beta"), O_RDONLY); }), EACCES);
+  EXPECT_EQ(behind(fence.get(), [&] { return try_to_open(at("beside"), O_RDONLY); }), 0);
+}
+
+TEST_F(FileFenceTest, says_when_a_directory_was_too_full_to_look_at) {
+  for (int i = 0; i < 5000; ++i) {
+    ASSERT_EQ(::mknodat(AT_FDCWD, (at("regions") / std::to_string(i)).c_str(), S_IFREG | 0600, 0), 0);
+  }
+  const auto made = FileFence{.off_limits = {at("regions/alpha")}, .own = {}, .users = {}}.make();
+  ASSERT_TRUE(made);
+  EXPECT_NE(made->left_out.find("more than 4096 entries"), std::string::npos);
+}
+
+TEST_F(FileFenceTest, processes_are_read_and_not_written_to) {
+  const UniqueFd fence = make();
+  EXPECT_EQ(behind(fence.get(), [] { return try_to_open("/proc/self/status", O_RDONLY); }), 0);
+  EXPECT_EQ(behind(fence.get(), [] { return try_to_open("/proc/self/oom_score_adj", O_WRONLY); }), EACCES);
 }
 
 TEST_F(FileFenceTest, keeps_signals_in) {

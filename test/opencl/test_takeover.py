@@ -92,7 +92,7 @@ class Takeover(unittest.TestCase):
 
 @unittest.skipUnless(os.geteuid() == 0, "only root can start a daemon as somebody else")
 class TakeoverUnderAnOrdinaryUser(Takeover):
-    """Where daemon and workers are one user, Landlock alone is between them."""
+    """Where daemon and workers are one user, there is Landlock between them, which knows nothing of sockets with names."""
 
     wrapper, uid = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"), NOBODY
 
