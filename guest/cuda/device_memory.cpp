@@ -10,7 +10,10 @@ namespace {
 // Asks the driver whether memory may be allocated and freed now: it knows what a capture forbids, and to whom.
 CUresult check_permitted(const Here& here) {
   const auto made = here.lane().call<Allocate>({.context = here.context, .size = DeviceHeap::granule});
-  return made ? here.lane().tell<Free>({.context = here.context, .address = made->reply.address}) : made.error();
+  if (!made) {
+    return made.error() == CUDA_ERROR_OUT_OF_MEMORY ? CUDA_SUCCESS : made.error();  // nothing forbids it
+  }
+  return here.lane().tell<Free>({.context = here.context, .address = made->reply.address});
 }
 
 // Waits until no context works any more: then all that was freed may be handed out again.
@@ -48,9 +51,9 @@ MemoryInfo info_of(const Here& here, MemoryKind kind, std::uint32_t flags) {
           .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1};
 }
 
-Expected<Allocate::Reply> ask_for_memory(const Here& here, const Allocate::Request& request) {
+Expected<Allocate::Reply> ask_for_memory(const Here& here, const Allocate::Request& request, Effort effort) {
   return call_for_address<Allocate>(
-      here, request,
+      here, request, effort,
       [&](const Allocate::Reply& made) { return request.element == 0 ? request.size : made.pitch * request.height; },
       [&](const Allocate::Reply& made) {
         std::ignore = here.lane().tell<Free>({.context = here.context, .address = made.address});
@@ -68,11 +71,14 @@ Expected<CUdeviceptr> allocate_on_device(const Here& here, std::size_t bytes) {
     auto address = pool.take(here.context, bytes);
     if (!address) {
       const std::uint64_t size = pool.chunk_for(here.context, bytes);
-      const auto chunk = ask_for_memory(here, {.context = here.context, .size = size});
+      // Where there is no room for a whole chunk there may be some for what is asked for: below, with more effort.
+      const auto chunk = ask_for_memory(here, {.context = here.context, .size = size}, Effort::little);
       if (!chunk && chunk.error() != CUDA_ERROR_OUT_OF_MEMORY) {
         return std::unexpected(chunk.error());
       }
-      if (chunk && chunk->address % DeviceHeap::granule == 0) {
+      if (chunk && chunk->address % DeviceHeap::granule != 0) {
+        std::ignore = here.lane().tell<Free>({.context = here.context, .address = chunk->address});
+      } else if (chunk) {
         pool.add_chunk(here.context, here.record.device, chunk->address, size);
         address = pool.take(here.context, bytes);
       }
@@ -84,7 +90,7 @@ Expected<CUdeviceptr> allocate_on_device(const Here& here, std::size_t bytes) {
       return *address;
     }
   }
-  const auto made = ask_for_memory(here, {.context = here.context, .size = bytes});
+  const auto made = ask_for_memory(here, {.context = here.context, .size = bytes}, Effort::all);
   if (!made) {
     return std::unexpected(made.error());
   }
@@ -104,13 +110,16 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
   }
   CUresult code = CUDA_SUCCESS;
   bool can_be_given = true;
+  bool is_captured_now = cuda.captures.any();
   if (!range.value.pooled) {
     code = here.lane().tell<Free>({.context = context, .address = range.base});
-  } else if (cuda.captures.any()) {
+  } else if (!is_captured_now && !here.lane().work().is_quiet_since(range.value.work)) {
+    code = wait_for_devices(here, context);
+    is_captured_now = code == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;  // another thread has just begun to
+  }
+  if (range.value.pooled && is_captured_now) {
     code = check_permitted(here);
     can_be_given = false;
-  } else if (!here.lane().work().is_quiet_since(range.value.work)) {
-    code = wait_for_devices(here, context);
   }
   if (code != CUDA_SUCCESS) {
     cuda.memory.add(range.base, range.size, range.value);
@@ -126,10 +135,12 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
 }
 
 bool give_back_unused(const Here& here) {
-  if (here.cuda.captures.any() || wait_for_devices(here, here.context) != CUDA_SUCCESS) {
-    return false;
+  auto chunks = here.cuda.pool.all_unused();
+  // Only what was freed during a capture may be in use still: nobody else waits for that.
+  if (chunks.empty() && here.cuda.pool.has_aside() && !here.cuda.captures.any() &&
+      wait_for_devices(here, here.context) == CUDA_SUCCESS) {
+    chunks = here.cuda.pool.all_unused();
   }
-  const auto chunks = here.cuda.pool.all_unused();
   give_back(here, chunks);
   return !chunks.empty();
 }

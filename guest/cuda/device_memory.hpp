@@ -9,18 +9,22 @@
 
 namespace isthmus::cuda {
 
+/// What is done before it is said that there is no memory: nothing, or the pool gives back what it does not use.
+enum class Effort : std::uint8_t { little, all };
+
 /// What is known of memory that has just been made in the current context.
 [[nodiscard]] MemoryInfo info_of(const Here& here, MemoryKind kind, std::uint32_t flags = 0);
 
 /// cuMemAlloc: from the pool of the current context, with no message to the host, or from the driver. \pre bytes > 0
 [[nodiscard]] Expected<CUdeviceptr> allocate_on_device(const Here& here, std::size_t bytes);
 /// What the driver answers, for `request`: past the pool. The address is held (DeviceAddresses).
-[[nodiscard]] Expected<Allocate::Reply> ask_for_memory(const Here& here, const Allocate::Request& request);
+[[nodiscard]] Expected<Allocate::Reply> ask_for_memory(const Here& here, const Allocate::Request& request,
+                                                       Effort effort);
 /// cuMemFree, of memory of cuMemAlloc and its kin that `range` describes. Memory of the pool waits for the device where
 /// the program has given it work since the memory was allocated, as the driver does; else nobody is asked.
 [[nodiscard]] CUresult free_on_device(const Here& here, const Memory::Range& range);
 
-/// Gives the pool's unused chunks back to the driver, and with them what can be waited for. False where it had none.
+/// Gives the pool's unused chunks back to the driver. False where it had none.
 [[nodiscard]] bool give_back_unused(const Here& here);
 
 /// call(), for what takes device memory: once more where the pool had memory that it did not use.
@@ -39,12 +43,12 @@ template <marshal::MessageKind M>
 /// address collides.
 template <marshal::MessageKind M, class SizeOf, class GiveBack>
 [[nodiscard]] Expected<typename M::Reply> call_for_address(const Here& here, const typename M::Request& request,
-                                                           SizeOf size_of, GiveBack give_back) {
+                                                           Effort effort, SizeOf size_of, GiveBack give_back) {
   constexpr std::size_t most_tries = 8;
   std::vector<typename M::Reply> collided;  // kept meanwhile, or the driver would give them out again
   Expected<typename M::Reply> found = std::unexpected(CUDA_ERROR_OUT_OF_MEMORY);
   while (!found && collided.size() < most_tries) {
-    const auto made = call_for_memory<M>(here, request);
+    const auto made = effort == Effort::all ? call_for_memory<M>(here, request) : here.lane().call<M>(request);
     if (!made) {
       found = std::unexpected(made.error());
       break;

@@ -77,6 +77,11 @@ std::vector<DevicePool::Piece> DevicePool::take_aside() {
   return std::exchange(aside_, {});
 }
 
+bool DevicePool::has_aside() const {
+  const std::scoped_lock lock(mutex_);
+  return !aside_.empty();
+}
+
 void DevicePool::forget(Id context) {
   const std::scoped_lock lock(mutex_);
   heaps_.erase(context);

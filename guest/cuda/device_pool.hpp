@@ -40,6 +40,7 @@ class DevicePool {
   /// Keeps pieces that are free, but may be in use on the device.
   void put_aside(const Piece& piece);
   [[nodiscard]] std::vector<Piece> take_aside();
+  [[nodiscard]] bool has_aside() const;
 
   /// The context is gone, and its memory with it.
   void forget(Id context);

@@ -136,8 +136,8 @@ CUresult CUDAAPI cuMemAllocPitch(CUdeviceptr* address, std::size_t* pitch, std::
         (element != 4 && element != 8 && element != 16)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const auto made =
-        ask_for_memory(here, {.context = here.context, .size = width, .height = height, .element = element});
+    const auto made = ask_for_memory(
+        here, {.context = here.context, .size = width, .height = height, .element = element}, Effort::all);
     if (!made) {
       return made.error();
     }

@@ -279,7 +279,7 @@ CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, std::size_t bytes, CUstre
       return CUDA_ERROR_INVALID_VALUE;
     }
     const auto made = call_for_address<AllocateInOrder>(
-        here, {.place = place, .size = bytes}, [&](const AllocateInOrder::Reply&) { return bytes; },
+        here, {.place = place, .size = bytes}, Effort::all, [&](const AllocateInOrder::Reply&) { return bytes; },
         [&](const AllocateInOrder::Reply& other) {
           std::ignore = here.lane().post<FreeInOrder>({.place = place, .address = other.address});
         });

@@ -191,7 +191,8 @@ class FakeMemory final : public plugin::DeviceMemory {
 
 TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   const auto memory = std::make_shared<FakeMemory>(10'240);
-  DeviceAccount account(memory);
+  std::uint64_t reserved = 0;
+  DeviceAccount account(memory, [&](CUdevice) { return reserved; });
   const auto first = reinterpret_cast<CUcontext>(memory.get());
   const auto allocate = [] { return CUDA_SUCCESS; };
   const auto spend = [&](std::uint64_t size, CUcontext context, std::uint64_t key, auto how) {
@@ -215,6 +216,30 @@ TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   EXPECT_EQ(account.settle(2, allocate), CUDA_SUCCESS) << "what was never counted";
   EXPECT_EQ(memory->used, 512U);
   account.forget(first);
+  EXPECT_EQ(memory->used, 0U);
+  // Of a pool: freed memory counts as long as the pool has it, and the address may be another's before that.
+  const auto spend_in_pool = [&](std::uint64_t size, std::uint64_t key) {
+    const CUresult code = account.spend_in_pool(size, 0, allocate, [key] { return key; });
+    reserved += code == CUDA_SUCCESS ? size : 0;
+    return code;
+  };
+  EXPECT_EQ(spend_in_pool(5120, 4), CUDA_SUCCESS);
+  EXPECT_EQ(account.settle(4, [] { return CUDA_ERROR_INVALID_VALUE; }), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(account.settle(4, allocate), CUDA_SUCCESS);
+  account.reclaim();
+  EXPECT_EQ(memory->used, 5120U) << "the pool has it still";
+  EXPECT_EQ(spend_in_pool(5120, 5), CUDA_SUCCESS);
+  EXPECT_EQ(spend_in_pool(512, 6), CUDA_ERROR_OUT_OF_MEMORY);
+  account.forget(nullptr);
+  account.reclaim();
+  EXPECT_EQ(memory->used, 10'240U) << "a pool goes with no context";
+  reserved = 5120;
+  EXPECT_EQ(spend_in_pool(512, 6), CUDA_SUCCESS) << "looked at once more";
+  EXPECT_EQ(memory->used, 5632U);
+  EXPECT_EQ(account.settle(5, allocate), CUDA_SUCCESS);
+  EXPECT_EQ(account.settle(6, allocate), CUDA_SUCCESS);
+  reserved = 0;
+  account.reclaim();
   EXPECT_EQ(memory->used, 0U);
 }
 

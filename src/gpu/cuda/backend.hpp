@@ -266,6 +266,8 @@ class LaneBackend {
   [[nodiscard]] std::shared_ptr<ArrayObject> living_array(Id id) const;
   /// \pre its context is current; it is no level
   [[nodiscard]] CUresult destroy_array(const ArrayObject& object);
+  /// cuCtxSetLimit in the calling thread's context, which `asked` names.
+  [[nodiscard]] CUresult set_limit(const Question& asked, std::uint64_t value);
   /// Device memory, or memory of the region, which kernels may be given, too.
   [[nodiscard]] bool is_reachable(std::uint64_t address, std::uint64_t size);
 

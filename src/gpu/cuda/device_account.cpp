@@ -29,6 +29,28 @@ std::uint64_t DeviceAccount::counted_as(std::uint64_t bytes) noexcept {
   return bytes > UINT64_MAX - unit ? UINT64_MAX : (bytes + unit - 1) / unit * unit;
 }
 
+bool DeviceAccount::take(std::uint64_t bytes) {
+  if (limit_->take(bytes)) {
+    return true;
+  }
+  reclaim();
+  return limit_->take(bytes);
+}
+
+void DeviceAccount::note(std::uint64_t key, const Entry& entry) {
+  const auto before = take_out(key);
+  {
+    const std::scoped_lock lock(mutex_);
+    entries_.insert_or_assign(key, entry);
+    if (entry.pool) {
+      pools_[*entry.pool].live += entry.bytes;
+    }
+  }
+  if (before) {
+    let_go(*before);
+  }
+}
+
 std::optional<DeviceAccount::Entry> DeviceAccount::take_out(std::uint64_t key) {
   if (limit_ == nullptr) {
     return std::nullopt;
@@ -40,7 +62,48 @@ std::optional<DeviceAccount::Entry> DeviceAccount::take_out(std::uint64_t key) {
   }
   const Entry entry = found->second;
   entries_.erase(found);
+  if (entry.pool) {
+    pools_[*entry.pool].live -= entry.bytes;
+    pools_[*entry.pool].freed += entry.bytes;
+  }
   return entry;
+}
+
+void DeviceAccount::put_back(std::uint64_t key, const Entry& entry) {
+  const std::scoped_lock lock(mutex_);
+  entries_.insert_or_assign(key, entry);
+  if (entry.pool) {
+    // The pool has it still, so that reclaim() has not given it back meanwhile.
+    Pool& pool = pools_[*entry.pool];
+    pool.freed -= std::min(pool.freed, entry.bytes);
+    pool.live += entry.bytes;
+  }
+}
+
+void DeviceAccount::let_go(const Entry& entry) {
+  if (!entry.pool) {
+    limit_->give(entry.bytes);
+  }
+}
+
+void DeviceAccount::reclaim() {
+  if (limit_ == nullptr) {
+    return;
+  }
+  std::uint64_t bytes = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (auto& [device, pool] : pools_) {
+      if (pool.freed != 0) {
+        const std::uint64_t held = std::clamp(reserved_(device), pool.live, pool.live + pool.freed);
+        bytes += pool.live + pool.freed - held;
+        pool.freed = held - pool.live;
+      }
+    }
+  }
+  if (bytes != 0) {
+    limit_->give(bytes);
+  }
 }
 
 void DeviceAccount::forget(CUcontext context) {
@@ -51,7 +114,7 @@ void DeviceAccount::forget(CUcontext context) {
   {
     const std::scoped_lock lock(mutex_);
     std::erase_if(entries_, [&](const auto& entry) {
-      const bool is_its = entry.second.context == context;
+      const bool is_its = entry.second.context == context && !entry.second.pool;  // pools are the devices'
       bytes += is_its ? entry.second.bytes : 0;
       return is_its;
     });
@@ -61,16 +124,17 @@ void DeviceAccount::forget(CUcontext context) {
   }
 }
 
-void DeviceAccount::limit(std::uint64_t& free, std::uint64_t& total) const {
+void DeviceAccount::limit(std::uint64_t& free, std::uint64_t& total) {
   if (limit_ == nullptr) {
     return;
   }
+  reclaim();
   const plugin::DeviceMemory::State state = limit_->state();
   total = std::min(total, state.total);
   free = std::min(free, state.total - std::min(state.used, state.total));
 }
 
-std::uint64_t DeviceAccount::limited(std::uint64_t total) const {
+std::uint64_t DeviceAccount::limited(std::uint64_t total) {
   std::uint64_t free = 0;
   limit(free, total);
   return total;

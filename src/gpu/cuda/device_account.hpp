@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,30 +16,29 @@ namespace isthmus::cuda {
 
 /// What of the VM's device memory this lane has, where that is limited: asked for before the driver is, and given back
 /// after the driver has it back. Without a limit it does nothing. Any thread.
+///
+/// Memory in the order of streams is the device's pool's: what is freed there may stay, because the stream has not come
+/// so far, or because the program has the pool keep it. It is given back when the pool holds less.
 class DeviceAccount {
  public:
+  /// Bytes that a device's pool holds, or UINT64_MAX where the driver does not say.
+  using Reserved = std::function<std::uint64_t(CUdevice)>;
+
   /// `limit` may be null: none.
-  explicit DeviceAccount(std::shared_ptr<plugin::DeviceMemory> limit) noexcept : limit_(std::move(limit)) {}
+  DeviceAccount(std::shared_ptr<plugin::DeviceMemory> limit, Reserved reserved)
+      : limit_(std::move(limit)), reserved_(std::move(reserved)) {}
 
   /// Has the driver allocate: `allocate()` answers a CUresult, and `key()` then names what was made, by an address or
-  /// handle that nothing else in the lane has. CUDA_ERROR_OUT_OF_MEMORY where the limit is reached.
+  /// handle that nothing else in the lane has; what had that name is replaced. `context` is whose memory it is, or
+  /// null. CUDA_ERROR_OUT_OF_MEMORY where the limit is reached.
   template <class Allocate, class Key>
   [[nodiscard]] CUresult spend(std::uint64_t bytes, CUcontext context, Allocate allocate, Key key) {
-    if (limit_ == nullptr) {
-      return allocate();
-    }
-    const std::uint64_t counted = counted_as(bytes);
-    if (!limit_->take(counted)) {
-      return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    const CUresult code = allocate();
-    if (code != CUDA_SUCCESS) {
-      limit_->give(counted);
-      return code;
-    }
-    const std::scoped_lock lock(mutex_);
-    entries_.insert_or_assign(key(), Entry{.context = context, .bytes = counted});
-    return code;
+    return spend_for({.context = context, .bytes = counted_as(bytes), .pool = std::nullopt}, allocate, key);
+  }
+  /// The same from the pool of a device.
+  template <class Allocate, class Key>
+  [[nodiscard]] CUresult spend_in_pool(std::uint64_t bytes, CUdevice device, Allocate allocate, Key key) {
+    return spend_for({.context = nullptr, .bytes = counted_as(bytes), .pool = device}, allocate, key);
   }
   /// Has the driver free what was spent under that key: `free()` answers a CUresult.
   template <class Free>
@@ -47,33 +47,61 @@ class DeviceAccount {
     const auto entry = take_out(key);
     const CUresult code = free();
     if (entry && code == CUDA_SUCCESS) {
-      limit_->give(entry->bytes);
+      let_go(*entry);
     } else if (entry) {
-      const std::scoped_lock lock(mutex_);
-      entries_.insert_or_assign(key, *entry);
+      put_back(key, *entry);
     }
     return code;
   }
+  /// Gives back what the pools hold no more. To be called when the device was waited for.
+  void reclaim();
   /// The context is gone, and all that was in it.
   void forget(CUcontext context);
 
   /// Whether there is a limit: then what takes memory without asking, as graphs do whenever they run, is refused.
   [[nodiscard]] bool has_limit() const noexcept { return limit_ != nullptr; }
   /// A device's free and total bytes as the client is to see them.
-  void limit(std::uint64_t& free, std::uint64_t& total) const;
-  [[nodiscard]] std::uint64_t limited(std::uint64_t total) const;
+  void limit(std::uint64_t& free, std::uint64_t& total);
+  [[nodiscard]] std::uint64_t limited(std::uint64_t total);
 
  private:
   struct Entry {
     CUcontext context;
     std::uint64_t bytes;
+    std::optional<CUdevice> pool;
   };
+  struct Pool {
+    std::uint64_t live = 0;   // bytes of entries_
+    std::uint64_t freed = 0;  // bytes that the pool may still hold
+  };
+  template <class Allocate, class Key>
+  [[nodiscard]] CUresult spend_for(const Entry& entry, Allocate allocate, Key key) {
+    if (limit_ == nullptr) {
+      return allocate();
+    }
+    if (!take(entry.bytes)) {
+      return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    const CUresult code = allocate();
+    if (code == CUDA_SUCCESS) {
+      note(key(), entry);
+    } else {
+      limit_->give(entry.bytes);
+    }
+    return code;
+  }
   [[nodiscard]] static std::uint64_t counted_as(std::uint64_t bytes) noexcept;
+  [[nodiscard]] bool take(std::uint64_t bytes);
+  void note(std::uint64_t key, const Entry& entry);
   [[nodiscard]] std::optional<Entry> take_out(std::uint64_t key);
+  void put_back(std::uint64_t key, const Entry& entry);
+  void let_go(const Entry& entry);
 
   std::shared_ptr<plugin::DeviceMemory> limit_;
+  Reserved reserved_;
   std::mutex mutex_;
   std::map<std::uint64_t, Entry> entries_;
+  std::map<CUdevice, Pool> pools_;
 };
 
 /// Bytes that an array takes at least, with that many levels (0 or 1: one); UINT64_MAX where the numbers overflow.

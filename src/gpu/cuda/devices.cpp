@@ -181,8 +181,10 @@ Answer<Nothing> LaneBackend::handle(const DestroyContext::Request& request, mars
 }
 
 Answer<Nothing> LaneBackend::handle(const SyncContext::Request& request, marshal::Call& /*call*/) {
-  const CUresult code = enter(request.context);
-  return answer(code != CUDA_SUCCESS ? code : driver_->cuCtxSynchronize());
+  CUresult code = enter(request.context);
+  code = code == CUDA_SUCCESS ? driver_->cuCtxSynchronize() : code;
+  account_.reclaim();
+  return answer(code);
 }
 
 }  // namespace isthmus::cuda

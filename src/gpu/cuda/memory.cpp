@@ -140,7 +140,11 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
   const auto allocate = [&] { return driver_->cuMemAllocAsync(&address, request.size, place->stream); };
   // In a capture it becomes a node, and the memory comes and goes whenever the graph is launched.
   const bool of_graph = check_capture(place->stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) != CUDA_SUCCESS;
-  const CUresult code = !of_graph ? account_.spend(request.size, place->context, allocate, [&] { return address; })
+  const auto on = device_of(request.place.context);
+  if (!on) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
+  }
+  const CUresult code = !of_graph ? account_.spend_in_pool(request.size, *on, allocate, [&] { return address; })
                         : account_.has_limit() ? CUDA_ERROR_NOT_SUPPORTED
                                                : allocate();
   if (code != CUDA_SUCCESS) {
@@ -208,6 +212,7 @@ Answer<Nothing> LaneBackend::handle(const Quiesce::Request& request, marshal::Ca
   }
   end_replaced(std::move(replaced), any_failure);
   generation_.fetch_add(1, std::memory_order_acq_rel);  // this thread's context is another one now
+  account_.reclaim();
   return answer(first);
 }
 

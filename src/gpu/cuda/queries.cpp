@@ -50,6 +50,19 @@ CUresult check_value(const Question& asked, std::uint64_t value) noexcept {
 
 }  // namespace
 
+CUresult LaneBackend::set_limit(const Question& asked, std::uint64_t value) {
+  const auto limit = static_cast<CUlimit>(asked.parameter);
+  const auto set = [&] { return driver_->cuCtxSetLimit(limit, value); };
+  const auto context = contexts_.find(asked.context);
+  // These take device memory; what a context has without being asked is not counted.
+  if (context == nullptr || (limit != CU_LIMIT_MALLOC_HEAP_SIZE && limit != CU_LIMIT_PRINTF_FIFO_SIZE)) {
+    return set();
+  }
+  // Nothing else is called so: handles are aligned.
+  const std::uint64_t name = reinterpret_cast<std::uintptr_t>(context->handle) + 1 + asked.parameter;
+  return account_.spend(value, context->handle, set, [name] { return name; });
+}
+
 Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal::Call& /*call*/) {
   const Question& asked = request.question;
   Query::Reply reply;
@@ -212,7 +225,7 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
   const auto function = find_function(asked.object);
   switch (asked.subject) {
     case Subject::limit:
-      return answer(driver_->cuCtxSetLimit(static_cast<CUlimit>(asked.parameter), request.value));
+      return answer(set_limit(asked, request.value));
     case Subject::cache_config:
       return answer(driver_->cuCtxSetCacheConfig(static_cast<CUfunc_cache>(number)));
     case Subject::capture_mode: {

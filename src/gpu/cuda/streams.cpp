@@ -61,6 +61,7 @@ Answer<Nothing> LaneBackend::handle(const SyncStream::Request& request, marshal:
   auto replaced = take_replaced(&request.place);
   const CUresult code = driver_->cuStreamSynchronize(place->stream);
   end_replaced(std::move(replaced), code);
+  account_.reclaim();
   return answer(code);
 }
 

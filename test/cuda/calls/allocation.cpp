@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -248,7 +249,9 @@ TEST_F(Quota, is_all_that_a_program_can_have) {
   ASSERT_EQ(cuMemAllocAsync(&none, 10 * mebibyte, nullptr), CUDA_SUCCESS);
   EXPECT_EQ(free_memory(), 4 * mebibyte);
   ASSERT_EQ(cuMemFreeAsync(none, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
   ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
+  EXPECT_EQ(cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 25 * mebibyte), CUDA_ERROR_OUT_OF_MEMORY);
   ASSERT_EQ(cuMemFree(first), CUDA_SUCCESS);
   EXPECT_EQ(free_memory(), 64 * mebibyte);
   CUcontext other = nullptr;
@@ -258,6 +261,40 @@ TEST_F(Quota, is_all_that_a_program_can_have) {
   ASSERT_EQ(cuCtxDestroy(other), CUDA_SUCCESS);
   ASSERT_EQ(cuCtxSetCurrent(context), CUDA_SUCCESS);
   EXPECT_EQ(free_memory(), 64 * mebibyte) << "it went with its context";
+}
+
+TEST_F(Quota, is_all_also_behind_a_stream_that_stands) {
+  CUstream in = stream();
+  std::atomic<bool> goes_on{false};
+  ASSERT_EQ(cuLaunchHostFunc(
+                in, [](void* flag) { static_cast<std::atomic<bool>*>(flag)->wait(false); }, &goes_on),
+            CUDA_SUCCESS);
+  CUresult code = CUDA_SUCCESS;
+  int times = 0;
+  for (; code == CUDA_SUCCESS && times < 10; ++times) {
+    CUdeviceptr there = 0;
+    code = cuMemAllocAsync(&there, 20 * mebibyte, in);
+    if (code == CUDA_SUCCESS) {
+      EXPECT_EQ(cuMemFreeAsync(there, in), CUDA_SUCCESS);
+    }
+  }
+  EXPECT_EQ(code, CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(times, 4) << "three of them fit";
+  goes_on = true;
+  goes_on.notify_all();
+  ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 64 * mebibyte);
+}
+
+TEST_F(Quota, that_is_used_up_does_not_keep_memory_from_being_freed_during_a_capture) {
+  CUstream in = stream();
+  const CUdeviceptr all = memory(64 * mebibyte);
+  ASSERT_EQ(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree(all), CUDA_SUCCESS);
+  CUgraph graph = nullptr;
+  ASSERT_EQ(cuStreamEndCapture(in, &graph), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree(memory(64 * mebibyte)), CUDA_SUCCESS) << "it is there again";
 }
 
 TEST_F(Quota, is_shared_with_others) {

@@ -17,7 +17,9 @@ struct Pool {
   const CUdevice device;
   std::mutex mutex;
   std::map<CUdeviceptr, std::size_t> of_address;
+  std::map<CUdeviceptr, std::size_t> leaving;  ///< freed by a stream that has not come there yet
   cuuint64_t used = 0;
+  cuuint64_t reserved = 0;  ///< also what is leaving
   cuuint64_t most_used = 0;
   cuuint64_t threshold = 0;
   std::map<CUmemPool_attribute, int> reuse{{CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES, 1},

@@ -41,6 +41,7 @@ void allocate(Context& context, CUdeviceptr* address, std::size_t size, CUmemory
   to = block.start;
   const std::scoped_lock lock(pool->mutex);
   pool->used += size;
+  pool->reserved += size;
   pool->most_used = std::max(pool->most_used, pool->used);
   pool->of_address[to] = size;
 }
@@ -51,7 +52,17 @@ void count_out(CUdeviceptr address) {
     const std::scoped_lock lock(pool.mutex);
     if (const auto found = pool.of_address.find(address); found != pool.of_address.end()) {
       pool.used -= found->second;
+      pool.leaving.insert(*found);
       pool.of_address.erase(found);
+    }
+  });
+}
+void let_go(CUdeviceptr address) {
+  driver().pools.each([address](Pool& pool) {
+    const std::scoped_lock lock(pool.mutex);
+    if (const auto found = pool.leaving.find(address); found != pool.leaving.end()) {
+      pool.reserved -= found->second;
+      pool.leaving.erase(found);
     }
   });
 }
@@ -76,7 +87,7 @@ void with_attribute(Pool& pool, CUmemPool_attribute attribute, bool set, F&& use
     case CU_MEMPOOL_ATTR_USED_MEM_CURRENT:
     case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
       require(!set, CUDA_ERROR_INVALID_VALUE, "an attribute that cannot be set");
-      use(&pool.used, sizeof pool.used);
+      use(attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT ? &pool.used : &pool.reserved, sizeof pool.used);
       return;
     default:
       fail(CUDA_ERROR_INVALID_VALUE, "an attribute of pools");
@@ -169,6 +180,7 @@ CUresult cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
     count_out(address);
     context.enqueue(*in, [address] {
       driver().memory.free(address, {Block::Kind::pooled, Block::Kind::device}, CUDA_ERROR_INVALID_VALUE);
+      let_go(address);
     });
   });
 }
