@@ -18,6 +18,9 @@ namespace {
 constinit thread_local bool runs_host_function = false;
 constinit thread_local ContextStack the_stack;
 
+// A worker loads drivers before it takes a lane; on a busy machine, or one of many devices, that takes seconds.
+constexpr std::chrono::seconds patience_for_host{20};
+
 using frontend::is_switched_on;
 
 void explain(const Error& error) { frontend::explain("isthmus-cuda", error); }
@@ -82,7 +85,8 @@ Connection::Connection(Lane lane)
       launches_block_(is_switched_on("CUDA_LAUNCH_BLOCKING")) {}
 
 Expected<std::unique_ptr<Connection>> Connection::open() {
-  auto lane = Lane::attach(frontend::endpoint(), {.environment = frontend::variables(driver_variables)});
+  auto lane = Lane::attach(frontend::endpoint(),
+                           {.timeout = patience_for_host, .environment = frontend::variables(driver_variables)});
   if (!lane) {
     explain(lane.error());
     return std::unexpected(CUDA_ERROR_NO_DEVICE);

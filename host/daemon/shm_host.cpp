@@ -270,7 +270,8 @@ WorkerProcess::Events ShmHost::events_of(std::uint64_t id) {
 
 Result<void> ShmHost::serve(std::uint64_t id) {
   Client& client = clients_.at(id);
-  const bool is_known_misfit = std::ranges::find(known_misfits_, client.variables) != known_misfits_.end();
+  const bool is_known_misfit =
+      std::ranges::find(known_misfits_, std::pair(client.peer.uid, client.variables)) != known_misfits_.end();
   auto ready = is_known_misfit ? std::nullopt : warm_.take(client.peer.uid, events_of(id));
   const auto how = client.variables != 0 ? WorkerSpec::Start::fresh : WorkerSpec::Start::cold;
   auto lane = ready ? Result<ShmLane>(std::move(*ready)) : make_lane(client.peer.uid, how, events_of(id));
@@ -298,7 +299,7 @@ void ShmHost::on_misfit(std::uint64_t id) {
     return;
   }
   if (client.variables != 0) {
-    known_misfits_.push_back(client.variables);
+    known_misfits_.emplace_back(client.peer.uid, client.variables);
     if (known_misfits_.size() > most_known_misfits) {
       known_misfits_.pop_front();
     }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "host/daemon/address_space.hpp"
@@ -93,7 +94,8 @@ class ShmHost {
   std::unique_ptr<WorkerProcess> trial_;  // only loads the plug-ins
   std::map<std::uint64_t, Client> clients_;
   WarmLanes warm_;
-  std::deque<std::uint32_t> known_misfits_;  // variables of clients whose first workers were of no use; the latest last
+  std::deque<std::pair<uid_t, std::uint32_t>>
+      known_misfits_;  // variables of clients whose first workers were of no use; the latest last
   std::map<std::uint64_t, std::unique_ptr<WorkerProcess>> misfits_;  // workers that end, as others serve their clients
   std::uint64_t next_id_ = 1;
   std::optional<EventLoop::Token> listener_token_;

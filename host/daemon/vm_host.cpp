@@ -74,10 +74,11 @@ VmHost::VmHost(EventLoop& loop, VmConfig config, RegionFile region, RegionWatch 
       region_(std::move(region)),
       watch_(std::move(watch)),
       spec_(std::move(spec)),
-      respawn_delay_(first_respawn_delay) {}
+      respawn_delay_(first_respawn_delay),
+      fresh_delay_(first_respawn_delay) {}
 
 VmHost::~VmHost() {
-  for (const auto& token : {watch_token_, respawn_token_, look_token_}) {
+  for (const auto& token : {watch_token_, respawn_token_, fresh_token_, look_token_}) {
     if (token) {
       loop_->remove(*token);
     }
@@ -169,19 +170,51 @@ void VmHost::on_misfit(std::uint64_t id, std::uint32_t lane) {
     workers_.at(id).process->kill(text("it spoke of lane ", lane, ", which is not its to give"));
     return;
   }
-  if (done_ || std::ranges::any_of(workers_, [lane](const auto& other) {
-        return other.second.asked == lane || other.second.lane == lane;
-      })) {
+  if (!is_somebodys(lane) && std::ranges::find(misfits_, lane) == misfits_.end()) {
+    misfits_.push_back(lane);
+    start_fresh();
+  }
+}
+
+bool VmHost::is_somebodys(std::uint32_t lane) const noexcept {
+  return std::ranges::any_of(
+      workers_, [lane](const auto& worker) { return worker.second.lane == lane || worker.second.asked == lane; });
+}
+
+// A guest decides how often this is wanted: so a few at a time, and rarely where they come to nothing.
+void VmHost::start_fresh() {
+  const auto starting =
+      std::ranges::count_if(workers_, [](const auto& worker) { return worker.second.asked && !worker.second.lane; });
+  if (done_ || fresh_token_ || misfits_.empty() || starting >= most_fresh_at_once) {
     return;
   }
+  const std::uint32_t lane = misfits_.front();
+  misfits_.pop_front();
   WorkerSpec spec = spec_;
   spec.how = WorkerSpec::Start::fresh;
   spec.lane = lane;
   if (auto started = start_worker(spec); !started) {
-    log::error("vm {}: lane {}: {}", config_.name, lane, started.error().message);
+    fresh_ended(lane, started.error().message);
     return;
   }
   log::info("vm {}: lane {} gets a worker whose drivers start with the client's variables", config_.name, lane);
+  start_fresh();
+}
+
+// Without a client: who claims the lane is told, because no spare looks at it again.
+void VmHost::fresh_ended(std::uint32_t lane, const std::string& why) {
+  log::warn("vm {}: lane {}: no worker with the client's variables: {}", config_.name, lane, why);
+  if (!is_somebodys(lane) &&
+      (is_lane_waiting(region_.fd(), lane).value_or(false) || is_lane_served(region_.fd(), lane).value_or(false))) {
+    std::ignore = close_lane(region_.fd(), lane, why);
+  }
+  if (!done_ && !fresh_token_) {
+    fresh_token_ = loop_->call_after(fresh_delay_, [this] {
+      fresh_token_.reset();
+      start_fresh();
+    });
+    fresh_delay_ = std::min(fresh_delay_ * 2, longest_respawn_delay);
+  }
 }
 
 void VmHost::retry_later() {
@@ -222,6 +255,10 @@ void VmHost::on_taken(std::uint64_t id, std::uint32_t lane) {
   }
   worker.lane = lane;
   worker.waits = false;
+  if (worker.asked) {
+    fresh_delay_ = first_respawn_delay;
+    start_fresh();
+  }
   log::info("vm {}: lane {} is served by worker {}{}", config_.name, lane, worker.process->pid(),
             spec_.how != WorkerSpec::Start::warm || worker.asked ? ""
             : worker.process->is_warm()                          ? ", which is warm"
@@ -245,7 +282,7 @@ void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
   const auto found = workers_.find(id);
   const std::optional<std::uint32_t> lane = found->second.lane;
   const std::optional<std::uint32_t> asked = found->second.asked;
-  const bool could_take_one = found->second.waits || asked;
+  const bool waited = found->second.waits;
   const pid_t pid = found->second.process->pid();
   workers_.erase(found);
   if (lane) {
@@ -258,12 +295,13 @@ void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
       log::error("vm {}: {}", config_.name, closed.error().message);
     }
   } else if (!done_) {
-    log::warn("vm {}: {} worker {} ended: {}", config_.name, asked ? "fresh" : "spare", pid, why);
-    if (could_take_one) {
-      close_lane_nobody_serves(why);
-    }
     if (asked) {
+      fresh_ended(*asked, why);
       return;
+    }
+    log::warn("vm {}: spare worker {} ended: {}", config_.name, pid, why);
+    if (waited) {
+      close_lane_nobody_serves(why);
     }
     std::ignore = have_one_wait();
     retry_later();
@@ -274,9 +312,7 @@ void VmHost::on_gone(std::uint64_t id, bool orderly, const std::string& why) {
 // A spare that died between taking a lane and saying so.
 void VmHost::close_lane_nobody_serves(const std::string& why) {
   for (std::uint32_t lane = 0; lane < config_.lanes; ++lane) {
-    const bool known = std::ranges::any_of(
-        workers_, [lane](const auto& worker) { return worker.second.lane == lane || worker.second.asked == lane; });
-    if (!known && is_lane_served(region_.fd(), lane).value_or(false)) {
+    if (!is_somebodys(lane) && is_lane_served(region_.fd(), lane).value_or(false)) {
       std::ignore = close_lane(region_.fd(), lane, why);
     }
   }

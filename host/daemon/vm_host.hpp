@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -26,6 +28,8 @@ namespace isthmus::host {
 /// one.
 class VmHost {
  public:
+  /// How many workers may be starting for clients with variables of their own; further ones wait.
+  static constexpr std::ptrdiff_t most_fresh_at_once = 2;
   /// A client that starts should not have to share processors and driver with the next one's warming up.
   static constexpr std::chrono::milliseconds refill_delay{500};
 
@@ -66,6 +70,9 @@ class VmHost {
   [[nodiscard]] Result<void> start_worker(const WorkerSpec& spec);
   void on_taken(std::uint64_t id, std::uint32_t lane);
   void on_misfit(std::uint64_t id, std::uint32_t lane);
+  [[nodiscard]] bool is_somebodys(std::uint32_t lane) const noexcept;
+  void start_fresh();
+  void fresh_ended(std::uint32_t lane, const std::string& why);
   void on_gone(std::uint64_t id, bool orderly, const std::string& why);
   void close_lane_nobody_serves(const std::string& why);
   void on_region_event();
@@ -81,8 +88,11 @@ class VmHost {
   std::map<std::uint64_t, Worker> workers_;
   std::uint64_t next_id_ = 1;
   std::chrono::milliseconds respawn_delay_;
+  std::deque<std::uint32_t> misfits_;  // lanes whose clients wait for a worker that starts with their variables
+  std::chrono::milliseconds fresh_delay_;
   std::optional<EventLoop::Token> watch_token_;
   std::optional<EventLoop::Token> respawn_token_;
+  std::optional<EventLoop::Token> fresh_token_;
   std::optional<EventLoop::Token> look_token_;
   std::function<void()> done_;
   bool vm_seen_ = false;

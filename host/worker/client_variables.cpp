@@ -23,13 +23,21 @@ bool lists(const plugin::Descriptor& plugin, std::string_view name) {
 
 bool is_the_hosts(const std::string& name) { return std::getenv(name.c_str()) != nullptr; }
 
+bool makes_no_difference(const plugin::Descriptor& plugin, const std::string& variable) {
+  try {
+    return plugin.suits != nullptr && plugin.suits(variable);
+  } catch (...) {  // then another worker is the safe answer
+    return false;
+  }
+}
+
 }  // namespace
 
 bool suits(const Plugins& plugins, std::span<const std::string> variables) {
   return std::ranges::all_of(variables, [&](const std::string& variable) {
     const std::string name = name_of(variable);
     return is_the_hosts(name) || std::ranges::none_of(plugins, [&](const plugin::Descriptor* plugin) {
-             return lists(*plugin, name) && (plugin->suits == nullptr || !plugin->suits(variable));
+             return lists(*plugin, name) && !makes_no_difference(*plugin, variable);
            });
   });
 }

@@ -151,10 +151,24 @@ isthmus::Result<Plugins> load_and_prepare(std::span<char*> arguments) {
   return plugins;
 }
 
-// Which clients are the worker's: those that its plug-ins can serve as they are, or, where nothing is prepared, all.
-isthmus::ClaimsWanted claims_for(const Plugins& plugins, bool is_fresh, std::optional<std::uint32_t> lane) {
+// Which clients are the worker's: those that its plug-ins can serve as they are, or, where nothing is prepared yet, the
+// first, whose variables they find. That comes before the lane is taken: drivers may need long, without a heartbeat.
+isthmus::ClaimsWanted claims_for(const Plugins& plugins, bool is_fresh, std::optional<std::uint32_t> lane,
+                                 std::optional<isthmus::Error>& failure) {
   if (is_fresh) {
-    return {.lane = lane};
+    return {.lane = lane,
+            .fits =
+                [&plugins, &failure, is_prepared = false](const std::vector<std::string>& variables) mutable {
+                  if (std::exchange(is_prepared, true)) {
+                    return false;  // the first one has gone meanwhile
+                  }
+                  isthmus::host::take_over(plugins, variables);
+                  if (auto prepared = prepare(plugins); !prepared) {
+                    failure = std::move(prepared).error();
+                  }
+                  return !failure.has_value();
+                },
+            .only_one = true};
   }
   return {.fits = [&plugins](
                       const std::vector<std::string>& variables) { return isthmus::host::suits(plugins, variables); },
@@ -281,22 +295,17 @@ int main(int argc, char** argv) {
       return give_up("told to stop before it was needed");
     }
   }
-  const auto lane =
-      server->wait_for_claim(claims_for(*plugins, is_fresh, for_one_lane ? std::optional(only_lane) : std::nullopt));
+  std::optional<isthmus::Error> failure;
+  const auto lane = server->wait_for_claim(
+      claims_for(*plugins, is_fresh, for_one_lane ? std::optional(only_lane) : std::nullopt, failure));
   if (!lane) {
-    return give_up(lane.error().message);
+    return give_up(failure ? failure->message : lane.error().message);
   }
   warming.hurry();
   lane_being_served = *lane;
   tell_daemon(Report::taken, *lane, true, "");
 
   const isthmus::LaneEnd end = [&]() -> isthmus::LaneEnd {
-    if (is_fresh) {
-      isthmus::host::take_over(*plugins, server->client_environment());
-      if (auto prepared = prepare(*plugins); !prepared) {
-        return {.orderly = false, .reason = prepared.error().message};
-      }
-    }
     Backends backends(*server, device_memory);
     if (auto opened = backends.open(*plugins); !opened) {
       return {.orderly = false, .reason = opened.error().message};

@@ -29,10 +29,12 @@ struct ClaimsWanted {
   /// That of this lane alone, and only if it is there now; the lanes of dead clients are left to others. Unset: any.
   std::optional<std::uint32_t> lane = std::nullopt;
   /// Whether a client can be served that asks for these variables ("KEY=VALUE") in its worker's environment; empty:
-  /// each can.
+  /// each can. Asked before the lane is taken, and may take its time: the client waits, and others are not looked for.
   std::function<bool(const std::vector<std::string>&)> fits = nullptr;
-  /// Called once for each claim that does not fit.
+  /// Called once for each claim that does not fit; may be empty.
   std::function<void(std::uint32_t lane)> misfit = nullptr;
+  /// Whether to stop waiting after a claim that does not fit.
+  bool only_one = false;
 };
 
 /// How a lane ended.
@@ -63,8 +65,8 @@ class LaneServer {
   [[nodiscard]] Result<void> use_huge_pages();
 
   /// Blocks until a client has claimed a lane, and says which. Meanwhile it returns the extents of lanes whose clients
-  /// and workers are both gone. Only one process of a region may wait at a time, but for those that wait for one lane,
-  /// which no other would take. Errors: closed (control_fd, or no client claims that one lane any more),
+  /// and workers are both gone. Only one process of a region may wait at a time, but for those that wait for one lane.
+  /// Errors: closed (control_fd, or no client claims that one lane any more, or the only claim did not fit),
   /// protocol_violation (the region's header was destroyed).
   [[nodiscard]] Result<std::uint32_t> wait_for_claim(const ClaimsWanted& wanted = {});
   /// The variables that the client of that lane asked for, as they were when it was taken. They are the guest's word.

@@ -173,6 +173,16 @@ Result<bool> is_lane_served(int fd, std::uint32_t lane) {
                : std::unexpected(state.error());
 }
 
+Result<bool> is_lane_waiting(int fd, std::uint32_t lane) {
+  const auto state = read_value<std::uint8_t>(fd, lane_offset(lane) + offsetof(abi::LaneHostPage, state));
+  const auto claim = read_value<std::uint32_t>(fd, claim_offset(lane));
+  if (!state || !claim) {
+    return std::unexpected(state ? claim.error() : state.error());
+  }
+  return *state == static_cast<std::uint8_t>(abi::HostState::free) &&
+         *claim == static_cast<std::uint32_t>(abi::ClaimState::claimed);
+}
+
 Result<void> mark_all_clients_dead(int fd, std::uint32_t lane_count) {
   for (std::uint32_t lane = 0; lane < lane_count; ++lane) {
     const auto claim = read_value<std::uint32_t>(fd, claim_offset(lane));

@@ -34,6 +34,9 @@ struct RegionSpec {
 /// Marks a lane as closed, with the reason for the client to read. To be called when its worker has been reaped.
 [[nodiscard]] Result<void> close_lane(int fd, std::uint32_t lane, std::string_view reason);
 
+/// Whether the lane says that a client has claimed it and no worker serves it yet.
+[[nodiscard]] Result<bool> is_lane_waiting(int fd, std::uint32_t lane);
+
 /// Whether the lane says that a worker serves it.
 [[nodiscard]] Result<bool> is_lane_served(int fd, std::uint32_t lane);
 

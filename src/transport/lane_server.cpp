@@ -138,7 +138,8 @@ struct LaneServer::Impl {
   void clean_lanes() const;
   void clean_lane(std::uint32_t index) const;
   [[nodiscard]] bool is_claimed(std::uint32_t index) const noexcept;
-  [[nodiscard]] std::optional<std::uint32_t> find_claim(const ClaimsWanted& wanted);
+  [[nodiscard]] std::optional<std::uint32_t> take_claim(const ClaimsWanted& wanted);
+  [[nodiscard]] bool take(std::uint32_t index, std::uint64_t epoch);
   [[nodiscard]] std::optional<LaneEnd> verdict();
   [[nodiscard]] std::optional<LaneEnd> follow_directory(Service& service);
   [[nodiscard]] std::optional<LaneEnd> follow_upcalls();
@@ -155,8 +156,10 @@ struct LaneServer::Impl {
   UniqueFd own_wake;  // eventfd: a twin has something to say
   std::uint32_t lane = 0;
   std::uint32_t first_lap = 0;
-  std::vector<std::string> environment;    // of the lane's client
-  std::bitset<abi::max_lanes> misfits;     // claims that were told to be for others
+  std::vector<std::string> environment;  // of the lane's client
+  // Lanes whose claim was told to be for others: the epoch of that life of the lane.
+  std::array<std::optional<std::uint64_t>, abi::max_lanes> misfits{};
+  bool has_misfit = false;
   std::bitset<abi::max_channels> refused;  // for which there was no thread, until the client takes its entry back
   LaneOrder order;
   std::mutex mutex;  // guards given_up and upcalls
@@ -261,20 +264,41 @@ bool LaneServer::Impl::is_claimed(std::uint32_t index) const noexcept {
          candidate.host.state.word.load_relaxed().equals(word(HostState::free));
 }
 
-std::optional<std::uint32_t> LaneServer::Impl::find_claim(const ClaimsWanted& wanted) {
+std::optional<std::uint32_t> LaneServer::Impl::take_claim(const ClaimsWanted& wanted) {
   for (std::uint32_t index = 0; index < region.geometry().lane_count; ++index) {
-    if (!is_claimed(index)) {
-      misfits.reset(index);
-    } else if ((!wanted.lane || *wanted.lane == index) && !misfits.test(index)) {
-      environment = read_environment(region.lane(index).client.environment);
-      if (!wanted.fits || wanted.fits(environment)) {
-        return index;
+    const std::uint64_t epoch = region.lane(index).host.epoch.word.load_relaxed().any();
+    if ((wanted.lane && *wanted.lane != index) || misfits.at(index) == epoch || !is_claimed(index)) {
+      continue;
+    }
+    environment = read_environment(region.lane(index).client.environment);
+    if (wanted.fits && !wanted.fits(environment)) {
+      misfits.at(index) = epoch;
+      has_misfit = true;
+      if (wanted.misfit) {
+        wanted.misfit(index);
       }
-      misfits.set(index);
-      wanted.misfit(index);
+    } else if (take(index, epoch)) {
+      return index;
     }
   }
   return std::nullopt;
+}
+
+// False: somebody else was quicker, or the client has gone since.
+bool LaneServer::Impl::take(std::uint32_t index, std::uint64_t epoch) {
+  SharedWord<std::uint32_t>& state = region.lane(index).host.state.word;
+  // Before anybody is told: the next process that waits for a claim must not take this lane as well.
+  if (!is_claimed(index) || !state.replace(word(HostState::free), word(HostState::serving))) {  // H1
+    return false;
+  }
+  const bool is_another_life = !region.lane(index).host.epoch.word.load_relaxed().equals(epoch);
+  if (is_another_life || read_environment(region.lane(index).client.environment) != environment) {
+    state.replace(word(HostState::serving), word(HostState::free));
+    return false;
+  }
+  lane = index;
+  first_lap = static_cast<std::uint32_t>(epoch);
+  return true;
 }
 
 const std::vector<std::string>& LaneServer::client_environment() const noexcept { return impl_->environment; }
@@ -289,16 +313,11 @@ Result<std::uint32_t> LaneServer::wait_for_claim(const ClaimsWanted& wanted) {
     if (!wanted.lane) {
       self.clean_lanes();
     }
-    if (const auto claimed = self.find_claim(wanted)) {
-      self.lane = *claimed;
-      self.first_lap = static_cast<std::uint32_t>(self.control().host.epoch.word.load_relaxed().any());
-      // Before anybody is told: the next process that waits for a claim must not take this lane as well.
-      self.control().host.state.word.store_release(word(HostState::serving));  // H1
+    if (const auto claimed = self.take_claim(wanted)) {
       return *claimed;
     }
-    if (wanted.lane) {
-      return fail(Errc::closed,
-                  text("region ", self.region.name(), ": lane ", *wanted.lane, " is not claimed any more"));
+    if (wanted.lane || (wanted.only_one && self.has_misfit)) {
+      return fail(Errc::closed, text("region ", self.region.name(), ": its client has gone, or another has come"));
     }
     if (self.wait(self.polls() ? interval : std::chrono::nanoseconds(heartbeat_interval)) ==
         Impl::Woken::told_to_stop) {

@@ -178,8 +178,13 @@ Result<void> LaneState::await_worker(std::chrono::milliseconds timeout) {
   std::optional<Error> verdict;
   Clock::time_point next_look = Clock::now();
   const auto served = [&] {
-    if (control().host.state.word.load_acquire().equals(static_cast<std::uint32_t>(HostState::serving))) {
+    const Untrusted<std::uint32_t> state = control().host.state.word.load_acquire();
+    if (state.equals(static_cast<std::uint32_t>(HostState::serving))) {
       return true;
+    }
+    if (state.equals(static_cast<std::uint32_t>(HostState::closed))) {  // no worker could be had
+      verdict = host_verdict();
+      return verdict.has_value();
     }
     if (Clock::now() >= next_look) {
       next_look = Clock::now() + std::chrono::milliseconds(20);

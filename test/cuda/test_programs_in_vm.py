@@ -31,6 +31,14 @@ class InVm(unittest.TestCase):
         result = vm.run(f"LD_LIBRARY_PATH={LIBRARIES} CUDA_FORCE_PTX_JIT=0 cuda_programs vector_add", timeout=60)
         self.assertEqual((result.status, result.stdout), (0, OUTPUT["vector_add"]), daemon.log)
         self.assertRegex(daemon.log, r"lane \d gets a worker whose drivers start with the client's variables")
+        # A worker that dies of them: who waits for it is told.
+        result = vm.run(f"LD_LIBRARY_PATH={LIBRARIES} ISTHMUS_LOG=1 CUDA_VISIBLE_DEVICES=abort cuda_programs vector_add",
+                        timeout=15)
+        self.assertEqual(result.status, 1, daemon.log)
+        self.assertIn("the host closed lane", result.stderr)
+        self.assertIn("its worker died: signal 6 (Aborted)", result.stderr)
+        result = vm.run(f"LD_LIBRARY_PATH={LIBRARIES} cuda_programs vector_add", timeout=60)
+        self.assertEqual((result.status, result.stdout), (0, OUTPUT["vector_add"]), daemon.log)
 
 
 if __name__ == "__main__":

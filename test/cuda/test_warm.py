@@ -84,6 +84,19 @@ class Warm(unittest.TestCase):
         self.assertNotRegex(log, "instead|which is warm")
         self.assertIn("which is warm", self.client(daemon, devices=3))
 
+    def test_a_client_of_whose_variables_its_worker_dies_is_told(self):
+        daemon = self.daemon()
+        daemon.wait_for(WARM)
+        environment = {**daemon.environment, "LD_LIBRARY_PATH": str(FRONTEND.parent), "ISTHMUS_ENDPOINT": "shm:local",
+                       "ISTHMUS_LOG": "1", "CUDA_VISIBLE_DEVICES": "abort", "ISTHMUS_TEST_DEVICES": "1",
+                       "CUDA_DEVICE_ORDER": "\x80", "CUDA_FORCE_JIT": "1" * 2000}
+        result = subprocess.run([CALLS, "--gtest_filter=Environment.*"], env=environment, capture_output=True, text=True,
+                                timeout=10)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("its worker died: signal 6 (Aborted)", result.stderr)
+        self.assertIn("CUDA_DEVICE_ORDER does not reach the host: not in printable ASCII", result.stderr)
+        self.assertIn("CUDA_FORCE_JIT does not reach the host: too long", result.stderr)
+
     def test_variables_that_change_nothing_keep_the_warm_worker(self):
         daemon = self.daemon()
         daemon.wait_for(WARM)

@@ -63,7 +63,6 @@ TEST(PluginLoaderTest, TheFieldsThatToldTheAbiStayInTheirPlace) {
 }
 
 TEST(PluginLoaderTest, AFileThatIsNoLibraryIsTold) {
-  std::string note;
   const auto loaded = load_plugin("/etc/passwd", "good");
   ASSERT_FALSE(loaded);
   EXPECT_TRUE(loaded.error().message.starts_with("plug-in good: /etc/passwd: ")) << loaded.error().message;

@@ -78,7 +78,20 @@ TEST(ClaimsWanted, leave_those_that_do_not_fit_to_others_and_say_so_once) {
   EXPECT_EQ(must(fresh.wait_for_claim({.lane = 0})), 0U);
   EXPECT_EQ(fresh.client_environment(), Variables{"A=1"});
 
+  auto slow = must(LaneServer::open(region.fd(), {.lane_count = 3}));
+  must(claim_lane(mapped, 1, must(join_environment(Variables{"A=1"}))));
+  const auto changed =
+      slow.wait_for_claim({.lane = 1, .fits = [&](const Variables&) {
+                             mapped.lane(1).client.environment.text[0].store_relaxed(0x323d41);  // "A=2"
+                             return true;
+                           }});
+  ASSERT_FALSE(changed) << "taken for a client that has changed its mind";
+  EXPECT_TRUE(mapped.lane(1).host.state.word.load_relaxed().equals(static_cast<std::uint32_t>(abi::HostState::free)));
+  EXPECT_EQ(must(slow.wait_for_claim({.lane = 1})), 1U);
+
   auto late = must(LaneServer::open(region.fd(), {.lane_count = 3}));
+  mapped.lane(1).host.state.word.store_relaxed(static_cast<std::uint32_t>(abi::HostState::free));
+  mapped.lane(1).client.claim.word.store_relaxed(static_cast<std::uint32_t>(abi::ClaimState::free));
   for (const std::uint32_t lane : {0U, 1U}) {  // served, and not claimed
     const auto none = late.wait_for_claim({.lane = lane});
     ASSERT_FALSE(none);

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "test/cuda/standin/failure.hpp"
 
@@ -27,6 +28,9 @@ int visible(int devices) {
   const char* list = std::getenv("CUDA_VISIBLE_DEVICES");
   if (list == nullptr) {
     return devices;
+  }
+  if (std::string_view(list) == "abort") {
+    alarm("CUDA_VISIBLE_DEVICES=abort");
   }
   int count = 0;
   for (char* end = nullptr;; list = end + 1) {
