@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// For LD_PRELOAD: writes to the file FIRST_CALL_FILE how many microseconds a program took from its first call of the CUDA
-// runtime that may need a device to its end. x86-64: the functions' arguments, all integers and pointers and no more than
-// six, are passed on as they are.
+// For LD_PRELOAD: writes to the file FIRST_CALL_FILE how many microseconds a program took from its first call of the
+// CUDA runtime that may need a device to its end. x86-64: the functions' arguments, all integers and pointers and no
+// more than six, are passed on as they are.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
