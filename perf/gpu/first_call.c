@@ -51,6 +51,7 @@ CALL(cudaHostAlloc)
 CALL(cudaMemcpy)
 CALL(cudaFree)
 CALL(cudaDeviceSynchronize)
+CALL(__cudaPushCallConfiguration)  // of a launch; two dim3 are passed in four registers
 CALL(cudaStreamCreate)
 CALL(cudaStreamCreateWithFlags)
 CALL(cudaEventCreate)
