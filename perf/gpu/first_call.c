@@ -40,6 +40,7 @@ static Function begin(const char* name, Function* next) {
     return begin(#NAME, &next)(a, b, c, d, e, f);                                       \
   }
 
+// NOLINTBEGIN(readability-identifier-naming): the interface's names
 CALL(cudaGetDeviceCount)
 CALL(cudaGetDevice)
 CALL(cudaSetDevice)
@@ -55,6 +56,7 @@ CALL(__cudaPushCallConfiguration)  // of a launch; two dim3 are passed in four r
 CALL(cudaStreamCreate)
 CALL(cudaStreamCreateWithFlags)
 CALL(cudaEventCreate)
+// NOLINTEND(readability-identifier-naming)
 
 // After the program's own destructors and those of the libraries that it is linked to, as a library that was loaded
 // before them ends after them.
