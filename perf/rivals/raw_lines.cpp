@@ -24,8 +24,8 @@ struct FlaggedRing {
   alignas(128) Word64 taken{0};
 };
 
-// What a ring of lines with a flag in each cannot undercut: seven words are stored, seven are loaded, and the lines go
-// from one processor to the other; the first of a batch is shown last. No header, no doorbell, no check but the flag.
+// Plain code for a ring of lines with a flag in each: seven words are stored, seven are loaded, and the lines go from
+// one processor to the other; the first of a batch is shown last. No header, no doorbell, no check but the flag.
 class FlaggedLines final : public Exchange {
  public:
   explicit FlaggedLines(std::uint32_t batch) : batch_(batch) {}

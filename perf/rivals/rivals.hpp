@@ -52,8 +52,8 @@ struct MissingRival {
 // ---- limits: what the hardware or the kernel can do, without any library
 // ------------------------------------------------
 
-/// A one-way stream of lines, each with its flag and seven words; the host copies the words. In batches of up to a
-/// quarter of queue_capacity.
+/// Plain code, no limit: a one-way stream of lines, each with its flag and seven words; the host copies the words. In
+/// batches of up to a quarter of queue_capacity.
 [[nodiscard]] std::unique_ptr<Exchange> raw_lines(std::uint32_t batch);
 
 /// One word goes to and fro between two processes; in one cache line, or in a line for each direction.
