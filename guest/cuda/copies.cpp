@@ -234,6 +234,12 @@ bool is_in_slab(const Frontend& cuda, CUdeviceptr at) {
   return range && lies_in_slab(range->value.kind);
 }
 
+// Between device memory and pinned memory.
+CUresult copy_pinned(const Here& here, CopySlab::Request request, Knowledge known, When when) {
+  request.wait = when == When::at_once ? 1 : 0;
+  return here.lane().send<CopySlab>(when == When::later && known == Knowledge::inside, request);
+}
+
 CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, const void* from, std::size_t bytes,
                        When when) {
   const Knowledge known = here.cuda.knowledge_of(to, bytes);
@@ -242,9 +248,7 @@ CUresult copy_piece_in(const Here& here, const Place& place, CUdeviceptr to, con
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (*slab) {
-    return here.lane().send<CopySlab>(
-        when == When::later && known == Knowledge::inside,
-        {.place = place, .device = to, .slab = **slab, .wait = when == When::at_once ? 1U : 0U});
+    return copy_pinned(here, {.place = place, .device = to, .slab = **slab}, known, when);
   }
   if (when == When::later && is_captured(here, place)) {
     return capture_box(here, place, row(CU_MEMORYTYPE_DEVICE, to, CU_MEMORYTYPE_HOST, address_at(from), bytes));
@@ -267,9 +271,7 @@ CUresult copy_piece_out(const Here& here, const Place& place, void* to, CUdevice
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (*slab) {
-    return here.lane().send<CopySlab>(
-        when == When::later && known == Knowledge::inside,
-        {.place = place, .device = from, .slab = **slab, .to_slab = 1, .wait = when == When::at_once ? 1U : 0U});
+    return copy_pinned(here, {.place = place, .device = from, .slab = **slab, .to_slab = 1}, known, when);
   }
   if (when == When::later && is_captured(here, place)) {
     return capture_box(here, place, row(CU_MEMORYTYPE_HOST, address_at(to), CU_MEMORYTYPE_DEVICE, from, bytes));

@@ -15,11 +15,11 @@ namespace isthmus::opencl {
 
 using BuildNotify = void(CL_CALLBACK*)(cl_program, void*);
 
-inline constexpr cl_uint most_devices_of_a_build = 1024;
-
-/// The devices of a build: those given, or all. False when one is not among `all`.
-[[nodiscard]] bool devices_of_build(const std::vector<std::shared_ptr<Device>>& all, cl_uint count,
-                                    const cl_device_id* handles, std::vector<std::shared_ptr<Device>>& devices);
+/// The devices of building, compiling or linking: those given, or all. Errors: CL_INVALID_VALUE (a list that
+/// contradicts its count, data for no notification), CL_INVALID_DEVICE (one is not among `all`).
+[[nodiscard]] cl_int devices_of_build(const std::vector<std::shared_ptr<Device>>& all, cl_uint count,
+                                      const cl_device_id* handles, BuildNotify notify, const void* user_data,
+                                      std::vector<std::shared_ptr<Device>>& devices);
 
 [[nodiscard]] std::vector<std::uint32_t> numbers_of(const std::vector<std::shared_ptr<Device>>& devices);
 

@@ -47,14 +47,14 @@ cl_int CL_API_CALL compile_program(cl_program handle, cl_uint count, const cl_de
   if (program == nullptr || connection == nullptr) {
     return CL_INVALID_PROGRAM;
   }
-  if ((devices == nullptr) != (count == 0) || count > most_devices_of_a_build ||
-      (header_count == 0) != (headers == nullptr) || (header_count == 0) != (header_names == nullptr) ||
-      header_count > CompileProgram::most_programs || (notify == nullptr && user_data != nullptr)) {
+  if ((header_count == 0) != (headers == nullptr) || (header_count == 0) != (header_names == nullptr) ||
+      header_count > CompileProgram::most_programs) {
     return CL_INVALID_VALUE;
   }
   std::vector<std::shared_ptr<Device>> chosen;
-  if (!devices_of_build(program->devices, count, devices, chosen)) {
-    return CL_INVALID_DEVICE;
+  if (const cl_int code = devices_of_build(program->devices, count, devices, notify, user_data, chosen);
+      code != CL_SUCCESS) {
+    return code;
   }
   if (program->kernels.load() != 0) {
     return CL_INVALID_OPERATION;
@@ -96,14 +96,13 @@ cl_program CL_API_CALL link_program(cl_context context_handle, cl_uint count, co
   if (context == nullptr || connection == nullptr) {
     return refuse(CL_INVALID_CONTEXT, errcode_ret);
   }
-  if ((devices == nullptr) != (count == 0) || count > most_devices_of_a_build || program_count == 0 ||
-      programs == nullptr || program_count > CompileProgram::most_programs ||
-      (notify == nullptr && user_data != nullptr)) {
+  if (program_count == 0 || programs == nullptr || program_count > CompileProgram::most_programs) {
     return refuse(CL_INVALID_VALUE, errcode_ret);
   }
   auto program = std::make_shared<Program>();
-  if (!devices_of_build(context->devices, count, devices, program->devices)) {
-    return refuse(CL_INVALID_DEVICE, errcode_ret);
+  if (const cl_int code = devices_of_build(context->devices, count, devices, notify, user_data, program->devices);
+      code != CL_SUCCESS) {
+    return refuse(code, errcode_ret);
   }
   std::vector<Id> names;
   if (!find_programs(*context, program_count, programs, names)) {

@@ -13,6 +13,7 @@
 namespace isthmus::opencl {
 namespace {
 
+constexpr cl_uint most_devices_of_a_build = 1024;
 constexpr cl_uint most_strings = 1 << 20;
 constexpr cl_uint most_binaries = 1024;
 constexpr std::size_t longest_options = 16 * 1024;
@@ -59,20 +60,24 @@ cl_int get_binaries(const Program& program, const InfoTarget& target) {
 
 }  // namespace
 
-bool devices_of_build(const std::vector<std::shared_ptr<Device>>& all, cl_uint count, const cl_device_id* handles,
-                      std::vector<std::shared_ptr<Device>>& devices) {
+cl_int devices_of_build(const std::vector<std::shared_ptr<Device>>& all, cl_uint count, const cl_device_id* handles,
+                        BuildNotify notify, const void* user_data, std::vector<std::shared_ptr<Device>>& devices) {
+  if ((handles == nullptr) != (count == 0) || count > most_devices_of_a_build ||
+      (notify == nullptr && user_data != nullptr)) {
+    return CL_INVALID_VALUE;
+  }
   if (count == 0) {
     devices = all;
-    return true;
+    return CL_SUCCESS;
   }
   for (cl_uint i = 0; i < count; ++i) {
     auto device = find<Device>(handles[i]);
     if (device == nullptr || !has_device(all, *device)) {
-      return false;
+      return CL_INVALID_DEVICE;
     }
     devices.push_back(std::move(device));
   }
-  return true;
+  return CL_SUCCESS;
 }
 
 std::vector<std::uint32_t> numbers_of(const std::vector<std::shared_ptr<Device>>& devices) {
@@ -225,13 +230,10 @@ cl_int CL_API_CALL build_program(cl_program handle, cl_uint count, const cl_devi
   if (program == nullptr || connection == nullptr) {
     return CL_INVALID_PROGRAM;
   }
-  if ((devices == nullptr) != (count == 0) || count > most_devices_of_a_build ||
-      (notify == nullptr && user_data != nullptr)) {
-    return CL_INVALID_VALUE;
-  }
   std::vector<std::shared_ptr<Device>> chosen;
-  if (!devices_of_build(program->devices, count, devices, chosen)) {
-    return CL_INVALID_DEVICE;
+  if (const cl_int code = devices_of_build(program->devices, count, devices, notify, user_data, chosen);
+      code != CL_SUCCESS) {
+    return code;
   }
   if (program->kernels.load() != 0) {
     return CL_INVALID_OPERATION;
