@@ -41,6 +41,31 @@ void give_back(const Here& here, const std::vector<DevicePool::Piece>& chunks) {
   }
 }
 
+// Gives memory back to the pool: at once where the devices are done with it, aside while a capture forbids to ask.
+CUresult free_of_pool(const Here& here, const Memory::Range& range) {
+  Frontend& cuda = here.cuda;
+  const Id context = range.value.context;
+  CUresult code = CUDA_SUCCESS;
+  bool is_captured_now = cuda.captures.any();
+  if (!is_captured_now && !here.lane().work().is_quiet_since(range.value.work)) {
+    code = wait_for_devices(here, context);
+    is_captured_now = code == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;  // another thread has just begun to
+  }
+  if (is_captured_now) {
+    code = check_permitted(here);
+  }
+  if (code != CUDA_SUCCESS) {
+    return code;
+  }
+  if (is_captured_now) {
+    cuda.pool.put_aside({.context = context, .address = range.base});
+  } else {
+    cuda.pool.give(context, range.base);
+    give_back(here, cuda.pool.surplus(context));
+  }
+  return CUDA_SUCCESS;
+}
+
 }  // namespace
 
 MemoryInfo info_of(const Here& here, MemoryKind kind, std::uint32_t flags) {
@@ -108,30 +133,12 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
   if (!cuda.memory.remove(range.base)) {
     return CUDA_ERROR_INVALID_VALUE;  // another thread has freed it meanwhile
   }
-  CUresult code = CUDA_SUCCESS;
-  bool can_be_given = true;
-  bool is_captured_now = cuda.captures.any();
-  if (!range.value.pooled) {
-    code = here.lane().tell<Free>({.context = context, .address = range.base});
-  } else if (!is_captured_now && !here.lane().work().is_quiet_since(range.value.work)) {
-    code = wait_for_devices(here, context);
-    is_captured_now = code == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;  // another thread has just begun to
-  }
-  if (range.value.pooled && is_captured_now) {
-    code = check_permitted(here);
-    can_be_given = false;
-  }
+  const CUresult code = range.value.pooled ? free_of_pool(here, range)
+                                           : here.lane().tell<Free>({.context = context, .address = range.base});
   if (code != CUDA_SUCCESS) {
     cuda.memory.add(range.base, range.size, range.value);
-    return code;
   }
-  if (range.value.pooled && can_be_given) {
-    cuda.pool.give(context, range.base);
-    give_back(here, cuda.pool.surplus(context));
-  } else if (range.value.pooled) {
-    cuda.pool.put_aside({.context = context, .address = range.base});
-  }
-  return CUDA_SUCCESS;
+  return code;
 }
 
 bool give_back_unused(const Here& here) {
