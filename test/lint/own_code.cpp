@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A check for clang-tidy 19 that reports nothing: it keeps the other checks to the declarations of this project, which
 // halves the time of a run. Without it every check looks at all that the system's headers declare, only for the
 // findings there to be thrown away. clang-tidy 22 does the same by itself; with it this file can go.
