@@ -19,6 +19,17 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def folder_with(test, *files):
+    """A folder that workers of any user may read, with copies of these."""
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-"))
+    test.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    for file in files:
+        shutil.copy(file, folder / file.name)
+        (folder / file.name).chmod(0o755)
+    return folder
+
+
 class DaemonError(Exception):
     """isthmusd did not do what was asked; the text carries its log."""
 
