@@ -39,7 +39,7 @@ class Daemon:
 
     `path` of a vm and `runtime_dir` are filled in where missing; `settings` are keys of the file itself. Plug-ins are
     files that are copied to where any user can read them. With `prefix`, an installed isthmusd runs, and finds worker
-    and plug-ins by itself. Use by `with`; start() returns once it serves.
+    and plug-ins by itself. Use by `with`; start() returns once it serves. `has_warm_workers`: an entry asks for some.
     """
 
     def __init__(self, build, *, vms=(), shms=(), event_loop="auto", wrapper=(), settings=None, plugins=(), prefix=None):
@@ -48,6 +48,7 @@ class Daemon:
         self._program = Path(prefix) / "sbin/isthmusd" if prefix else Path(build) / "host/daemon/isthmusd"
         self._worker = Path(build) / "host/worker/isthmus-worker"
         self._wrapper = list(wrapper)
+        self.has_warm_workers = any(entry.get("warm_workers", 0) > 0 for entry in (*vms, *shms))
         self.vms = [dict(vm) for vm in vms]
         for vm in self.vms:
             vm.setdefault("path", f"/dev/shm/{self.folder.name}-{vm['name']}")
