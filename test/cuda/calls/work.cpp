@@ -129,9 +129,17 @@ TEST_F(Devices, have_functions_found_by_name) {
   ASSERT_EQ(cuGetProcAddress("cuLibraryLoadData", &found, 11000, 0, &result), CUDA_SUCCESS);
   EXPECT_EQ(result, CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT);
   EXPECT_EQ(found, nullptr);
-  ASSERT_EQ(cuGetProcAddress("cuGetExportTable", &found, CUDA_VERSION, 0, &result), CUDA_SUCCESS);
+  ASSERT_EQ(cuGetProcAddress("cuEGLApiInit", &found, CUDA_VERSION, 0, &result), CUDA_SUCCESS);
   EXPECT_EQ(result, CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND);
   EXPECT_EQ(found, nullptr);
+}
+
+TEST_F(Devices, refuse_tables_that_are_not_documented) {
+  const void* table = &context;
+  const CUuuid which{};
+  EXPECT_EQ(cuGetExportTable(&table, &which), CUDA_ERROR_NOT_FOUND);
+  EXPECT_EQ(table, nullptr);
+  EXPECT_EQ(cuGetExportTable(nullptr, &which), CUDA_ERROR_INVALID_VALUE);
 }
 
 class Work : public Cuda {};
