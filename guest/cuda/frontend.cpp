@@ -157,6 +157,7 @@ void Frontend::forget_context(Id id) {
   streams.remove_if(is_of_it);
   events.remove_if(is_of_it);
   modules.remove_if(is_of_it);
+  links.remove_if(is_of_it);
   functions.remove_if(is_of_it);
   arrays.remove_if(is_of_it);
   {

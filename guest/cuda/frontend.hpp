@@ -22,6 +22,7 @@
 #include "guest/cuda/device_addresses.hpp"
 #include "guest/cuda/device_pool.hpp"
 #include "guest/cuda/handles.hpp"
+#include "guest/cuda/jit_request.hpp"
 #include "isthmus/frame.hpp"
 #include "src/gpu/cuda/captures.hpp"
 #include "src/gpu/cuda/cu.hpp"
@@ -65,6 +66,18 @@ struct EventRecord {
 struct ModuleRecord {
   Id context = 0;  ///< 0 for a library
   bool library = false;
+};
+
+/// What cuLinkCreate makes. Guarded by its mutex.
+struct Link {
+  explicit Link(JitRequest asked) : options(std::move(asked)) {}
+  std::mutex mutex;
+  JitRequest options;
+  std::vector<std::byte> image;  ///< once complete: the program's until cuLinkDestroy
+};
+struct LinkRecord {
+  Id context = 0;
+  std::shared_ptr<Link> link;
 };
 
 /// A function, or a kernel, which may stand for one.
@@ -197,6 +210,7 @@ class Frontend {
   HandleTable<EventRecord, 3> events;
   HandleTable<ModuleRecord, 4> modules;
   HandleTable<FunctionRecord, 5> functions;
+  HandleTable<LinkRecord, 20> links;
   HandleTable<ArrayRecord, 12> arrays;  ///< also mipmapped ones
   std::mutex levels_mutex;
   std::map<std::pair<Id, unsigned>, Id> levels;  ///< of mipmapped arrays that were asked for

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "guest/cuda/functions.hpp"
+#include "guest/cuda/jit_request.hpp"
 #include "src/gpu/cuda/image.hpp"
 
 using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the names below are C's
@@ -22,87 +23,6 @@ namespace {
 constexpr std::size_t longest_name = 16 * 1024;  // mangled names are long
 
 Id name_of(const void* handle) { return reinterpret_cast<std::uintptr_t>(handle); }
-
-// What a compilation is to do, and where its logs go.
-class JitRequest {
- public:
-  // Errors: CUDA_ERROR_NOT_SUPPORTED for options with addresses that are not the logs'.
-  static Expected<JitRequest> of(unsigned count, const CUjit_option* names, void** values) {
-    JitRequest request;
-    if (count != 0 && (names == nullptr || values == nullptr)) {
-      return std::unexpected(CUDA_ERROR_INVALID_VALUE);
-    }
-    for (unsigned i = 0; i < count; ++i) {
-      void** const value = values + i;
-      switch (names[i]) {
-        case CU_JIT_WALL_TIME:
-          request.wall_time_ = value;
-          break;
-        case CU_JIT_INFO_LOG_BUFFER:
-          request.info_.buffer = static_cast<char*>(*value);
-          break;
-        case CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES:
-          request.info_.size = value;
-          break;
-        case CU_JIT_ERROR_LOG_BUFFER:
-          request.error_.buffer = static_cast<char*>(*value);
-          break;
-        case CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES:
-          request.error_.size = value;
-          break;
-        case CU_JIT_GLOBAL_SYMBOL_NAMES:
-        case CU_JIT_GLOBAL_SYMBOL_ADDRESSES:
-        case CU_JIT_GLOBAL_SYMBOL_COUNT:
-          return std::unexpected(CUDA_ERROR_NOT_SUPPORTED);
-        default:
-          request.rows_.push_back({.option = static_cast<std::uint32_t>(names[i]), .value = number(*value)});
-      }
-    }
-    return request;
-  }
-  [[nodiscard]] const std::vector<JitOption>& rows() const noexcept { return rows_; }
-  [[nodiscard]] std::uint32_t info_room() const noexcept { return info_.room(); }
-  [[nodiscard]] std::uint32_t error_room() const noexcept { return error_.room(); }
-
-  // Gives the program what the compiler said.
-  void answer(const LoadModule::Reply& reply, std::span<const std::byte> logs) const {
-    const std::size_t info = std::min<std::size_t>(reply.info_log, logs.size());
-    const std::size_t error = std::min<std::size_t>(reply.error_log, logs.size() - info);
-    info_.write(logs.first(info));
-    error_.write(logs.subspan(info, error));
-    if (wall_time_ != nullptr) {
-      std::memcpy(static_cast<void*>(wall_time_), &reply.wall_time, sizeof reply.wall_time);
-    }
-  }
-
- private:
-  struct Log {
-    char* buffer = nullptr;
-    void** size = nullptr;  // in: room; out: what was written
-
-    [[nodiscard]] std::uint32_t room() const noexcept {
-      return buffer == nullptr || size == nullptr ? 0 : number(*size);
-    }
-    void write(std::span<const std::byte> text) const {
-      const std::uint32_t most = room();
-      if (most == 0) {
-        return;
-      }
-      const std::size_t length = std::min<std::size_t>(text.size(), most - 1);
-      std::memcpy(buffer, text.data(), length);
-      buffer[length] = '\0';
-      *size = reinterpret_cast<void*>(length);  // NOLINT(performance-no-int-to-ptr): the interface's way
-    }
-  };
-  static std::uint32_t number(const void* value) noexcept {
-    return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(value));
-  }
-
-  std::vector<JitOption> rows_;
-  Log info_;
-  Log error_;
-  void** wall_time_ = nullptr;
-};
 
 // The image itself, where what is given is the wrapper that nvcc puts around it.
 const std::byte* unwrap(const void* image) {
@@ -169,27 +89,6 @@ CUresult load_module(CUmodule* module, const void* image, unsigned count, const 
     const auto id = load_image(here.cuda, here.context, image, *jit);
     return id ? give(module, handle_of<CUmodule>(*id)) : id.error();
   });
-}
-
-// A file's bytes, with a NUL behind them.
-Expected<std::vector<char>> read_file(const char* path) {
-  struct Close {
-    void operator()(std::FILE* file) const noexcept { std::ignore = std::fclose(file); }
-  };
-  const std::unique_ptr<std::FILE, Close> file(path == nullptr ? nullptr : std::fopen(path, "rbe"));
-  if (file == nullptr) {
-    return std::unexpected(path == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_FILE_NOT_FOUND);
-  }
-  std::vector<char> bytes;
-  std::array<char, 16 * 1024> part{};
-  while (const std::size_t got = std::fread(part.data(), 1, part.size(), file.get())) {
-    bytes.insert(bytes.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(got));
-    if (bytes.size() > max_image) {
-      return std::unexpected(CUDA_ERROR_INVALID_IMAGE);
-    }
-  }
-  bytes.push_back('\0');
-  return bytes;
 }
 
 // Asks for a function, a kernel or a kernel's function; `ask` sends the message under a new name.

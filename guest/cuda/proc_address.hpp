@@ -74,7 +74,8 @@ struct EntryPoint {
   X(cuStreamCreate, 2000) X(cuStreamCreateWithPriority, 5050) X(cuStreamDestroy, 4000) X(cuEventCreate, 2000)  \
   X(cuEventDestroy, 4000) X(cuEventQuery, 2000) X(cuEventSynchronize, 2000) X(cuEventElapsedTime, 12080)       \
   X(cuThreadExchangeStreamCaptureMode, 10010) X(cuGetErrorString, 6000) X(cuGetErrorName, 6000)                \
-  X(cuGetProcAddress, 12000) X(cuGetExportTable, 3000)                                                                                    \
+  X(cuGetProcAddress, 12000) X(cuGetExportTable, 3000) X(cuLinkCreate, 6050) X(cuLinkAddData, 6050)         \
+  X(cuLinkAddFile, 6050) X(cuLinkComplete, 5050) X(cuLinkDestroy, 5050)                                                                                       \
   X(cuArrayCreate, 3020) X(cuArray3DCreate, 3020) X(cuArrayDestroy, 2000) X(cuArrayGetDescriptor, 3020)        \
   X(cuArray3DGetDescriptor, 3020) X(cuMipmappedArrayCreate, 5000) X(cuMipmappedArrayDestroy, 5000)             \
   X(cuMipmappedArrayGetLevel, 5000) X(cuTexObjectCreate, 5000) X(cuTexObjectDestroy, 5000)                     \

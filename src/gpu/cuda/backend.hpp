@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "isthmus/marshal/dispatcher.hpp"
@@ -128,6 +129,11 @@ class LaneBackend {
   Answer<ArrayShape> handle(const ArrayLevel::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const DestroyArray::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopyArray::Request& request, marshal::Call& call);
+  // links.cpp
+  Answer<Nothing> handle(const CreateLink::Request& request, marshal::Call& call);
+  Answer<AddToLink::Reply> handle(const AddToLink::Request& request, marshal::Call& call);
+  Answer<CompleteLink::Reply> handle(const CompleteLink::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const ReadLink::Request& request, marshal::Call& call);
   // textures.cpp
   Answer<CreateTexture::Reply> handle(const CreateTexture::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const DestroyTexture::Request& request, marshal::Call& call);
@@ -262,6 +268,11 @@ class LaneBackend {
                                                    marshal::Call& call);
   [[nodiscard]] std::optional<CUdevice> device_of(Id context) const;
 
+  /// Runs `function(LinkObject&)` in its context, one at a time. Errors: CUDA_ERROR_INVALID_HANDLE.
+  template <class F>
+  [[nodiscard]] std::invoke_result_t<F, LinkObject&> with_link(Id id, F function);
+  [[nodiscard]] CUresult destroy_link(Id id);
+
   /// The driver's array of that name; null where there is none, or its context is gone.
   [[nodiscard]] std::shared_ptr<ArrayObject> living_array(Id id) const;
   /// \pre its context is current; it is no level
@@ -286,6 +297,7 @@ class LaneBackend {
   gpu::ObjectTable<StreamObject> streams_;
   gpu::ObjectTable<EventObject> events_;
   gpu::ObjectTable<ModuleObject> modules_;
+  gpu::ObjectTable<LinkObject> links_;
   gpu::ObjectTable<FunctionObject> functions_;
   gpu::ObjectTable<ArrayObject> arrays_;
   std::mutex textures_mutex_;

@@ -90,6 +90,7 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   events_.remove_if(is_in_it);
   functions_.remove_if(is_in_it);
   modules_.remove_if(is_in_it);
+  links_.remove_if(is_in_it);
   executables_.remove_if(is_in_it);
   arrays_.remove_if(is_in_it);
   buried.arenas = slab_->forget(buried.context->handle);

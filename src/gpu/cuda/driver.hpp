@@ -48,7 +48,7 @@ namespace isthmus::cuda {
   X(cuGraphExecEventWaitNodeSetEvent) X(cuGraphExecUpdate) X(cuGraphNodeSetEnabled) X(cuGraphNodeGetEnabled)       \
   X(cuStreamGetCaptureInfo) X(cuStreamUpdateCaptureDependencies) X(cuStreamBeginCaptureToGraph)                    \
   X(cuUserObjectCreate) X(cuGraphRetainUserObject) X(cuDeviceGetGraphMemAttribute) X(cuDeviceSetGraphMemAttribute) \
-  X(cuDeviceGraphMemTrim)
+  X(cuDeviceGraphMemTrim) X(cuLinkCreate) X(cuLinkAddData) X(cuLinkComplete) X(cuLinkDestroy)
 // clang-format on
 
 /// The host's driver, found at run time. A function that it has not answers CUDA_ERROR_NOT_SUPPORTED. Never unloaded.

@@ -9,6 +9,7 @@
 #include "isthmus/reference.hpp"
 #include "src/gpu/cuda/array_messages.hpp"
 #include "src/gpu/cuda/graph_messages.hpp"
+#include "src/gpu/cuda/jit_messages.hpp"
 #include "src/gpu/cuda/message_kind.hpp"
 
 /// \file
@@ -271,13 +272,7 @@ struct CopyBox : ReportingKind<19> {
 
 // ---- code ----------------------------------------------------------------------------------------------------------
 
-/// An option of the compiler in the driver, with its value as in cuda.h (numbers only).
-struct JitOption {
-  std::uint32_t option = 0;
-  std::uint32_t value = 0;
-};
-
-/// Trailing bytes: `options` rows. Trailing bytes of the reply: the two logs.
+/// Trailing bytes: `options` rows.
 struct LoadModule : Kind<20> {
   struct Request {
     Id id = 0;
@@ -288,12 +283,7 @@ struct LoadModule : Kind<20> {
     std::uint32_t info_log = 0;  ///< room for it, bytes
     std::uint32_t error_log = 0;
   };
-  struct Reply {
-    std::int32_t status = 0;  ///< of the loading: the logs come with a failure, too
-    std::uint32_t info_log = 0;
-    std::uint32_t error_log = 0;
-    float wall_time = 0;  ///< milliseconds
-  };
+  using Reply = JitReply;
 };
 
 inline constexpr std::size_t max_function_attributes = 24;
@@ -442,7 +432,7 @@ struct ElapsedTime : Kind<34> {
   };
 };
 
-enum class ObjectKind : std::uint32_t { module, stream, event, function, graph, executable, node };
+enum class ObjectKind : std::uint32_t { module, stream, event, function, graph, executable, node, link };
 /// The client has let an object go.
 struct Release : Kind<35> {
   struct Request {
@@ -534,16 +524,15 @@ struct CudaApi {
   static constexpr std::uint16_t minor = 1;
   static constexpr std::uint16_t oldest_minor = 1;
   static constexpr std::uint64_t features = 0;
-  using Messages =
-      marshal::Messages<Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext,
-                        SyncContext, Query, Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut,
-                        CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
-                        LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
-                        RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
-                        CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreateArray,
-                        ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute,
-                        GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy, CloneGraph, SetNode,
-                        ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable>;
+  using Messages = marshal::Messages<
+      Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext, SyncContext, Query,
+      Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut, CopySlab, CopyDevice, CopyBox, LoadModule,
+      FindFunction, KernelFunction, FindGlobal, LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent,
+      CreateEvent, RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
+      CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreateArray, ArrayLevel,
+      DestroyArray, CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute, GetStreamAttribute, TakeOutput,
+      CaptureInfo, SetCaptureNodes, CaptureCopy, CloneGraph, SetNode, ListNodes, FindInClone, ChangeEdges,
+      CreateCondition, UpdateExecutable, CreateLink, AddToLink, CompleteLink, ReadLink>;
 };
 
 }  // namespace isthmus::cuda

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -11,6 +12,7 @@
 
 #include "src/gpu/cuda/cu.hpp"
 #include "src/gpu/cuda/host_functions.hpp"
+#include "src/gpu/cuda/jit_options.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/object_table.hpp"
 
@@ -43,6 +45,16 @@ struct ModuleObject {
   std::shared_ptr<ContextObject> context;  ///< of a module
   CUmodule module = nullptr;
   CUlibrary library = nullptr;  ///< if not null, it is one
+};
+
+/// cuLinkCreate's. The mutex guards what follows it: the driver wants one call at a time.
+struct LinkObject {
+  std::shared_ptr<ContextObject> context;
+  Id in = 0;  ///< the context's name
+  std::unique_ptr<JitOptions> options;
+  std::mutex mutex;
+  CUlinkState state = nullptr;  ///< null once destroyed
+  std::vector<std::byte> image;
 };
 
 struct FunctionObject {

@@ -178,6 +178,8 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
       return let_go(gone,
                     [&](const ExecutableObject& executable) { return driver_->cuGraphExecDestroy(executable.handle); });
     }
+    case ObjectKind::link:
+      return answer(destroy_link(request.id));
     case ObjectKind::function:
       return functions_.take(request.id) != nullptr ? Answer<Nothing>(Nothing{}) : refuse(CUDA_ERROR_INVALID_HANDLE);
   }
