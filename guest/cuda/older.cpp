@@ -15,6 +15,11 @@ constexpr auto newest_primary_release = &cuDevicePrimaryCtxRelease;
 constexpr auto newest_primary_reset = &cuDevicePrimaryCtxReset;
 constexpr auto newest_primary_flags = &cuDevicePrimaryCtxSetFlags;
 constexpr auto newest_proc_address = &cuGetProcAddress;
+constexpr auto newest_context_destroy = &cuCtxDestroy;
+constexpr auto newest_context_push = &cuCtxPushCurrent;
+constexpr auto newest_context_pop = &cuCtxPopCurrent;
+constexpr auto newest_stream_destroy = &cuStreamDestroy;
+constexpr auto newest_event_destroy = &cuEventDestroy;
 
 }  // namespace
 
@@ -24,6 +29,11 @@ constexpr auto newest_proc_address = &cuGetProcAddress;
 #undef cuDevicePrimaryCtxReset
 #undef cuDevicePrimaryCtxSetFlags
 #undef cuGetProcAddress
+#undef cuCtxDestroy
+#undef cuCtxPushCurrent
+#undef cuCtxPopCurrent
+#undef cuStreamDestroy
+#undef cuEventDestroy
 
 // NOLINTBEGIN(readability-identifier-naming): the interface's names
 #pragma GCC visibility push(default)
@@ -68,6 +78,21 @@ CUresult CUDAAPI cuGetProcAddress(const char* symbol, void** function, int versi
   return newest_proc_address(symbol, function, version, flags, nullptr);
 }
 
+CUresult CUDAAPI cuCtxDestroy(CUcontext context);
+CUresult CUDAAPI cuCtxDestroy(CUcontext context) { return newest_context_destroy(context); }
+
+CUresult CUDAAPI cuCtxPushCurrent(CUcontext context);
+CUresult CUDAAPI cuCtxPushCurrent(CUcontext context) { return newest_context_push(context); }
+
+CUresult CUDAAPI cuCtxPopCurrent(CUcontext* context);
+CUresult CUDAAPI cuCtxPopCurrent(CUcontext* context) { return newest_context_pop(context); }
+
+CUresult CUDAAPI cuStreamDestroy(CUstream stream);
+CUresult CUDAAPI cuStreamDestroy(CUstream stream) { return newest_stream_destroy(stream); }
+
+CUresult CUDAAPI cuEventDestroy(CUevent event);
+CUresult CUDAAPI cuEventDestroy(CUevent event) { return newest_event_destroy(event); }
+
 }  // extern "C"
 #pragma GCC visibility pop
 // NOLINTEND(readability-identifier-naming)
@@ -86,6 +111,11 @@ constexpr EntryPoint entries[] = {
     ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxReset", 7000, cuDevicePrimaryCtxReset)        //
     ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxSetFlags", 7000, cuDevicePrimaryCtxSetFlags)  //
     ISTHMUS_CUDA_OLDER("cuGetProcAddress", 11030, cuGetProcAddress)                     //
+    ISTHMUS_CUDA_OLDER("cuCtxDestroy", 2000, cuCtxDestroy)                              //
+    ISTHMUS_CUDA_OLDER("cuCtxPushCurrent", 2000, cuCtxPushCurrent)                      //
+    ISTHMUS_CUDA_OLDER("cuCtxPopCurrent", 2000, cuCtxPopCurrent)                        //
+    ISTHMUS_CUDA_OLDER("cuStreamDestroy", 2000, cuStreamDestroy)                        //
+    ISTHMUS_CUDA_OLDER("cuEventDestroy", 2000, cuEventDestroy)                          //
 };
 #undef ISTHMUS_CUDA_OLDER
 // NOLINTEND(bugprone-macro-parentheses)

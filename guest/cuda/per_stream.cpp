@@ -56,6 +56,38 @@ CUresult copy_flat(CUstream stream, const CUDA_MEMCPY2D* flat, When when) {
   return copy_boxes(stream, &box, when);
 }
 
+// One-dimensional copies with an array on one side or both: offsets in bytes, in the array's first row.
+CUDA_MEMCPY2D line_into(CUarray array, std::size_t offset) {
+  CUDA_MEMCPY2D line{};
+  line.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+  line.dstArray = array;
+  line.dstXInBytes = offset;
+  return line;
+}
+CUDA_MEMCPY2D line_from(CUarray array, std::size_t offset, CUDA_MEMCPY2D line = {}) {
+  line.srcMemoryType = CU_MEMORYTYPE_ARRAY;
+  line.srcArray = array;
+  line.srcXInBytes = offset;
+  return line;
+}
+CUresult copy_line(CUstream stream, CUDA_MEMCPY2D line, std::size_t bytes, When when) {
+  line.WidthInBytes = bytes;
+  line.Height = 1;
+  return copy_flat(stream, &line, when);
+}
+CUresult copy_line_in(CUstream stream, CUarray to, std::size_t offset, const void* from, std::size_t bytes, When when) {
+  CUDA_MEMCPY2D line = line_into(to, offset);
+  line.srcMemoryType = CU_MEMORYTYPE_HOST;
+  line.srcHost = from;
+  return copy_line(stream, line, bytes, when);
+}
+CUresult copy_line_out(CUstream stream, void* to, CUarray from, std::size_t offset, std::size_t bytes, When when) {
+  CUDA_MEMCPY2D line = line_from(from, offset);
+  line.dstMemoryType = CU_MEMORYTYPE_HOST;
+  line.dstHost = to;
+  return copy_line(stream, line, bytes, when);
+}
+
 CUresult copy_peer(CUstream stream, CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context,
                    std::size_t bytes) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
@@ -189,6 +221,42 @@ CUresult CUDAAPI cuMemcpy3D(const CUDA_MEMCPY3D* box) { return copy_boxes(nullpt
 
 CUresult CUDAAPI cuMemcpy3DAsync(const CUDA_MEMCPY3D* box, CUstream stream) {
   return copy_boxes(stream, box, When::later);
+}
+
+CUresult CUDAAPI cuMemcpyHtoA(CUarray to, std::size_t offset, const void* from, std::size_t bytes) {
+  return copy_line_in(nullptr, to, offset, from, bytes, When::at_once);
+}
+
+CUresult CUDAAPI cuMemcpyHtoAAsync(CUarray to, std::size_t offset, const void* from, std::size_t bytes,
+                                   CUstream stream) {
+  return copy_line_in(stream, to, offset, from, bytes, When::later);
+}
+
+CUresult CUDAAPI cuMemcpyAtoH(void* to, CUarray from, std::size_t offset, std::size_t bytes) {
+  return copy_line_out(nullptr, to, from, offset, bytes, When::at_once);
+}
+
+CUresult CUDAAPI cuMemcpyAtoHAsync(void* to, CUarray from, std::size_t offset, std::size_t bytes, CUstream stream) {
+  return copy_line_out(stream, to, from, offset, bytes, When::later);
+}
+
+CUresult CUDAAPI cuMemcpyDtoA(CUarray to, std::size_t offset, CUdeviceptr from, std::size_t bytes) {
+  CUDA_MEMCPY2D line = line_into(to, offset);
+  line.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+  line.srcDevice = from;
+  return copy_line(nullptr, line, bytes, When::at_once);
+}
+
+CUresult CUDAAPI cuMemcpyAtoD(CUdeviceptr to, CUarray from, std::size_t offset, std::size_t bytes) {
+  CUDA_MEMCPY2D line = line_from(from, offset);
+  line.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+  line.dstDevice = to;
+  return copy_line(nullptr, line, bytes, When::at_once);
+}
+
+CUresult CUDAAPI cuMemcpyAtoA(CUarray to, std::size_t to_offset, CUarray from, std::size_t from_offset,
+                              std::size_t bytes) {
+  return copy_line(nullptr, line_from(from, from_offset, line_into(to, to_offset)), bytes, When::at_once);
 }
 
 // ---- setting memory ------------------------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ struct EntryPoint {
   X(cuMemcpy, 4000) X(cuMemcpyAsync, 4000) X(cuMemcpyHtoD, 3020) X(cuMemcpyHtoDAsync, 3020)                    \
   X(cuMemcpyDtoH, 3020) X(cuMemcpyDtoHAsync, 3020) X(cuMemcpyDtoD, 3020) X(cuMemcpyDtoDAsync, 3020)            \
   X(cuMemcpyPeer, 4000) X(cuMemcpyPeerAsync, 4000) X(cuMemcpy2D, 3020) X(cuMemcpy2DUnaligned, 3020)            \
+  X(cuMemcpyHtoA, 3020) X(cuMemcpyHtoAAsync, 3020) X(cuMemcpyAtoH, 3020) X(cuMemcpyAtoHAsync, 3020)            \
+  X(cuMemcpyDtoA, 3020) X(cuMemcpyAtoD, 3020) X(cuMemcpyAtoA, 3020)                                            \
   X(cuMemcpy2DAsync, 3020) X(cuMemcpy3D, 3020) X(cuMemcpy3DAsync, 3020) X(cuMemsetD8, 3020)                    \
   X(cuMemsetD16, 3020) X(cuMemsetD32, 3020) X(cuMemsetD8Async, 3020) X(cuMemsetD16Async, 3020)                 \
   X(cuMemsetD32Async, 3020) X(cuMemsetD2D8, 3020) X(cuMemsetD2D16, 3020) X(cuMemsetD2D32, 3020)                \

@@ -51,7 +51,7 @@ Answer<Nothing> LaneBackend::handle(const CreateLink::Request& request, marshal:
       code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  const CUlinkState state = link->state;
+  auto* const state = link->state;
   if (!links_.add(request.id, std::move(link))) {
     std::ignore = driver_->cuLinkDestroy(state);
     return refuse(CUDA_ERROR_INVALID_HANDLE);
@@ -126,7 +126,7 @@ CUresult LaneBackend::destroy_link(Id id) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
   const std::scoped_lock lock(link->mutex);
-  const CUlinkState state = std::exchange(link->state, nullptr);
+  auto* const state = std::exchange(link->state, nullptr);
   if (!lives(link->context)) {
     return CUDA_SUCCESS;
   }

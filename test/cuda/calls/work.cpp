@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <dlfcn.h>
+
 #include <atomic>
 #include <string>
 #include <thread>
@@ -132,6 +134,22 @@ TEST_F(Devices, have_functions_found_by_name) {
   ASSERT_EQ(cuGetProcAddress("cuEGLApiInit", &found, CUDA_VERSION, 0, &result), CUDA_SUCCESS);
   EXPECT_EQ(result, CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND);
   EXPECT_EQ(found, nullptr);
+}
+
+TEST_F(Devices, refuse_what_is_there_for_those_alone_who_load_every_name) {
+  for (const char* name : {"cuTexRefCreate", "cuLaunchGrid", "cuGraphicsMapResources", "cuCtxAttach"}) {
+    void* const found = dlsym(RTLD_DEFAULT, name);
+    ASSERT_NE(found, nullptr) << name;
+    EXPECT_EQ(reinterpret_cast<CUresult (*)(void*)>(found)(nullptr), CUDA_ERROR_NOT_SUPPORTED) << name;
+    void* asked = nullptr;
+    EXPECT_EQ(cuGetProcAddress(name, &asked, CUDA_VERSION, 0, nullptr), CUDA_ERROR_NOT_FOUND) << name;
+  }
+  // Older forms do as the newer ones.
+  CUcontext mine = nullptr;
+  const auto pop = reinterpret_cast<CUresult (*)(CUcontext*)>(dlsym(RTLD_DEFAULT, "cuCtxPopCurrent"));
+  ASSERT_EQ(pop(&mine), CUDA_SUCCESS);
+  EXPECT_EQ(mine, context);
+  EXPECT_EQ(cuCtxSetCurrent(mine), CUDA_SUCCESS);
 }
 
 TEST_F(Devices, refuse_tables_that_are_not_documented) {
