@@ -3,6 +3,8 @@
 // Functions in the forms that programs built with older headers call. The newer forms stand elsewhere; cuda.h's macros
 // would turn these names into theirs.
 
+#include <cstddef>
+
 #include "guest/cuda/frontend.hpp"
 #include "guest/cuda/proc_address.hpp"
 
@@ -20,6 +22,7 @@ constexpr auto newest_context_push = &cuCtxPushCurrent;
 constexpr auto newest_context_pop = &cuCtxPopCurrent;
 constexpr auto newest_stream_destroy = &cuStreamDestroy;
 constexpr auto newest_event_destroy = &cuEventDestroy;
+constexpr auto newest_register = &cuMemHostRegister;
 
 }  // namespace
 
@@ -34,6 +37,7 @@ constexpr auto newest_event_destroy = &cuEventDestroy;
 #undef cuCtxPopCurrent
 #undef cuStreamDestroy
 #undef cuEventDestroy
+#undef cuMemHostRegister
 
 // NOLINTBEGIN(readability-identifier-naming): the interface's names
 #pragma GCC visibility push(default)
@@ -93,6 +97,11 @@ CUresult CUDAAPI cuStreamDestroy(CUstream stream) { return newest_stream_destroy
 CUresult CUDAAPI cuEventDestroy(CUevent event);
 CUresult CUDAAPI cuEventDestroy(CUevent event) { return newest_event_destroy(event); }
 
+CUresult CUDAAPI cuMemHostRegister(void* start, std::size_t bytes, unsigned int flags);
+CUresult CUDAAPI cuMemHostRegister(void* start, std::size_t bytes, unsigned int flags) {
+  return newest_register(start, bytes, flags);
+}
+
 }  // extern "C"
 #pragma GCC visibility pop
 // NOLINTEND(readability-identifier-naming)
@@ -116,6 +125,7 @@ constexpr EntryPoint entries[] = {
     ISTHMUS_CUDA_OLDER("cuCtxPopCurrent", 2000, cuCtxPopCurrent)                        //
     ISTHMUS_CUDA_OLDER("cuStreamDestroy", 2000, cuStreamDestroy)                        //
     ISTHMUS_CUDA_OLDER("cuEventDestroy", 2000, cuEventDestroy)                          //
+    ISTHMUS_CUDA_OLDER("cuMemHostRegister", 4000, cuMemHostRegister)                    //
 };
 #undef ISTHMUS_CUDA_OLDER
 // NOLINTEND(bugprone-macro-parentheses)

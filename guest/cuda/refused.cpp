@@ -23,7 +23,17 @@
   /* What is shared with graphics. */ \
   X(cuGraphicsMapResources) X(cuGraphicsUnmapResources) X(cuGraphicsUnregisterResource) \
   X(cuGraphicsResourceSetMapFlags) X(cuGraphicsResourceSetMapFlags_v2) X(cuGraphicsResourceGetMappedPointer_v2) \
-  X(cuGraphicsSubResourceGetMappedArray)
+  X(cuGraphicsSubResourceGetMappedArray) \
+  /* Addresses and sizes of 32 bits, as before CUDA 3.2. */ \
+  X(cuDeviceTotalMem) X(cuCtxCreate) X(cuModuleGetGlobal) X(cuMemGetInfo) X(cuMemAlloc) X(cuMemAllocPitch) \
+  X(cuMemFree) X(cuMemGetAddressRange) X(cuMemAllocHost) X(cuMemHostGetDevicePointer) X(cuMemcpyHtoD) \
+  X(cuMemcpyDtoH) X(cuMemcpyDtoD) X(cuMemcpyDtoA) X(cuMemcpyAtoD) X(cuMemcpyHtoA) X(cuMemcpyAtoH) \
+  X(cuMemcpyAtoA) X(cuMemcpy2D) X(cuMemcpy2DUnaligned) X(cuMemcpy3D) X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) \
+  X(cuMemcpyDtoDAsync) X(cuMemcpyHtoAAsync) X(cuMemcpyAtoHAsync) X(cuMemcpy2DAsync) X(cuMemcpy3DAsync) \
+  X(cuMemsetD8) X(cuMemsetD16) X(cuMemsetD32) X(cuMemsetD2D8) X(cuMemsetD2D16) X(cuMemsetD2D32) \
+  X(cuArrayCreate) X(cuArrayGetDescriptor) X(cuArray3DCreate) X(cuArray3DGetDescriptor) X(cuTexRefSetAddress) \
+  X(cuTexRefSetAddress2D) X(cuTexRefSetAddress2D_v2) X(cuTexRefGetAddress) \
+  X(cuGraphicsResourceGetMappedPointer)
 // clang-format on
 
 // NOLINTBEGIN(readability-identifier-naming, bugprone-macro-parentheses): the interface's names
