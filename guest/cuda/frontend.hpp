@@ -86,6 +86,11 @@ struct FunctionRecord {
   }
 };
 
+/// A pool of the program's own.
+struct PoolRecord {
+  std::uint32_t device = 0;
+};
+
 struct GraphRecord {
   Id id = 0;
   Id whole = 0;  ///< of one that a conditional node chooses: the graph that has this node
@@ -120,12 +125,13 @@ struct MemoryInfo {
   MemoryKind kind = MemoryKind::device;
   Id context = 0;
   std::uint32_t device = 0;
-  std::uint32_t flags = 0;   ///< of cuMemHostAlloc
-  std::uint64_t number = 0;  ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
-  std::uint64_t offset = 0;  ///< of slab memory: in the region
-  bool of_graph = false;     ///< device memory that comes and goes in a graph: freeing it does not forget it
-  std::uint64_t work = 0;    ///< WorkCount::issued() when it was allocated; of memory of the pool
-  bool pooled = false;       ///< device memory of Frontend::pool
+  std::uint32_t flags = 0;      ///< of cuMemHostAlloc
+  std::uint64_t number = 0;     ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
+  std::uint64_t offset = 0;     ///< of slab memory: in the region
+  bool of_graph = false;        ///< device memory that comes and goes in a graph: freeing it does not forget it
+  std::uint64_t work = 0;       ///< WorkCount::issued() when it was allocated; of memory of the pool
+  bool pooled = false;          ///< device memory of Frontend::pool
+  CUmemoryPool from = nullptr;  ///< in the order of a stream: the pool that it came from
 };
 using Memory = Ranges<MemoryInfo>;
 
@@ -152,6 +158,7 @@ struct Device {
   std::uint32_t retained = 0;
   std::uint32_t flags = 0;  ///< as set by cuDevicePrimaryCtxSetFlags
   std::atomic<bool> active{false};
+  std::atomic<Id> pool{0};  ///< that cuMemAllocAsync takes from; 0: the device's own
 
   /// As the guest shows it: what it cannot keep is off.
   [[nodiscard]] std::optional<int> attribute(CUdevice_attribute which) const;
@@ -203,6 +210,7 @@ class Frontend {
   std::mutex textures_mutex;                     ///< guards both
   TextureTable textures;
   TextureTable surfaces;
+  HandleTable<PoolRecord, 9> pools;
   HandleTable<GraphRecord, 6> graphs;
   HandleTable<NodeRecord, 7> nodes;
   HandleTable<ExecutableRecord, 8> executables;

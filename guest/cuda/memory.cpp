@@ -266,7 +266,7 @@ CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute a
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
       return write(static_cast<int>(CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE));
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-      return write(CUmemoryPool{nullptr});
+      return write(range.value.from);
     default:
       return CUDA_ERROR_NOT_SUPPORTED;
   }

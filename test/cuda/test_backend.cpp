@@ -192,7 +192,7 @@ class FakeMemory final : public plugin::DeviceMemory {
 TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   const auto memory = std::make_shared<FakeMemory>(10'240);
   std::uint64_t reserved = 0;
-  DeviceAccount account(memory, [&](CUdevice) { return reserved; });
+  DeviceAccount account(memory, [&](CUmemoryPool) { return reserved; });
   const auto first = reinterpret_cast<CUcontext>(memory.get());
   const auto allocate = [] { return CUDA_SUCCESS; };
   const auto spend = [&](std::uint64_t size, CUcontext context, std::uint64_t key, auto how) {
@@ -217,9 +217,10 @@ TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   EXPECT_EQ(memory->used, 512U);
   account.forget(first);
   EXPECT_EQ(memory->used, 0U);
+  const auto pool = reinterpret_cast<CUmemoryPool>(memory.get());
   // Of a pool: freed memory counts as long as the pool has it, and the address may be another's before that.
   const auto spend_in_pool = [&](std::uint64_t size, std::uint64_t key) {
-    const CUresult code = account.spend_in_pool(size, 0, allocate, [key] { return key; });
+    const CUresult code = account.spend_in_pool(size, pool, allocate, [key] { return key; });
     reserved += code == CUDA_SUCCESS ? size : 0;
     return code;
   };
@@ -237,10 +238,19 @@ TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   EXPECT_EQ(spend_in_pool(512, 6), CUDA_SUCCESS) << "looked at once more";
   EXPECT_EQ(memory->used, 5632U);
   EXPECT_EQ(account.settle(5, allocate), CUDA_SUCCESS);
+  // One that is destroyed counts as long as it holds something, and can be asked until then.
+  bool destroyed = false;
+  account.retire(pool, [&] { destroyed = true; });
+  reserved = 512;
+  account.reclaim();
+  EXPECT_EQ(memory->used, 512U);
   EXPECT_EQ(account.settle(6, allocate), CUDA_SUCCESS);
+  account.reclaim();
+  EXPECT_FALSE(destroyed) << "its stream has not come so far";
   reserved = 0;
   account.reclaim();
   EXPECT_EQ(memory->used, 0U);
+  EXPECT_TRUE(destroyed);
 }
 
 TEST(CudaDeviceAccount, counts_arrays_with_their_levels) {
@@ -385,13 +395,21 @@ TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
   EXPECT_EQ(status<LibraryModule>({.library = 20, .id = 1, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<Launch>({.place = place(), .function = none}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<LaunchHost>({.place = place(), .token = 1}), CUDA_ERROR_INVALID_VALUE) << "it serves no upcalls";
-  for (std::uint32_t kind = 0; kind < 8; ++kind) {
+  for (std::uint32_t kind = 0; kind < 12; ++kind) {
     EXPECT_NE(status<Release>({.kind = static_cast<ObjectKind>(kind), .id = none}), CUDA_SUCCESS);
   }
   EXPECT_EQ(status<CreateStream>({.id = 40, .context = context}), CUDA_SUCCESS);
   EXPECT_EQ(status<CreateStream>({.id = 40, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<CreateStream>({.id = legacy_stream, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<CreateEvent>({.id = 0, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<CreatePool>({.id = 41, .device = 99}), CUDA_ERROR_INVALID_DEVICE);
+  EXPECT_EQ(status<CreatePool>({.id = 41}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreatePool>({.id = 41}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<AllocateInOrder>({.place = place(), .size = 64, .pool = none}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Query>({.question = {.subject = Subject::pool_attribute, .object = none}}),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Release>({.kind = ObjectKind::pool, .id = 41}), CUDA_SUCCESS);
+  EXPECT_EQ(status<AllocateInOrder>({.place = place(), .size = 64, .pool = 41}), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(HostileCudaClient, points_outside_of_the_region_and_of_device_memory) {
@@ -539,7 +557,7 @@ TEST_F(HostileCudaClient, has_modules_loaded_that_are_none) {
 }
 
 TEST_F(HostileCudaClient, asks_and_sets_what_is_not_there) {
-  for (std::uint32_t subject = 0; subject < 24; ++subject) {
+  for (std::uint32_t subject = 0; subject < 32; ++subject) {
     for (const std::uint64_t value : {std::uint64_t{0}, UINT64_MAX}) {
       const Question question{.subject = static_cast<Subject>(subject),
                               .parameter = UINT32_MAX,

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -74,6 +75,8 @@ class LaneBackend {
   Answer<Nothing> handle(const Free::Request& request, marshal::Call& call);
   Answer<AllocateInOrder::Reply> handle(const AllocateInOrder::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const FreeInOrder::Request& request, marshal::Call& call);
+  // pools.cpp
+  Answer<Nothing> handle(const CreatePool::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const UseSlab::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Quiesce::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Fill::Request& request, marshal::Call& call);
@@ -266,6 +269,18 @@ class LaneBackend {
   [[nodiscard]] std::shared_ptr<ArrayObject> living_array(Id id) const;
   /// \pre its context is current; it is no level
   [[nodiscard]] CUresult destroy_array(const ArrayObject& object);
+  /// A pool that stays as long as this does: of that name, or, with 0, the device's own. `handle` is null, and `code`
+  /// says why, where there is none.
+  struct UsedPool {
+    std::shared_lock<std::shared_mutex> stays;
+    CUmemoryPool handle = nullptr;
+    CUresult code = CUDA_ERROR_INVALID_VALUE;
+  };
+  [[nodiscard]] UsedPool use_pool(Id id, std::uint64_t device_number);
+  [[nodiscard]] CUresult destroy_pool(Id id);
+  [[nodiscard]] CUresult ask_pool(const Question& asked, std::uint64_t& value);
+  [[nodiscard]] CUresult set_pool(const Question& asked, std::uint64_t value);
+
   /// cuCtxSetLimit in the calling thread's context, which `asked` names.
   [[nodiscard]] CUresult set_limit(const Question& asked, std::uint64_t value);
   /// Device memory, or memory of the region, which kernels may be given, too.
@@ -288,6 +303,8 @@ class LaneBackend {
   gpu::ObjectTable<ModuleObject> modules_;
   gpu::ObjectTable<FunctionObject> functions_;
   gpu::ObjectTable<ArrayObject> arrays_;
+  std::shared_mutex pool_use_;  // held by those who use a pool, and alone by those who destroy one
+  gpu::ObjectTable<PoolObject> pools_;
   std::mutex textures_mutex_;
   std::map<TextureName, std::shared_ptr<ContextObject>> textures_;  // also surfaces
   gpu::ObjectTable<GraphObject> graphs_;

@@ -33,7 +33,8 @@ namespace isthmus::cuda {
   X(cuThreadExchangeStreamCaptureMode) X(cuGraphCreate) X(cuGraphDestroy) X(cuGraphGetNodes) X(cuGraphInstantiate) \
   X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuGraphAddEmptyNode) X(cuGraphAddKernelNode) X(cuGraphAddMemcpyNode)     \
   X(cuGraphAddMemsetNode) X(cuStreamSetAttribute) X(cuStreamGetAttribute) X(cuMemAllocAsync) X(cuMemFreeAsync) X(cuDeviceGetDefaultMemPool) X(cuMemPoolGetAttribute) \
-  X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) \
+  X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) X(cuMemPoolCreate) X(cuMemPoolDestroy) X(cuMemPoolSetAccess)          \
+  X(cuMemPoolGetAccess) X(cuMemAllocFromPoolAsync)                                                                  \
   X(cuArray3DCreate) X(cuArrayDestroy) X(cuArray3DGetDescriptor) X(cuMipmappedArrayCreate)                         \
   X(cuMipmappedArrayDestroy) X(cuMipmappedArrayGetLevel) X(cuTexObjectCreate) X(cuTexObjectDestroy)                \
   X(cuSurfObjectCreate) X(cuSurfObjectDestroy)                                                                     \

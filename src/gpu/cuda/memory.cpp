@@ -137,14 +137,21 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
     return std::unexpected(place.error());
   }
   CUdeviceptr address = 0;
-  const auto allocate = [&] { return driver_->cuMemAllocAsync(&address, request.size, place->stream); };
   // In a capture it becomes a node, and the memory comes and goes whenever the graph is launched.
   const bool of_graph = check_capture(place->stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) != CUDA_SUCCESS;
   const auto on = device_of(request.place.context);
   if (!on) {
     return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
-  const CUresult code = !of_graph ? account_.spend_in_pool(request.size, *on, allocate, [&] { return address; })
+  const auto device_number = static_cast<std::uint64_t>(*on);  // NOLINT(bugprone-signed-char-misuse)
+  const UsedPool pool = use_pool(request.pool, device_number);
+  if (pool.handle == nullptr) {
+    return refuse(pool.code);
+  }
+  const auto allocate = [&] {
+    return driver_->cuMemAllocFromPoolAsync(&address, request.size, pool.handle, place->stream);
+  };
+  const CUresult code = !of_graph ? account_.spend_in_pool(request.size, pool.handle, allocate, [&] { return address; })
                         : account_.has_limit() ? CUDA_ERROR_NOT_SUPPORTED
                                                : allocate();
   if (code != CUDA_SUCCESS) {

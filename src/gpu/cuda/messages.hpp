@@ -116,13 +116,14 @@ enum class Subject : std::uint32_t {
   persisting_l2,       ///< only set: cuCtxResetPersistingL2Cache
   capture_status,      ///< object: stream -> CUstreamCaptureStatus
   capture_mode,        ///< CUstreamCaptureMode of the calling thread; only set
-  pool_attribute,      ///< parameter: CUmemPool_attribute; detail 0: the device whose pool it is
-  pool_trim,           ///< detail 0: device; only set: bytes to keep
+  pool_attribute,      ///< parameter: CUmemPool_attribute; object: the pool, or 0: that of the device in detail 0
+  pool_trim,           ///< pool as before; only set: bytes to keep
   none_20,             ///< not used any more
   node_type,           ///< object: node -> CUgraphNodeType
   node_enabled,        ///< object: executable graph; detail 0: node -> 0 or 1
   graph_memory,        ///< parameter: CUgraphMem_attribute; detail 0: device
   graph_memory_trim,   ///< detail 0: device; only set
+  pool_access,         ///< pool as before; detail 1: the device that is to have access -> CUmemAccess_flags
 };
 struct Question {
   Subject subject = Subject::memory_info;
@@ -442,7 +443,7 @@ struct ElapsedTime : Kind<34> {
   };
 };
 
-enum class ObjectKind : std::uint32_t { module, stream, event, function, graph, executable, node };
+enum class ObjectKind : std::uint32_t { module, stream, event, function, graph, executable, node, pool };
 /// The client has let an object go.
 struct Release : Kind<35> {
   struct Request {
@@ -487,11 +488,21 @@ struct GetStreamAttribute : Kind<47> {
 
 // ---- memory in the order of streams --------------------------------------------------------------------------------
 
-/// From the device's own pool.
+/// Makes a pool of the program's own, of a device's memory.
+struct CreatePool : Kind<90> {
+  struct Request {
+    Id id = 0;
+    std::uint32_t device = 0;
+    std::uint32_t usage = 0;    ///< CUmemPoolProps
+    std::uint64_t largest = 0;  ///< bytes that it may have; 0: the driver's choice
+  };
+  using Reply = Nothing;
+};
 struct AllocateInOrder : Kind<44> {
   struct Request {
     Place place;
     std::uint64_t size = 0;
+    Id pool = 0;  ///< 0: the device's own
   };
   struct Reply {
     std::uint64_t address = 0;
@@ -540,10 +551,10 @@ struct CudaApi {
                         CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
                         LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
                         RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
-                        CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreateArray,
-                        ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute,
-                        GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy, CloneGraph, SetNode,
-                        ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable>;
+                        CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreatePool,
+                        CreateArray, ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture,
+                        SetStreamAttribute, GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy,
+                        CloneGraph, SetNode, ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable>;
 };
 
 }  // namespace isthmus::cuda

@@ -43,6 +43,11 @@ CUresult check_value(const Question& asked, std::uint64_t value) noexcept {
       return value <= CU_FUNC_CACHE_PREFER_EQUAL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     case Subject::capture_mode:
       return value <= CU_STREAM_CAPTURE_MODE_RELAXED ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    case Subject::pool_access:
+      return value == CU_MEM_ACCESS_FLAGS_PROT_NONE || value == CU_MEM_ACCESS_FLAGS_PROT_READ ||
+                     value == CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                 ? CUDA_SUCCESS
+                 : CUDA_ERROR_INVALID_VALUE;
     default:
       return check_parameter(asked);
   }
@@ -175,19 +180,10 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
                 : CUDA_ERROR_INVALID_DEVICE;
       break;
     }
-    case Subject::pool_attribute: {
-      const auto on = device(asked.detail[0]);
-      CUmemoryPool pool = nullptr;
-      if (!on) {
-        return refuse(CUDA_ERROR_INVALID_DEVICE);
-      }
-      code = driver_->cuDeviceGetDefaultMemPool(&pool, *on);
-      // Of 32 or 64 bits, by attribute: both fit.
-      code = code == CUDA_SUCCESS
-                 ? driver_->cuMemPoolGetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &first)
-                 : code;
+    case Subject::pool_attribute:
+    case Subject::pool_access:
+      code = ask_pool(asked, first);
       break;
-    }
     case Subject::peer_possible:
     case Subject::peer_attribute: {
       const auto from = device(asked.detail[0]);
@@ -233,21 +229,9 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
       return answer(driver_->cuThreadExchangeStreamCaptureMode(&mode));
     }
     case Subject::pool_attribute:
-    case Subject::pool_trim: {
-      const auto on = device(asked.detail[0]);
-      CUmemoryPool pool = nullptr;
-      std::uint64_t value = request.value;
-      if (!on) {
-        return refuse(CUDA_ERROR_INVALID_DEVICE);
-      }
-      if (const CUresult code = driver_->cuDeviceGetDefaultMemPool(&pool, *on); code != CUDA_SUCCESS) {
-        return refuse(code);
-      }
-      return answer(
-          asked.subject == Subject::pool_trim
-              ? driver_->cuMemPoolTrimTo(pool, value)
-              : driver_->cuMemPoolSetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &value));
-    }
+    case Subject::pool_trim:
+    case Subject::pool_access:
+      return answer(set_pool(asked, request.value));
     case Subject::graph_memory:
     case Subject::graph_memory_trim: {
       const auto on = device(asked.detail[0]);
