@@ -292,7 +292,7 @@ CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, std::size_t bytes
 CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     const auto range = here.cuda.memory.find(address);
-    if (!range || range->base != address || range->value.kind != MemoryKind::device || range->value.pooled) {
+    if (!range || range->base != address || !range->value.is_allocation() || range->value.pooled) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     if (range->value.of_graph) {

@@ -90,7 +90,7 @@ Pool pool_in_use(const Frontend& cuda, std::uint32_t device) noexcept {
 CUresult allocate_in_order(const Here& here, const Place& place, std::uint64_t bytes, const Pool& pool,
                            CUdeviceptr* address) {
   const auto made = call_for_address<AllocateInOrder>(
-      here, {.place = place, .size = bytes, .pool = pool.id}, Effort::all,
+      here.cuda, here.context, {.place = place, .size = bytes, .pool = pool.id}, Effort::all,
       [&](const AllocateInOrder::Reply&) { return bytes; },
       [&](const AllocateInOrder::Reply& other) {
         std::ignore = here.lane().post<FreeInOrder>({.place = place, .address = other.address});

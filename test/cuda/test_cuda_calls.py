@@ -46,7 +46,7 @@ class Calls(Base):
         self.passes("Devices.*:Contexts.*")
 
     def test_memory(self):
-        self.passes("Memory.*:Pools.*")
+        self.passes("Memory.*:Pools.*:VirtualMemory.*")
 
     def test_allocation(self):
         self.passes("Allocation.*", {"ISTHMUS_STANDIN_MEMORY_MIB": "256"})

@@ -86,6 +86,7 @@ LaneBackend::LaneBackend(const Driver* driver, std::span<std::byte> window,
       window_(window),
       serial_(++last_serial),
       account_(std::move(memory), [driver](CUmemoryPool pool) { return reserved_in_pool(*driver, pool); }),
+      virtual_(driver, account_),
       orphaned_(std::make_shared<std::atomic<std::int32_t>>(CUDA_SUCCESS)) {
   if (driver_ != nullptr) {
     slab_.emplace(*driver_, window_);

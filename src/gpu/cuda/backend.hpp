@@ -26,6 +26,7 @@
 #include "src/gpu/cuda/objects.hpp"
 #include "src/gpu/cuda/ranges.hpp"
 #include "src/gpu/cuda/slab_registration.hpp"
+#include "src/gpu/cuda/virtual_memory.hpp"
 
 namespace isthmus::cuda {
 
@@ -75,6 +76,13 @@ class LaneBackend {
   Answer<Nothing> handle(const Free::Request& request, marshal::Call& call);
   Answer<AllocateInOrder::Reply> handle(const AllocateInOrder::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const FreeInOrder::Request& request, marshal::Call& call);
+  // virtual_memory.cpp
+  Answer<ReserveAddresses::Reply> handle(const ReserveAddresses::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const FreeAddresses::Request& request, marshal::Call& call);
+  Answer<CreateMemory::Reply> handle(const CreateMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const MapMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const UnmapMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const SetMemoryAccess::Request& request, marshal::Call& call);
   // pools.cpp
   Answer<Nothing> handle(const CreatePool::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const UseSlab::Request& request, marshal::Call& call);
@@ -318,6 +326,7 @@ class LaneBackend {
   Ranges<CUcontext> memory_;        // device memory that was seen so far
   Ranges<CUcontext> graph_memory_;  // that graphs allocate, whether or not it is just now
   DeviceAccount account_;
+  VirtualMemory virtual_;
   std::shared_ptr<std::atomic<std::int32_t>> orphaned_;  // a late failure of a thread that has ended
 };
 

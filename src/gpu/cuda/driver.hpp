@@ -34,7 +34,9 @@ namespace isthmus::cuda {
   X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuGraphAddEmptyNode) X(cuGraphAddKernelNode) X(cuGraphAddMemcpyNode)     \
   X(cuGraphAddMemsetNode) X(cuStreamSetAttribute) X(cuStreamGetAttribute) X(cuMemAllocAsync) X(cuMemFreeAsync) X(cuDeviceGetDefaultMemPool) X(cuMemPoolGetAttribute) \
   X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) X(cuMemPoolCreate) X(cuMemPoolDestroy) X(cuMemPoolSetAccess)          \
-  X(cuMemPoolGetAccess) X(cuMemAllocFromPoolAsync)                                                                  \
+  X(cuMemAddressReserve) X(cuMemAddressFree) X(cuMemCreate) X(cuMemRelease) X(cuMemMap) X(cuMemUnmap)               \
+  X(cuMemSetAccess) X(cuMemGetAccess) X(cuMemGetAllocationGranularity)                                              \
+  X(cuMemGetAllocationPropertiesFromHandle) X(cuMemPoolGetAccess) X(cuMemAllocFromPoolAsync)                                                                  \
   X(cuArray3DCreate) X(cuArrayDestroy) X(cuArray3DGetDescriptor) X(cuMipmappedArrayCreate)                         \
   X(cuMipmappedArrayDestroy) X(cuMipmappedArrayGetLevel) X(cuTexObjectCreate) X(cuTexObjectDestroy)                \
   X(cuSurfObjectCreate) X(cuSurfObjectDestroy)                                                                     \

@@ -46,7 +46,10 @@ bool LaneBackend::is_device_memory(std::uint64_t address, std::uint64_t size) {
     range = graph_memory_.find(address);
   }
   if (!range) {
-    // Module variables, memory of pools: asked once.
+    if (const auto usable = virtual_.is_usable(address, size)) {
+      return *usable;
+    }
+    // Module variables: asked once.
     CUdeviceptr base = 0;
     std::size_t bytes = 0;
     CUcontext context = nullptr;

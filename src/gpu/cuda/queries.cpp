@@ -29,6 +29,8 @@ CUresult check_parameter(const Question& asked) noexcept {
       return asked.parameter <= CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     case Subject::pool_attribute:
       return is_pool_attribute(asked.parameter) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    case Subject::memory_granularity:
+      return asked.parameter <= CU_MEM_ALLOC_GRANULARITY_RECOMMENDED ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     default:
       return CUDA_SUCCESS;
   }
@@ -44,10 +46,7 @@ CUresult check_value(const Question& asked, std::uint64_t value) noexcept {
     case Subject::capture_mode:
       return value <= CU_STREAM_CAPTURE_MODE_RELAXED ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     case Subject::pool_access:
-      return value == CU_MEM_ACCESS_FLAGS_PROT_NONE || value == CU_MEM_ACCESS_FLAGS_PROT_READ ||
-                     value == CU_MEM_ACCESS_FLAGS_PROT_READWRITE
-                 ? CUDA_SUCCESS
-                 : CUDA_ERROR_INVALID_VALUE;
+      return is_access(value) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     default:
       return check_parameter(asked);
   }
@@ -184,6 +183,23 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
     case Subject::pool_access:
       code = ask_pool(asked, first);
       break;
+    case Subject::memory_granularity: {
+      CUmemAllocationProp properties{};
+      properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+      const auto on = device(asked.detail[0]);
+      if (!on) {
+        return refuse(CUDA_ERROR_INVALID_DEVICE);
+      }
+      properties.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = *on};
+      code = driver_->cuMemGetAllocationGranularity(&first, &properties,
+                                                    static_cast<CUmemAllocationGranularity_flags>(asked.parameter));
+      break;
+    }
+    case Subject::memory_access: {
+      const auto on = device(asked.detail[0]);
+      code = on ? virtual_.access_at(asked.detail[1], *on, first) : CUDA_ERROR_INVALID_DEVICE;
+      break;
+    }
     case Subject::peer_possible:
     case Subject::peer_attribute: {
       const auto from = device(asked.detail[0]);
