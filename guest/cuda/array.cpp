@@ -137,7 +137,7 @@ CUresult create_array(void** handle, const CUDA_ARRAY3D_DESCRIPTOR* about, unsig
     if (!id) {
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    const auto made = call_for_memory<CreateArray>(here, {.id = *id,
+    const auto made = call_for_memory<CreateArray>(here.cuda, here.context, {.id = *id,
                                                           .context = here.context,
                                                           .shape = {.width = about->Width,
                                                                     .height = about->Height,

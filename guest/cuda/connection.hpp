@@ -151,7 +151,8 @@ class Connection {
   template <class M>
   static constexpr bool may_give_work =
       !is_one_of<M, Allocate, Free, Quiesce, UseSlab, Query, SyncContext, SyncStream, QueryStream, SyncEvent,
-                 QueryEvent, ElapsedTime, CreateStream, CreateEvent, RecordEvent, WaitEvent, Release>;
+                 QueryEvent, ElapsedTime, CreateStream, CreateEvent, RecordEvent, WaitEvent, Release, CreatePool,
+                 ReserveAddresses, FreeAddresses, CreateMemory, MapMemory, UnmapMemory, SetMemoryAccess>;
   // Sends and waits.
   template <marshal::MessageKind M>
   [[nodiscard]] Expected<marshal::Outcome<M>> exchange(const typename M::Request& request,

@@ -332,12 +332,8 @@ CUresult copy_device(const Here& here, const Place& place, CUdeviceptr to, CUdev
 
 CUresult copy_any(const Here& here, const Place& place, CUdeviceptr to, CUdeviceptr from, std::size_t bytes,
                   When when) {
-  const auto on_host = [&](CUdeviceptr at) {
-    const auto range = here.cuda.memory.find(at);
-    return !range || !lies_on_device(range->value.kind);
-  };
-  const bool from_host = on_host(from);
-  const bool to_host = on_host(to);
+  const bool from_host = !here.cuda.is_on_device(from);
+  const bool to_host = !here.cuda.is_on_device(to);
   if (bytes == 0) {
     return CUDA_SUCCESS;
   }

@@ -99,6 +99,19 @@ struct FunctionRecord {
   }
 };
 
+/// A pool of the program's own.
+struct PoolRecord {
+  std::uint32_t device = 0;
+};
+
+/// Memory of cuMemCreate. Under Frontend::virtual_mutex.
+struct PhysicalRecord {
+  CUmemAllocationProp properties{};
+  std::uint64_t size = 0;
+  std::uint64_t handles = 1;   ///< as many as the program has to release
+  std::uint64_t mappings = 0;  ///< with none of both, the memory is gone
+};
+
 struct GraphRecord {
   Id id = 0;
   Id whole = 0;  ///< of one that a conditional node chooses: the graph that has this node
@@ -128,17 +141,26 @@ enum class MemoryKind : std::uint8_t {
   return kind == MemoryKind::device || kind == MemoryKind::variable;
 }
 
+/// Who knows whether the GPU may use memory: it may; the host is to be asked; or it may not.
+enum class Access : std::uint8_t { allowed, asked, none };
+
 /// What is known of memory that the GPU reaches.
 struct MemoryInfo {
   MemoryKind kind = MemoryKind::device;
   Id context = 0;
   std::uint32_t device = 0;
-  std::uint32_t flags = 0;   ///< of cuMemHostAlloc
-  std::uint64_t number = 0;  ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
-  std::uint64_t offset = 0;  ///< of slab memory: in the region
-  bool of_graph = false;     ///< device memory that comes and goes in a graph: freeing it does not forget it
-  std::uint64_t work = 0;    ///< WorkCount::issued() when it was allocated; of memory of the pool
-  bool pooled = false;       ///< device memory of Frontend::pool
+  std::uint32_t flags = 0;      ///< of cuMemHostAlloc
+  std::uint64_t number = 0;     ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
+  std::uint64_t offset = 0;     ///< of slab memory: in the region
+  bool of_graph = false;        ///< device memory that comes and goes in a graph: freeing it does not forget it
+  std::uint64_t work = 0;       ///< WorkCount::issued() when it was allocated; of memory of the pool
+  bool pooled = false;          ///< device memory of Frontend::pool
+  CUmemoryPool from = nullptr;  ///< in the order of a stream: the pool that it came from
+  Id physical = 0;              ///< the memory that is mapped there (cuMemMap), if it is
+  Access access = Access::allowed;
+
+  /// Whether it is device memory that the program allocated, and can free by its address.
+  [[nodiscard]] bool is_allocation() const noexcept { return kind == MemoryKind::device && physical == 0; }
 };
 using Memory = Ranges<MemoryInfo>;
 
@@ -160,11 +182,12 @@ using TextureTable = std::map<std::pair<Id, std::uint64_t>, TextureRecord>;
 struct Device {
   DescribeDevice::Reply about;
 
-  std::mutex mutex;  ///< guards what follows, but `active` for reading
+  std::mutex mutex;  ///< guards what follows, but `active` for reading, and `pool`
   Id primary = 0;    ///< the same for ever, once there is one
   std::uint32_t retained = 0;
   std::uint32_t flags = 0;  ///< as set by cuDevicePrimaryCtxSetFlags
   std::atomic<bool> active{false};
+  std::atomic<Id> pool{0};  ///< that cuMemAllocAsync takes from; 0: the device's own
 
   /// As the guest shows it: what it cannot keep is off.
   [[nodiscard]] std::optional<int> attribute(CUdevice_attribute which) const;
@@ -195,6 +218,8 @@ class Frontend {
   [[nodiscard]] Expected<const ContextRecord*> context(Id id) const;
   /// What is known of so many bytes at a device address.
   [[nodiscard]] Knowledge knowledge_of(CUdeviceptr at, std::uint64_t bytes) const;
+  /// Whether an address is the device's, in memory or only reserved, as far as is known here.
+  [[nodiscard]] bool is_on_device(CUdeviceptr at) const;
   /// Forgets what lived in a context that is gone.
   void forget_context(Id id);
   /// Once the host has destroyed it: gives its pinned and managed memory back, and learns anew what is registered.
@@ -217,6 +242,7 @@ class Frontend {
   std::mutex textures_mutex;                     ///< guards both
   TextureTable textures;
   TextureTable surfaces;
+  HandleTable<PoolRecord, 9> pools;
   HandleTable<GraphRecord, 6> graphs;
   HandleTable<NodeRecord, 7> nodes;
   HandleTable<ExecutableRecord, 8> executables;
@@ -227,6 +253,9 @@ class Frontend {
   std::map<std::pair<Id, Id>, std::vector<CUgraphNode>> capture_nodes;  ///< by context and stream: that were told last
 
   Memory memory;
+  std::mutex virtual_mutex;  ///< for what is reserved, mapped and unmapped
+  Ranges<Id> reserved;       ///< addresses of cuMemAddressReserve
+  HandleTable<PhysicalRecord, 10> physicals;
   DevicePool pool;
   DeviceAddresses addresses;  ///< that device memory has or had
   std::atomic<std::uint64_t> last_buffer{0};

@@ -157,7 +157,7 @@ CUresult CUDAAPI cuMemFree(CUdeviceptr address) {
     if (range && range->value.kind == MemoryKind::managed) {
       return free_in_slab(here.cuda, address, MemoryKind::managed);
     }
-    if (!range || range->base != address || range->value.kind != MemoryKind::device) {
+    if (!range || range->base != address || !range->value.is_allocation()) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     if (range->value.of_graph) {
@@ -258,15 +258,23 @@ CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute a
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
       return write(static_cast<int>(range.value.device));
     case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE: {
+      // Of mapped memory: what was reserved.
+      const auto reserved = range.value.physical != 0 ? cuda.reserved.find(address) : std::nullopt;
+      return attribute == CU_POINTER_ATTRIBUTE_RANGE_START_ADDR
+                 ? write(static_cast<CUdeviceptr>(reserved ? reserved->base : range.base))
+                 : write(static_cast<std::size_t>(reserved ? reserved->size : range.size));
+    }
+    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
       return write(static_cast<CUdeviceptr>(range.base));
-    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
       return write(static_cast<std::size_t>(range.size));
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
       return write(std::uint64_t{0});
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
       return write(static_cast<int>(CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE));
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-      return write(CUmemoryPool{nullptr});
+      return write(range.value.from);
     default:
       return CUDA_ERROR_NOT_SUPPORTED;
   }

@@ -338,46 +338,29 @@ CUresult CUDAAPI cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, st
   });
 }
 
-// ---- memory in the order of streams, from the device's own pool
-// ------------------------------------------------------
+// ---- memory in the order of streams, from pools ---------------------------------------------------------------------
 
 CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, std::size_t bytes, CUstream stream) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     if (address == nullptr || bytes == 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const auto made = call_for_address<AllocateInOrder>(
-        here, {.place = place, .size = bytes}, Effort::all, [&](const AllocateInOrder::Reply&) { return bytes; },
-        [&](const AllocateInOrder::Reply& other) {
-          std::ignore = here.lane().post<FreeInOrder>({.place = place, .address = other.address});
-        });
-    if (!made) {
-      return made.error();
-    }
-    here.cuda.memory.add(made->address, bytes,
-                         {.kind = MemoryKind::device,
-                          .context = place.context,
-                          .device = here.record.device,
-                          .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1,
-                          .of_graph = is_captured(here, place)});
-    return give(address, made->address);
+    return allocate_in_order(here, place, bytes, pool_in_use(here.cuda, here.record.device), address);
   });
 }
 
 CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, std::size_t bytes, CUmemoryPool pool, CUstream stream) {
-  return on(stream, [&](const Here& here, const Place&) -> CUresult {
-    const auto device = device_of_pool(here.cuda, pool);
-    if (!device) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    return *device == here.record.device ? cuMemAllocAsync(address, bytes, stream) : CUDA_ERROR_NOT_SUPPORTED;
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const auto from = find_pool(here.cuda, pool);
+    return address == nullptr || bytes == 0 || !from ? CUDA_ERROR_INVALID_VALUE
+                                                     : allocate_in_order(here, place, bytes, *from, address);
   });
 }
 
 CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     const auto range = here.cuda.memory.find(address);
-    if (!range || range->base != address || range->value.kind != MemoryKind::device || range->value.pooled) {
+    if (!range || range->base != address || !range->value.is_allocation() || range->value.pooled) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     if (range->value.of_graph) {

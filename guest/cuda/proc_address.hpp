@@ -59,7 +59,14 @@ struct EntryPoint {
   X(cuCtxSetCacheConfig, 3020) X(cuCtxResetPersistingL2Cache, 11000) X(cuCtxEnablePeerAccess, 4000)            \
   X(cuCtxDisablePeerAccess, 4000) X(cuMemGetInfo, 3020) X(cuMemAlloc, 3020) X(cuMemAllocPitch, 3020)           \
   X(cuMemFree, 3020) X(cuMemGetAddressRange, 3020) X(cuMemHostAlloc, 2020) X(cuMemAllocHost, 3020)             \
-  X(cuMemFreeHost, 2000) X(cuMemHostGetDevicePointer, 3020) X(cuDeviceGetDefaultMemPool, 11020) X(cuDeviceGetMemPool, 11020) X(cuDeviceSetMemPool, 11020) X(cuMemPoolTrimTo, 11020) X(cuMemPoolGetAttribute, 11020) X(cuMemPoolSetAttribute, 11020) X(cuProfilerStart, 4000) X(cuProfilerStop, 4000) X(cuGraphCreate, 10000) X(cuGraphDestroy, 10000) X(cuGraphAddEmptyNode, 10000) X(cuGraphAddKernelNode, 12000) X(cuGraphAddMemcpyNode, 10000) X(cuGraphAddMemsetNode, 10000) X(cuGraphGetNodes, 10000) X(cuGraphInstantiate, 11040) X(cuGraphExecDestroy, 10000) X(cuMemHostRegister, 6050) X(cuMemHostUnregister, 4000) X(cuMemAllocManaged, 6000) X(cuMemAdvise, 12020) X(cuMemHostGetFlags, 2030)                         \
+  X(cuMemFreeHost, 2000) X(cuMemHostGetDevicePointer, 3020) X(cuDeviceGetDefaultMemPool, 11020) X(cuDeviceGetMemPool, 11020) X(cuDeviceSetMemPool, 11020) X(cuMemPoolTrimTo, 11020) X(cuMemPoolGetAttribute, 11020) X(cuMemPoolSetAttribute, 11020) \
+  X(cuMemAddressReserve, 10020) X(cuMemAddressFree, 10020) X(cuMemCreate, 10020) X(cuMemRelease, 10020) \
+  X(cuMemMap, 10020) X(cuMemUnmap, 10020) X(cuMemSetAccess, 10020) X(cuMemGetAccess, 10020) \
+  X(cuMemGetAllocationGranularity, 10020) X(cuMemGetAllocationPropertiesFromHandle, 10020) \
+  X(cuMemRetainAllocationHandle, 11000) \
+  X(cuMemPoolCreate, 11020) X(cuMemPoolDestroy, 11020) X(cuMemPoolSetAccess, 11020) X(cuMemPoolGetAccess, 11020) \
+  X(cuMemGetDefaultMemPool, 13000) X(cuMemGetMemPool, 13000) X(cuMemSetMemPool, 13000) \
+  X(cuProfilerStart, 4000) X(cuProfilerStop, 4000) X(cuGraphCreate, 10000) X(cuGraphDestroy, 10000) X(cuGraphAddEmptyNode, 10000) X(cuGraphAddKernelNode, 12000) X(cuGraphAddMemcpyNode, 10000) X(cuGraphAddMemsetNode, 10000) X(cuGraphGetNodes, 10000) X(cuGraphInstantiate, 11040) X(cuGraphExecDestroy, 10000) X(cuMemHostRegister, 6050) X(cuMemHostUnregister, 4000) X(cuMemAllocManaged, 6000) X(cuMemAdvise, 12020) X(cuMemHostGetFlags, 2030)                         \
   X(cuPointerGetAttribute, 4000) X(cuPointerGetAttributes, 7000) X(cuModuleLoadData, 2000)                     \
   X(cuModuleLoadDataEx, 2010) X(cuModuleLoadFatBinary, 2000) X(cuModuleLoad, 2000) X(cuModuleUnload, 2000)     \
   X(cuModuleGetLoadingMode, 11070) X(cuModuleGetFunction, 2000) X(cuModuleGetGlobal, 3020)                     \

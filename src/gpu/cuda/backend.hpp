@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,6 +27,7 @@
 #include "src/gpu/cuda/objects.hpp"
 #include "src/gpu/cuda/ranges.hpp"
 #include "src/gpu/cuda/slab_registration.hpp"
+#include "src/gpu/cuda/virtual_memory.hpp"
 
 namespace isthmus::cuda {
 
@@ -75,6 +77,15 @@ class LaneBackend {
   Answer<Nothing> handle(const Free::Request& request, marshal::Call& call);
   Answer<AllocateInOrder::Reply> handle(const AllocateInOrder::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const FreeInOrder::Request& request, marshal::Call& call);
+  // virtual_memory.cpp
+  Answer<ReserveAddresses::Reply> handle(const ReserveAddresses::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const FreeAddresses::Request& request, marshal::Call& call);
+  Answer<CreateMemory::Reply> handle(const CreateMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const MapMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const UnmapMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const SetMemoryAccess::Request& request, marshal::Call& call);
+  // pools.cpp
+  Answer<Nothing> handle(const CreatePool::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const UseSlab::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Quiesce::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Fill::Request& request, marshal::Call& call);
@@ -277,6 +288,18 @@ class LaneBackend {
   [[nodiscard]] std::shared_ptr<ArrayObject> living_array(Id id) const;
   /// \pre its context is current; it is no level
   [[nodiscard]] CUresult destroy_array(const ArrayObject& object);
+  /// A pool that stays as long as this does: of that name, or, with 0, the device's own. `handle` is null, and `code`
+  /// says why, where there is none.
+  struct UsedPool {
+    std::shared_lock<std::shared_mutex> stays;
+    CUmemoryPool handle = nullptr;
+    CUresult code = CUDA_ERROR_INVALID_VALUE;
+  };
+  [[nodiscard]] UsedPool use_pool(Id id, std::uint64_t device_number);
+  [[nodiscard]] CUresult destroy_pool(Id id);
+  [[nodiscard]] CUresult ask_pool(const Question& asked, std::uint64_t& value);
+  [[nodiscard]] CUresult set_pool(const Question& asked, std::uint64_t value);
+
   /// cuCtxSetLimit in the calling thread's context, which `asked` names.
   [[nodiscard]] CUresult set_limit(const Question& asked, std::uint64_t value);
   /// Device memory, or memory of the region, which kernels may be given, too.
@@ -300,6 +323,8 @@ class LaneBackend {
   gpu::ObjectTable<LinkObject> links_;
   gpu::ObjectTable<FunctionObject> functions_;
   gpu::ObjectTable<ArrayObject> arrays_;
+  std::shared_mutex pool_use_;  // held by those who use a pool, and alone by those who destroy one
+  gpu::ObjectTable<PoolObject> pools_;
   std::mutex textures_mutex_;
   std::map<TextureName, std::shared_ptr<ContextObject>> textures_;  // also surfaces
   gpu::ObjectTable<GraphObject> graphs_;
@@ -313,6 +338,7 @@ class LaneBackend {
   Ranges<CUcontext> memory_;        // device memory that was seen so far
   Ranges<CUcontext> graph_memory_;  // that graphs allocate, whether or not it is just now
   DeviceAccount account_;
+  VirtualMemory virtual_;
   std::shared_ptr<std::atomic<std::int32_t>> orphaned_;  // a late failure of a thread that has ended
 };
 

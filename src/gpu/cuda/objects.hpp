@@ -129,6 +129,12 @@ struct ExecutableObject {
   std::map<CUgraphNode, std::unique_ptr<RepeatedFunction>> functions;  ///< that were put into it afterwards
 };
 
+/// A pool of the program's own.
+struct PoolObject {
+  CUmemoryPool handle = nullptr;
+  CUdevice device = 0;
+};
+
 /// An array, a mipmapped one, or a level of one.
 struct ArrayObject {
   std::shared_ptr<ContextObject> context;

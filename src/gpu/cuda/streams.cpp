@@ -167,6 +167,10 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
     }
     case ObjectKind::node:
       return answer(destroy_node(request.id));
+    case ObjectKind::pool:
+      return answer(destroy_pool(request.id));
+    case ObjectKind::memory:
+      return answer(virtual_.release(request.id));
     case ObjectKind::executable: {
       const auto gone = executables_.take(request.id);
       if (gone != nullptr) {
