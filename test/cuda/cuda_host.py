@@ -10,6 +10,7 @@ from isthmus_host import Daemon
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
 PROGRAMS = BUILD / "test/cuda/cuda_programs"
+LINKED_LATER = BUILD / "test/cuda/cuda_linked_later"
 STANDIN = BUILD / "test/cuda/standin/libcuda.so.1"
 MUTANT = BUILD / "test/cuda/libmutant.so"
 PLUGIN = BUILD / "src/gpu/cuda/isthmus-cuda.so"

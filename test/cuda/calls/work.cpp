@@ -225,7 +225,7 @@ TEST_F(Work, is_linked_from_parts) {
 TEST_F(Work, that_does_not_link_says_why) {
   const Linking link;
   EXPECT_EQ(link.add("no PTX"), CUDA_ERROR_INVALID_PTX);
-  EXPECT_EQ(link.error(), "stand-in: part: \n");
+  EXPECT_EQ(link.error(), "stand-in: part: no PTX\n");
   const Linking cut(10);  // as much as there is room for, with the NUL
   EXPECT_EQ(cut.add(".version 8.0 .entry a(.param .wrong x)"), CUDA_ERROR_INVALID_PTX);
   EXPECT_LT(cut.error().size(), 10U);

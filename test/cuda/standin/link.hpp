@@ -17,8 +17,7 @@ struct Linking {
   void** values = nullptr;                   ///< the program's, for as long as there is this
   std::map<CUjit_option, std::size_t> room;  ///< what the values were at first
   std::string texts;
-  unsigned others = 0;  ///< inputs that are not PTX
-  std::string image;    ///< once complete
+  std::string image;  ///< once complete
 };
 
 }  // namespace isthmus::standin

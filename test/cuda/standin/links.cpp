@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linking at run time: of PTX, whose texts make one, or of a single cubin or fat binary.
+// Linking at run time: of PTX, whose texts make one, by itself or in fat binaries. A fat binary without PTX adds
+// nothing: such is the device's own runtime, which nvcc -rdc=true gives to every program.
 #include <cuda.h>
 
 #include <cstdint>
@@ -49,22 +50,19 @@ void complain(const Linking& link, const std::string& line) {
 
 void add(Linking& link, CUjitInputType type, std::string_view data, const std::string& name) {
   require(link.image.empty(), CUDA_ERROR_INVALID_VALUE, "the link is complete");
-  const std::string text(data.substr(0, type == CU_JIT_INPUT_PTX ? data.find('\0') : data.size()));
   try {
-    require(type != CU_JIT_INPUT_PTX || text.find(".version") != std::string::npos, CUDA_ERROR_INVALID_PTX);
-    require(link.others == 0 && (type == CU_JIT_INPUT_PTX || link.texts.empty()), CUDA_ERROR_NOT_SUPPORTED,
-            "the stand-in links PTX with PTX alone");
-    require(type == CU_JIT_INPUT_PTX || type == CU_JIT_INPUT_CUBIN || type == CU_JIT_INPUT_FATBINARY,
-            CUDA_ERROR_NOT_SUPPORTED, "the stand-in links no objects and archives");
-    read_image(text.c_str());
+    require(type == CU_JIT_INPUT_PTX || type == CU_JIT_INPUT_FATBINARY, CUDA_ERROR_NOT_SUPPORTED,
+            "the stand-in links PTX alone");
+    std::string text =
+        type == CU_JIT_INPUT_PTX ? std::string(data.substr(0, data.find('\0'))) : ptx_of_fatbin(data.data());
+    text = text.substr(0, text.find('\0'));
+    require(type != CU_JIT_INPUT_PTX || text.find(".version") != std::string::npos, CUDA_ERROR_INVALID_PTX, "no PTX");
+    read_ptx(text);
+    link.texts += text + "\n";
   } catch (const Failure& failure) {
     complain(link, "stand-in: " + name + ": " + failure.why + "\n");
     throw;
   }
-  if (type != CU_JIT_INPUT_PTX) {
-    ++link.others;
-  }
-  link.texts += type == CU_JIT_INPUT_PTX ? text + "\n" : text;
 }
 
 }  // namespace
@@ -99,7 +97,7 @@ CUresult cuLinkComplete(CUlinkState state, void** image, std::size_t* size) {
   return initialised(__func__, [&] {
     const auto link = driver().links.get(state);
     auto& to = out(image);
-    require(!link->texts.empty(), CUDA_ERROR_INVALID_IMAGE, "there is nothing to link");
+    require(link->texts.find(".version") != std::string::npos, CUDA_ERROR_INVALID_IMAGE, "there is nothing to link");
     link->image = link->texts;
     log(*link, CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES, "stand-in: linked\n");
     if (void** const time = option(*link, CU_JIT_WALL_TIME)) {
