@@ -52,6 +52,7 @@ all is well: cudaSuccess, then cudaSuccess
     "registered": "registered: 80000 bytes there and back\n",
     "rows": "rows: 30 of 100 bytes, 7c341fa4426e8a5f\n",
     "by_address": "by_address: 4711\n",
+    "managed_variable": "managed_variable: host and device change one variable\n",
     "managed": "managed: host and device write to one page\n",
     "ordinary": "ordinary: 1310720 numbers there and back\n",
     "symbols": "symbols: 2 calls, and across two files: right\n",
