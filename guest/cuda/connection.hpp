@@ -180,7 +180,7 @@ class Connection {
       !is_one_of<M, Allocate, Free, Quiesce, UseSlab, Query, SyncContext, SyncStream, QueryStream, SyncEvent,
                  QueryEvent, ElapsedTime, CreateStream, CreateEvent, RecordEvent, WaitEvent, Release, CreatePool,
                  FindGlobal, ReadManaged, WriteManaged, ReserveAddresses, FreeAddresses, CreateMemory, MapMemory,
-                 UnmapMemory, SetMemoryAccess>;
+                 UnmapMemory, SetMemoryAccess, ShareMemory, Unshare, OpenMemory, CloseMemory, ShareEvent, OpenEvent>;
   // Sends and waits.
   template <marshal::MessageKind M>
   [[nodiscard]] Expected<marshal::Outcome<M>> exchange(const typename M::Request& request,

@@ -132,6 +132,7 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
   if (!cuda.memory.remove(range.base)) {
     return CUDA_ERROR_INVALID_VALUE;  // another thread has freed it meanwhile
   }
+  cuda.unshare_memory(range.base);
   const CUresult code = range.value.pooled ? free_of_pool(here, range)
                                            : here.lane().tell<Free>({.context = context, .address = range.base});
   if (code != CUDA_SUCCESS) {

@@ -49,7 +49,6 @@ constexpr Adapted adapted_attributes[] = {
     {CU_DEVICE_ATTRIBUTE_DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_TIMELINE_SEMAPHORE_INTEROP_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_MULTICAST_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_HOST_NUMA_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_HOST_NUMA_MEMORY_POOLS_SUPPORTED, 0},
@@ -188,8 +187,21 @@ void Frontend::forget_context(Id id) {
     std::erase_if(surfaces, is_texture_of_it);
   }
   pool.forget(id);
-  memory.remove_if(
-      [&](const Memory::Range& range) { return lies_on_device(range.value.kind) && range.value.context == id; });
+  std::vector<std::uint64_t> gone;
+  memory.remove_if([&](const Memory::Range& range) {
+    const bool is_its = lies_on_device(range.value.kind) && range.value.context == id;
+    if (is_its) {
+      gone.push_back(range.base);
+    }
+    return is_its;
+  });
+  for (const std::uint64_t address : gone) {
+    unshare_memory(address);
+  }
+  const std::scoped_lock lock(sharing_mutex);
+  for (const std::uint64_t address : gone) {
+    opened.erase(address);
+  }
 }
 
 void Frontend::free_slab_of(Id id) {

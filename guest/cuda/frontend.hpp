@@ -49,14 +49,16 @@ struct EventRecord {
   /// How often it was recorded, and which of these was seen to be done: then nobody needs to be asked. Any thread.
   mutable std::uint64_t recorded = 0;
   mutable std::uint64_t done = 0;
-  mutable bool in_graph = false;
+  mutable bool elsewhere = false;
 
   void count_recording() const noexcept { std::atomic_ref(recorded).fetch_add(1); }
   [[nodiscard]] std::uint64_t recordings() const noexcept { return std::atomic_ref(recorded).load(); }
-  /// A graph records it, nobody counts when.
-  void note_graph() const noexcept { std::atomic_ref(in_graph).store(true); }
+  /// A graph or another process records it, nobody counts when.
+  void note_elsewhere() const noexcept { std::atomic_ref(elsewhere).store(true); }
+  /// Whether another process may record it and wait for it, after something that the host is not told of.
+  [[nodiscard]] bool is_shared() const noexcept { return (flags & CU_EVENT_INTERPROCESS) != 0; }
   [[nodiscard]] bool is_done() const noexcept {
-    return std::atomic_ref(done).load() == recordings() && !std::atomic_ref(in_graph).load();
+    return std::atomic_ref(done).load() == recordings() && !std::atomic_ref(elsewhere).load();
   }
   /// What was recorded so often is done.
   void note_done(std::uint64_t recordings) const noexcept { std::atomic_ref(done).store(recordings); }
@@ -159,9 +161,10 @@ struct MemoryInfo {
   CUmemoryPool from = nullptr;    ///< in the order of a stream: the pool that it came from
   Id physical = 0;                ///< the memory that is mapped there (cuMemMap), if it is
   Access access = Access::allowed;
+  bool opened = false;  ///< another process's (cuIpcOpenMemHandle)
 
   /// Whether it is device memory that the program allocated, and can free by its address.
-  [[nodiscard]] bool is_allocation() const noexcept { return kind == MemoryKind::device && physical == 0; }
+  [[nodiscard]] bool is_allocation() const noexcept { return kind == MemoryKind::device && physical == 0 && !opened; }
 };
 using Memory = Ranges<MemoryInfo>;
 [[nodiscard]] constexpr bool is_managed(const MemoryInfo& info) noexcept {
@@ -224,6 +227,9 @@ class Frontend {
   [[nodiscard]] Knowledge knowledge_of(CUdeviceptr at, std::uint64_t bytes) const;
   /// Whether an address is the device's, in memory or only reserved, as far as is known here.
   [[nodiscard]] bool is_on_device(CUdeviceptr at) const;
+  /// Memory or an event that is going is not shared any more.
+  void unshare_memory(std::uint64_t address);
+  void unshare_event(Id event);
   /// Forgets what lived in a context that is gone.
   void forget_context(Id id);
   /// Once the host has destroyed it: gives its pinned and managed memory back, and learns anew what is registered.
@@ -260,6 +266,10 @@ class Frontend {
   std::mutex virtual_mutex;  ///< for what is reserved, mapped and unmapped
   Ranges<Id> reserved;       ///< addresses of cuMemAddressReserve
   HandleTable<PhysicalRecord, 10> physicals;
+  std::mutex sharing_mutex;                       ///< guards what follows
+  std::map<std::uint64_t, NoteName> shared;       ///< names of memory that other processes may open, by address
+  std::map<std::uint64_t, std::uint64_t> opened;  ///< how often other processes' memory is open, by address
+  std::unordered_map<Id, NoteName> shared_events;
   DevicePool pool;
   DeviceAddresses addresses;  ///< that device memory has or had
   std::atomic<std::uint64_t> last_buffer{0};

@@ -12,6 +12,7 @@
 
 #include "guest/cuda/device_memory.hpp"
 #include "guest/cuda/frontend.hpp"
+#include "guest/cuda/sharing.hpp"
 
 using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the names below are C's
 
@@ -247,6 +248,8 @@ CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute a
       return on_host || range.value.managed_variable ? write(address) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+      return write(static_cast<unsigned char>(is_shareable(range.value) ? 1 : 0));
+    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
       return write(static_cast<unsigned char>(0));
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:

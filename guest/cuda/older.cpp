@@ -12,6 +12,7 @@ namespace {
 
 constexpr auto newest_context_create = &cuCtxCreate;
 constexpr auto newest_elapsed_time = &cuEventElapsedTime;
+constexpr auto newest_open_memory = &cuIpcOpenMemHandle;
 constexpr auto newest_uuid = &cuDeviceGetUuid;
 constexpr auto newest_primary_release = &cuDevicePrimaryCtxRelease;
 constexpr auto newest_primary_reset = &cuDevicePrimaryCtxReset;
@@ -28,6 +29,7 @@ constexpr auto newest_register = &cuMemHostRegister;
 
 #undef cuEventElapsedTime
 #undef cuDeviceGetUuid
+#undef cuIpcOpenMemHandle
 #undef cuDevicePrimaryCtxRelease
 #undef cuDevicePrimaryCtxReset
 #undef cuDevicePrimaryCtxSetFlags
@@ -65,6 +67,11 @@ CUresult CUDAAPI cuEventElapsedTime(float* milliseconds, CUevent start, CUevent 
 
 CUresult CUDAAPI cuDeviceGetUuid(CUuuid* uuid, CUdevice device);
 CUresult CUDAAPI cuDeviceGetUuid(CUuuid* uuid, CUdevice device) { return newest_uuid(uuid, device); }
+
+CUresult CUDAAPI cuIpcOpenMemHandle(CUdeviceptr* address, CUipcMemHandle handle, unsigned int flags);
+CUresult CUDAAPI cuIpcOpenMemHandle(CUdeviceptr* address, CUipcMemHandle handle, unsigned int flags) {
+  return newest_open_memory(address, handle, flags);
+}
 
 CUresult CUDAAPI cuDevicePrimaryCtxRelease(CUdevice device);
 CUresult CUDAAPI cuDevicePrimaryCtxRelease(CUdevice device) { return newest_primary_release(device); }
@@ -116,6 +123,7 @@ constexpr EntryPoint entries[] = {
     ISTHMUS_CUDA_OLDER("cuCtxCreate", 11040, cuCtxCreate_v3)                            //
     ISTHMUS_CUDA_OLDER("cuEventElapsedTime", 2000, cuEventElapsedTime)                  //
     ISTHMUS_CUDA_OLDER("cuDeviceGetUuid", 9020, cuDeviceGetUuid)                        //
+    ISTHMUS_CUDA_OLDER("cuIpcOpenMemHandle", 4010, cuIpcOpenMemHandle)                  //
     ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxRelease", 7000, cuDevicePrimaryCtxRelease)    //
     ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxReset", 7000, cuDevicePrimaryCtxReset)        //
     ISTHMUS_CUDA_OLDER("cuDevicePrimaryCtxSetFlags", 7000, cuDevicePrimaryCtxSetFlags)  //

@@ -130,10 +130,11 @@ CUresult record_event(CUevent event, CUstream stream, unsigned flags) {
     }
     record->count_recording();
     if (flags != 0) {
-      record->note_graph();
+      record->note_elsewhere();
     }
     return here.lane().send<RecordEvent>(
-        flags == 0, {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
+        flags == 0 && !record->is_shared(),
+        {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
   });
 }
 
@@ -441,11 +442,13 @@ CUresult CUDAAPI cuStreamQuery(CUstream stream) {
 
 CUresult CUDAAPI cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
-    if (here.cuda.events.find(event) == nullptr) {
+    const EventRecord* const record = here.cuda.events.find(event);
+    if (record == nullptr) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
     return here.lane().send<WaitEvent>(
-        flags == 0, {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
+        flags == 0 && !record->is_shared(),
+        {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
   });
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <random>
 #include <string_view>
@@ -266,6 +267,36 @@ TEST(CudaDeviceAccount, counts_arrays_with_their_levels) {
       UINT64_MAX);
 }
 
+// Notes whose names are numbers, and one at 0xff that another worker has left, who keeps to no rules.
+class FakeNotes final : public plugin::Notes {
+ public:
+  std::optional<Name> pin(std::span<const std::byte> bytes, int /*descriptor*/) override {
+    Name name{};
+    name.front() = static_cast<std::byte>(notes_.size() + 1);
+    notes_[name] = std::vector<std::byte>(bytes.begin(), bytes.end());
+    return name;
+  }
+  std::optional<Note> read(const Name& name) override {
+    if (name.front() == std::byte{0xff}) {
+      // So long as the second byte says, of the kind that the third one says, wild else.
+      std::vector<std::byte> wild(static_cast<std::size_t>(name[1]), std::byte{0xff});
+      if (wild.size() > 4 && name[2] != std::byte{0}) {
+        std::fill_n(wild.begin(), 4, std::byte{0});
+        wild.front() = name[2];
+      }
+      return Note{.bytes = std::move(wild)};
+    }
+    const auto found = notes_.find(name);
+    return found == notes_.end() ? std::nullopt : std::optional(Note{.bytes = found->second});
+  }
+  void take_down(const Name& name) override { notes_.erase(name); }
+
+ private:
+  std::map<Name, std::vector<std::byte>> notes_;
+};
+
+std::shared_ptr<plugin::Notes> notes() { return std::make_shared<FakeNotes>(); }
+
 class HostileCudaClient : public testing::Test {
  protected:
   static constexpr Id context = 10;
@@ -275,7 +306,7 @@ class HostileCudaClient : public testing::Test {
     ASSERT_EQ(setenv("ISTHMUS_CUDA_DRIVER", ISTHMUS_TEST_STANDIN, 1), 0);
     auto made = LocalLane::in_child([before_the_lane = before_the_lane_]() -> std::unique_ptr<Service> {
       struct Lane final : Service {
-        explicit Lane(std::span<std::byte> window) : backend(make_cuda_backend(window, nullptr)) {
+        explicit Lane(std::span<std::byte> window) : backend(make_cuda_backend(window, nullptr, notes())) {
           backend->add_to(dispatcher);
         }
         void handle(Request& request) override { dispatcher.handle(request); }
@@ -732,6 +763,45 @@ TEST_F(HostileCudaClient, maps_what_it_does_not_have) {
   EXPECT_EQ(write(at + unit), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(status<FreeAddresses>({.address = at, .size = unit}), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(status<FreeAddresses>({.address = at, .size = 4 * unit}), CUDA_SUCCESS);
+}
+
+TEST_F(HostileCudaClient, opens_and_shares_what_is_not_its_to_share) {
+  EXPECT_EQ(status<ShareMemory>({.context = 77, .address = address(), .size = 64}), CUDA_ERROR_INVALID_CONTEXT);
+  for (const auto& [at, size] : {std::pair{address(), bytes + 1},
+                                 {address() + 8, bytes},
+                                 {address(), UINT64_MAX},
+                                 {address(), std::uint64_t{0}},
+                                 {std::uint64_t{4096}, std::uint64_t{64}}}) {
+    EXPECT_EQ(status<ShareMemory>({.context = context, .address = at, .size = size}), CUDA_ERROR_INVALID_VALUE);
+  }
+  const auto shared = client().call<ShareMemory>({.context = context, .address = address() + 512, .size = 1024});
+  ASSERT_TRUE(shared);
+  ASSERT_EQ(shared->status, CUDA_SUCCESS);
+  const auto open = [&](const NoteName& name, std::uint32_t flags = 1) {
+    return status<OpenMemory>({.context = context, .name = name, .flags = flags});
+  };
+  EXPECT_EQ(open(shared->reply.name), CUDA_ERROR_INVALID_CONTEXT) << "its own";
+  EXPECT_EQ(open(shared->reply.name, UINT32_MAX), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<OpenEvent>({.id = 90, .context = context, .name = shared->reply.name}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(open({}), CUDA_ERROR_INVALID_VALUE);
+  for (const int size : {0, 64, 87, 88, 89, 192}) {
+    for (const int kind : {0, 1, 2}) {
+      NoteName wild{};
+      wild[0] = std::byte{0xff};
+      wild[1] = static_cast<std::byte>(size);
+      wild[2] = static_cast<std::byte>(kind);
+      EXPECT_EQ(open(wild), CUDA_ERROR_INVALID_VALUE);
+      EXPECT_EQ(status<OpenEvent>({.id = 90, .context = context, .name = wild}), CUDA_ERROR_INVALID_VALUE);
+    }
+  }
+  for (const std::uint64_t at : {std::uint64_t{0}, address(), UINT64_MAX}) {
+    EXPECT_EQ(status<CloseMemory>({.address = at}), CUDA_ERROR_INVALID_VALUE);
+  }
+  EXPECT_EQ(status<ShareEvent>({.event = 77}), CUDA_ERROR_INVALID_HANDLE);
+  ASSERT_EQ(status<CreateEvent>({.id = 91, .context = context}), CUDA_SUCCESS);
+  EXPECT_EQ(status<ShareEvent>({.event = 91}), CUDA_ERROR_INVALID_HANDLE) << "not for other processes";
+  EXPECT_EQ(status<Unshare>({.name = shared->reply.name}), CUDA_SUCCESS);
+  EXPECT_EQ(open(shared->reply.name), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(HostileCudaClient, sends_random_numbers) {

@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -85,6 +87,15 @@ class Calls(Base):
                 result = subprocess.run([CALLS, "--gtest_filter=*Order*/4"], capture_output=True, text=True, timeout=100,
                                         env=self.environment(daemon, LD_PRELOAD=str(MUTANT), MUTANT=mutant))
                 self.assertRegex(result.stdout, r"order\.cpp:\d+: Failure")
+
+    def test_sharing_between_processes_of_one_vm(self):
+        folder = tempfile.mkdtemp(dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        os.chmod(folder, 0o777)
+        daemon = daemon_over_standin(self, shms=[LOCAL, {**LOCAL, "name": "other"}], ISTHMUS_STANDIN_SHARED=folder)
+        self.run_calls("Sharing.*", self.environment(daemon), lambda: daemon.log)
+        daemon.wait_for("it detached")
+        self.assertEqual(os.listdir(folder), [])
 
     def test_bad_input(self):
         self.passes("BadInput.*")

@@ -81,10 +81,11 @@ constexpr bool reports = [] {
 }  // namespace
 
 LaneBackend::LaneBackend(const Driver* driver, std::span<std::byte> window,
-                         std::shared_ptr<plugin::DeviceMemory> memory)
+                         std::shared_ptr<plugin::DeviceMemory> memory, std::shared_ptr<plugin::Notes> notes)
     : driver_(driver),
       window_(window),
       serial_(++last_serial),
+      notes_(std::move(notes)),
       account_(std::move(memory), [driver](CUmemoryPool pool) { return reserved_in_pool(*driver, pool); }),
       virtual_(driver, account_),
       orphaned_(std::make_shared<std::atomic<std::int32_t>>(CUDA_SUCCESS)) {

@@ -51,7 +51,9 @@ using Answer = std::expected<T, std::int32_t>;
 class LaneBackend {
  public:
   /// `driver` is null where the host has none: then there are no devices. `memory` is null where it is not limited.
-  LaneBackend(const Driver* driver, std::span<std::byte> window, std::shared_ptr<plugin::DeviceMemory> memory);
+  /// `notes` is null where clients can share nothing.
+  LaneBackend(const Driver* driver, std::span<std::byte> window, std::shared_ptr<plugin::DeviceMemory> memory,
+              std::shared_ptr<plugin::Notes> notes);
   LaneBackend(const LaneBackend&) = delete;
   LaneBackend& operator=(const LaneBackend&) = delete;
   LaneBackend(LaneBackend&&) = delete;
@@ -77,6 +79,13 @@ class LaneBackend {
   Answer<Nothing> handle(const Free::Request& request, marshal::Call& call);
   Answer<AllocateInOrder::Reply> handle(const AllocateInOrder::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const FreeInOrder::Request& request, marshal::Call& call);
+  // sharing.cpp
+  Answer<ShareMemory::Reply> handle(const ShareMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const Unshare::Request& request, marshal::Call& call);
+  Answer<OpenMemory::Reply> handle(const OpenMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CloseMemory::Request& request, marshal::Call& call);
+  Answer<ShareEvent::Reply> handle(const ShareEvent::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const OpenEvent::Request& request, marshal::Call& call);
   // virtual_memory.cpp
   Answer<ReserveAddresses::Reply> handle(const ReserveAddresses::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const FreeAddresses::Request& request, marshal::Call& call);
@@ -293,6 +302,10 @@ class LaneBackend {
   [[nodiscard]] std::shared_ptr<ArrayObject> living_array(Id id) const;
   /// \pre its context is current; it is no level
   [[nodiscard]] CUresult destroy_array(const ArrayObject& object);
+  [[nodiscard]] Answer<Nothing> keep_event(Id id, std::shared_ptr<EventObject> event);
+  template <class Handle, class Note, class Get>
+  [[nodiscard]] Answer<NoteName> share(Note note, Get get);
+
   /// A pool that stays as long as this does: of that name, or, with 0, the device's own. `handle` is null, and `code`
   /// says why, where there is none.
   struct UsedPool {
@@ -342,6 +355,9 @@ class LaneBackend {
   Captures captures_;
   Ranges<CUcontext> memory_;        // device memory that was seen so far
   Ranges<CUcontext> graph_memory_;  // that graphs allocate, whether or not it is just now
+  std::mutex opened_mutex_;         // held while it changes
+  Ranges<OpenedMemory> opened_;     // of other clients, by the driver's address of the whole
+  std::shared_ptr<plugin::Notes> notes_;
   DeviceAccount account_;
   VirtualMemory virtual_;
   std::shared_ptr<std::atomic<std::int32_t>> orphaned_;  // a late failure of a thread that has ended

@@ -96,6 +96,7 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   arrays_.remove_if(is_in_it);
   buried.arenas = slab_->forget(buried.context->handle);
   memory_.remove_if([&](const auto& range) { return range.value == buried.context->handle; });
+  opened_.remove_if([&](const auto& range) { return range.value.context == buried.context->handle; });
   account_.forget(buried.context->handle);
   return buried;
 }

@@ -49,6 +49,9 @@ bool LaneBackend::is_device_memory(std::uint64_t address, std::uint64_t size) {
     if (const auto usable = virtual_.is_usable(address, size)) {
       return *usable;
     }
+    if (const auto opened = opened_.find(address)) {
+      return opened->holds(address, size);
+    }
     // Module variables: asked once.
     CUdeviceptr base = 0;
     std::size_t bytes = 0;

@@ -11,6 +11,7 @@
 #include "src/gpu/cuda/graph_messages.hpp"
 #include "src/gpu/cuda/jit_messages.hpp"
 #include "src/gpu/cuda/message_kind.hpp"
+#include "src/gpu/cuda/sharing_messages.hpp"
 
 /// \file
 /// The CUDA API's messages, at the level of the driver's interface: what frontend (guest/cuda) and backend (this
@@ -628,10 +629,11 @@ struct CudaApi {
       FindFunction, KernelFunction, FindGlobal, LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent,
       CreateEvent, RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
       CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreatePool, ReserveAddresses,
-      FreeAddresses, CreateMemory, MapMemory, UnmapMemory, SetMemoryAccess, CreateArray, ArrayLevel, DestroyArray,
-      CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute, GetStreamAttribute, TakeOutput, CaptureInfo,
-      SetCaptureNodes, CaptureCopy, CloneGraph, SetNode, ListNodes, FindInClone, ChangeEdges, CreateCondition,
-      UpdateExecutable, CreateLink, AddToLink, CompleteLink, ReadLink, ReadManaged, WriteManaged>;
+      FreeAddresses, CreateMemory, MapMemory, UnmapMemory, SetMemoryAccess, ShareMemory, Unshare, OpenMemory,
+      CloseMemory, ShareEvent, OpenEvent, CreateArray, ArrayLevel, DestroyArray, CopyArray, CreateTexture,
+      DestroyTexture, SetStreamAttribute, GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy,
+      CloneGraph, SetNode, ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable, CreateLink,
+      AddToLink, CompleteLink, ReadLink, ReadManaged, WriteManaged>;
 };
 
 }  // namespace isthmus::cuda

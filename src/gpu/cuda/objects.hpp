@@ -136,6 +136,13 @@ struct ExecutableObject {
   std::map<CUgraphNode, std::unique_ptr<RepeatedFunction>> functions;  ///< that were put into it afterwards
 };
 
+/// Device memory of another client's, which is open here.
+struct OpenedMemory {
+  Id name = 0;  ///< of the context
+  CUcontext context = nullptr;
+  std::uint64_t times = 0;  ///< that it was opened
+};
+
 /// A pool of the program's own.
 struct PoolObject {
   CUmemoryPool handle = nullptr;

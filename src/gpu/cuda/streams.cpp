@@ -92,8 +92,12 @@ Answer<Nothing> LaneBackend::handle(const CreateEvent::Request& request, marshal
   if (const CUresult code = driver_->cuEventCreate(&object->handle, request.flags); code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  CUevent made = object->handle;
-  if (!events_.add(request.id, std::move(object))) {
+  return keep_event(request.id, std::move(object));
+}
+
+Answer<Nothing> LaneBackend::keep_event(Id id, std::shared_ptr<EventObject> event) {
+  CUevent made = event->handle;
+  if (!events_.add(id, std::move(event))) {
     std::ignore = driver_->cuEventDestroy(made);
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }

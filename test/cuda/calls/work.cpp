@@ -98,7 +98,7 @@ TEST_F(Devices, tell_what_they_are_and_hide_what_is_not_kept) {
   ASSERT_EQ(cuDeviceGetName(name.data(), name.size(), 0), CUDA_SUCCESS);
   EXPECT_NE(std::string(name.data()).find("test double"), std::string::npos);
   int value = 1;
-  ASSERT_EQ(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 0), CUDA_SUCCESS);
   EXPECT_EQ(value, 0);
   ASSERT_EQ(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 0), CUDA_SUCCESS);
   EXPECT_EQ(value, 32);
