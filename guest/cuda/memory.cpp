@@ -246,7 +246,6 @@ CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute a
       return !on_host ? write(address) : in_slab ? write(seen_at(cuda, range, address)) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
       return on_host || range.value.managed_variable ? write(address) : CUDA_ERROR_INVALID_VALUE;
-    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
       return write(static_cast<unsigned char>(is_shareable(range.value) ? 1 : 0));
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
