@@ -137,15 +137,16 @@ CUresult create_array(void** handle, const CUDA_ARRAY3D_DESCRIPTOR* about, unsig
     if (!id) {
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    const auto made = call_for_memory<CreateArray>(here, {.id = *id,
-                                                          .context = here.context,
-                                                          .shape = {.width = about->Width,
-                                                                    .height = about->Height,
-                                                                    .depth = about->Depth,
-                                                                    .format = static_cast<std::uint32_t>(about->Format),
-                                                                    .channels = about->NumChannels,
-                                                                    .flags = about->Flags},
-                                                          .levels = levels});
+    const auto made = call_for_memory<CreateArray>(here.cuda, here.context,
+                                                   {.id = *id,
+                                                    .context = here.context,
+                                                    .shape = {.width = about->Width,
+                                                              .height = about->Height,
+                                                              .depth = about->Depth,
+                                                              .format = static_cast<std::uint32_t>(about->Format),
+                                                              .channels = about->NumChannels,
+                                                              .flags = about->Flags},
+                                                    .levels = levels});
     if (!made) {
       here.cuda.arrays.cancel(*id);
       return made.error();

@@ -150,8 +150,10 @@ CUresult stage(const Here& here, const Place& place, CUdeviceptr device, std::si
   const std::size_t chunk = std::min(most_of_a_chunk, std::max(least_staging, frame->size() / least_chunks));
   const auto buffers = CopyBuffer::split(*frame, chunk);
   StagedCopy peer(here.lane(), **channel, place, device, to_slab);
+  here.lane().send_managed();
   const Result<void> done = run(BulkCopy(), buffers, peer);
   here.lane().work().note_issued();
+  here.lane().fetch_managed();
   if (peer.code() != CUDA_SUCCESS) {
     return peer.code();
   }
@@ -332,12 +334,8 @@ CUresult copy_device(const Here& here, const Place& place, CUdeviceptr to, CUdev
 
 CUresult copy_any(const Here& here, const Place& place, CUdeviceptr to, CUdeviceptr from, std::size_t bytes,
                   When when) {
-  const auto on_host = [&](CUdeviceptr at) {
-    const auto range = here.cuda.memory.find(at);
-    return !range || !lies_on_device(range->value.kind);
-  };
-  const bool from_host = on_host(from);
-  const bool to_host = on_host(to);
+  const bool from_host = !here.cuda.is_on_device(from);
+  const bool to_host = !here.cuda.is_on_device(to);
   if (bytes == 0) {
     return CUDA_SUCCESS;
   }

@@ -16,28 +16,9 @@ CUresult check_permitted(const Here& here) {
   return here.lane().tell<Free>({.context = here.context, .address = made->reply.address});
 }
 
-// Waits until no context works any more: then all that was freed may be handed out again.
-CUresult wait_for_devices(const Here& here, Id context) {
-  WorkCount& work = here.lane().work();
-  const std::uint64_t upto = work.issued();
-  const auto aside = here.cuda.pool.take_aside();
-  const CUresult code = here.lane().tell<Quiesce>({.context = context});
-  if (code == CUDA_SUCCESS) {
-    work.note_quiet(upto);
-  }
-  for (const DevicePool::Piece& piece : aside) {
-    if (code == CUDA_SUCCESS) {
-      here.cuda.pool.give(piece.context, piece.address);
-    } else {
-      here.cuda.pool.put_aside(piece);
-    }
-  }
-  return code;
-}
-
-void give_back(const Here& here, const std::vector<DevicePool::Piece>& chunks) {
+void give_back(Frontend& cuda, const std::vector<DevicePool::Piece>& chunks) {
   for (const DevicePool::Piece& chunk : chunks) {
-    std::ignore = here.lane().tell<Free>({.context = chunk.context, .address = chunk.address});
+    std::ignore = cuda.lane->tell<Free>({.context = chunk.context, .address = chunk.address});
   }
 }
 
@@ -48,7 +29,7 @@ CUresult free_of_pool(const Here& here, const Memory::Range& range) {
   CUresult code = CUDA_SUCCESS;
   bool is_captured_now = cuda.captures.any();
   if (!is_captured_now && !here.lane().work().is_quiet_since(range.value.work)) {
-    code = wait_for_devices(here, context);
+    code = wait_for_devices(cuda, context);
     is_captured_now = code == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;  // another thread has just begun to
   }
   if (is_captured_now) {
@@ -61,12 +42,30 @@ CUresult free_of_pool(const Here& here, const Memory::Range& range) {
     cuda.pool.put_aside({.context = context, .address = range.base});
   } else {
     cuda.pool.give(context, range.base);
-    give_back(here, cuda.pool.surplus(context));
+    give_back(cuda, cuda.pool.surplus(context));
   }
   return CUDA_SUCCESS;
 }
 
 }  // namespace
+
+CUresult wait_for_devices(Frontend& cuda, Id context) {
+  WorkCount& work = cuda.lane->work();
+  const std::uint64_t upto = work.issued();
+  const auto aside = cuda.pool.take_aside();
+  const CUresult code = cuda.lane->tell<Quiesce>({.context = context});
+  if (code == CUDA_SUCCESS) {
+    work.note_quiet(upto);
+  }
+  for (const DevicePool::Piece& piece : aside) {
+    if (code == CUDA_SUCCESS) {
+      cuda.pool.give(piece.context, piece.address);
+    } else {
+      cuda.pool.put_aside(piece);
+    }
+  }
+  return code;
+}
 
 MemoryInfo info_of(const Here& here, MemoryKind kind, std::uint32_t flags) {
   return {.kind = kind,
@@ -78,7 +77,7 @@ MemoryInfo info_of(const Here& here, MemoryKind kind, std::uint32_t flags) {
 
 Expected<Allocate::Reply> ask_for_memory(const Here& here, const Allocate::Request& request, Effort effort) {
   return call_for_address<Allocate>(
-      here, request, effort,
+      here.cuda, here.context, request, effort,
       [&](const Allocate::Reply& made) { return request.element == 0 ? request.size : made.pitch * request.height; },
       [&](const Allocate::Reply& made) {
         std::ignore = here.lane().tell<Free>({.context = here.context, .address = made.address});
@@ -133,6 +132,7 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
   if (!cuda.memory.remove(range.base)) {
     return CUDA_ERROR_INVALID_VALUE;  // another thread has freed it meanwhile
   }
+  cuda.unshare_memory(range.base);
   const CUresult code = range.value.pooled ? free_of_pool(here, range)
                                            : here.lane().tell<Free>({.context = context, .address = range.base});
   if (code != CUDA_SUCCESS) {
@@ -141,14 +141,14 @@ CUresult free_on_device(const Here& here, const Memory::Range& range) {
   return code;
 }
 
-bool give_back_unused(const Here& here) {
-  auto chunks = here.cuda.pool.all_unused();
+bool give_back_unused(Frontend& cuda, Id context) {
+  auto chunks = cuda.pool.all_unused();
   // Only what was freed during a capture may be in use still: nobody else waits for that.
-  if (chunks.empty() && here.cuda.pool.has_aside() && !here.cuda.captures.any() &&
-      wait_for_devices(here, here.context) == CUDA_SUCCESS) {
-    chunks = here.cuda.pool.all_unused();
+  if (chunks.empty() && cuda.pool.has_aside() && !cuda.captures.any() &&
+      wait_for_devices(cuda, context) == CUDA_SUCCESS) {
+    chunks = cuda.pool.all_unused();
   }
-  give_back(here, chunks);
+  give_back(cuda, chunks);
   return !chunks.empty();
 }
 

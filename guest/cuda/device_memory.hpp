@@ -24,15 +24,20 @@ enum class Effort : std::uint8_t { little, all };
 /// the program has given it work since the memory was allocated, as the driver does; else nobody is asked.
 [[nodiscard]] CUresult free_on_device(const Here& here, const Memory::Range& range);
 
-/// Gives the pool's unused chunks back to the driver. False where it had none.
-[[nodiscard]] bool give_back_unused(const Here& here);
+/// Waits until no context works any more: then all that was freed may be handed out again. `context` is whose failure
+/// is the answer; 0: the first one's. CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED while a stream is captured.
+[[nodiscard]] CUresult wait_for_devices(Frontend& cuda, Id context);
+
+/// Gives the pool's unused chunks back to the driver. False where it had none. `context` is the current one, or 0.
+[[nodiscard]] bool give_back_unused(Frontend& cuda, Id context);
 
 /// call(), for what takes device memory: once more where the pool had memory that it did not use.
 template <marshal::MessageKind M>
-[[nodiscard]] Expected<marshal::Outcome<M>> call_for_memory(const Here& here, const typename M::Request& request) {
-  auto made = here.lane().call<M>(request);
-  if (!made && made.error() == CUDA_ERROR_OUT_OF_MEMORY && give_back_unused(here)) {
-    made = here.lane().call<M>(request);
+[[nodiscard]] Expected<marshal::Outcome<M>> call_for_memory(Frontend& cuda, Id context,
+                                                            const typename M::Request& request) {
+  auto made = cuda.lane->call<M>(request);
+  if (!made && made.error() == CUDA_ERROR_OUT_OF_MEMORY && give_back_unused(cuda, context)) {
+    made = cuda.lane->call<M>(request);
   }
   return made;
 }
@@ -42,18 +47,19 @@ template <marshal::MessageKind M>
 /// bytes, `give_back(Reply)` frees memory that is of no use. Errors: the driver's; CUDA_ERROR_OUT_OF_MEMORY where every
 /// address collides.
 template <marshal::MessageKind M, class SizeOf, class GiveBack>
-[[nodiscard]] Expected<typename M::Reply> call_for_address(const Here& here, const typename M::Request& request,
-                                                           Effort effort, SizeOf size_of, GiveBack give_back) {
+[[nodiscard]] Expected<typename M::Reply> call_for_address(Frontend& cuda, Id context,
+                                                           const typename M::Request& request, Effort effort,
+                                                           SizeOf size_of, GiveBack give_back) {
   constexpr std::size_t most_tries = 8;
   std::vector<typename M::Reply> collided;  // kept meanwhile, or the driver would give them out again
   Expected<typename M::Reply> found = std::unexpected(CUDA_ERROR_OUT_OF_MEMORY);
   while (!found && collided.size() < most_tries) {
-    const auto made = effort == Effort::all ? call_for_memory<M>(here, request) : here.lane().call<M>(request);
+    const auto made = effort == Effort::all ? call_for_memory<M>(cuda, context, request) : cuda.lane->call<M>(request);
     if (!made) {
       found = std::unexpected(made.error());
       break;
     }
-    if (here.cuda.addresses.hold(made->reply.address, size_of(made->reply))) {
+    if (cuda.addresses.hold(made->reply.address, size_of(made->reply))) {
       found = made->reply;
     } else {
       collided.push_back(made->reply);

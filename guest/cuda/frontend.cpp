@@ -40,7 +40,6 @@ constexpr Adapted adapted_attributes[] = {
     {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR_V1, 0},
     {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, 0},
     {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR, 0},
-    {CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_FABRIC_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, 0},
@@ -50,7 +49,6 @@ constexpr Adapted adapted_attributes[] = {
     {CU_DEVICE_ATTRIBUTE_DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_TIMELINE_SEMAPHORE_INTEROP_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_MULTICAST_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_HOST_NUMA_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0},
     {CU_DEVICE_ATTRIBUTE_HOST_NUMA_MEMORY_POOLS_SUPPORTED, 0},
@@ -143,12 +141,33 @@ Expected<const ContextRecord*> Frontend::context(Id id) const {
 }
 
 Knowledge Frontend::knowledge_of(CUdeviceptr at, std::uint64_t bytes) const {
-  const auto range = memory.find(at);
+  auto range = memory.find(at);
   if (!range) {
     // The host knows all of a pool's chunk; what of it is free is nobody's.
-    return pool.holds(at) ? Knowledge::outside : Knowledge::nothing;
+    return pool.holds(at) || reserved.find(at) ? Knowledge::outside : Knowledge::nothing;
   }
-  return range->holds(at, bytes) ? Knowledge::inside : Knowledge::outside;
+  bool is_asked = false;
+  while (!range->holds(at, bytes)) {
+    // Mapped memory may go on in the next mapping.
+    const std::uint64_t here = range->base + range->size - at;
+    const auto next = memory.find(at + here);
+    if (range->value.physical == 0 || range->value.access == Access::none || !next || next->base != at + here ||
+        next->value.physical == 0) {
+      return Knowledge::outside;
+    }
+    is_asked = is_asked || range->value.access == Access::asked;
+    bytes -= here;
+    at += here;
+    range = next;
+  }
+  return range->value.access == Access::none                ? Knowledge::outside
+         : is_asked || range->value.access == Access::asked ? Knowledge::nothing
+                                                            : Knowledge::inside;
+}
+
+bool Frontend::is_on_device(CUdeviceptr at) const {
+  const auto range = memory.find(at);
+  return range ? lies_on_device(range->value.kind) : reserved.find(at).has_value();
 }
 
 void Frontend::forget_context(Id id) {
@@ -157,6 +176,8 @@ void Frontend::forget_context(Id id) {
   streams.remove_if(is_of_it);
   events.remove_if(is_of_it);
   modules.remove_if(is_of_it);
+  links.remove_if(is_of_it);
+  lane->managed().forget(0);  // the driver may place them elsewhere
   functions.remove_if(is_of_it);
   arrays.remove_if(is_of_it);
   {
@@ -166,8 +187,21 @@ void Frontend::forget_context(Id id) {
     std::erase_if(surfaces, is_texture_of_it);
   }
   pool.forget(id);
-  memory.remove_if(
-      [&](const Memory::Range& range) { return lies_on_device(range.value.kind) && range.value.context == id; });
+  std::vector<std::uint64_t> gone;
+  memory.remove_if([&](const Memory::Range& range) {
+    const bool is_its = lies_on_device(range.value.kind) && range.value.context == id;
+    if (is_its) {
+      gone.push_back(range.base);
+    }
+    return is_its;
+  });
+  for (const std::uint64_t address : gone) {
+    unshare_memory(address);
+  }
+  const std::scoped_lock lock(sharing_mutex);
+  for (const std::uint64_t address : gone) {
+    opened.erase(address);
+  }
 }
 
 void Frontend::free_slab_of(Id id) {

@@ -22,6 +22,7 @@
 #include "guest/cuda/device_addresses.hpp"
 #include "guest/cuda/device_pool.hpp"
 #include "guest/cuda/handles.hpp"
+#include "guest/cuda/jit_request.hpp"
 #include "isthmus/frame.hpp"
 #include "src/gpu/cuda/captures.hpp"
 #include "src/gpu/cuda/cu.hpp"
@@ -48,14 +49,16 @@ struct EventRecord {
   /// How often it was recorded, and which of these was seen to be done: then nobody needs to be asked. Any thread.
   mutable std::uint64_t recorded = 0;
   mutable std::uint64_t done = 0;
-  mutable bool in_graph = false;
+  mutable bool elsewhere = false;
 
   void count_recording() const noexcept { std::atomic_ref(recorded).fetch_add(1); }
   [[nodiscard]] std::uint64_t recordings() const noexcept { return std::atomic_ref(recorded).load(); }
-  /// A graph records it, nobody counts when.
-  void note_graph() const noexcept { std::atomic_ref(in_graph).store(true); }
+  /// A graph or another process records it, nobody counts when.
+  void note_elsewhere() const noexcept { std::atomic_ref(elsewhere).store(true); }
+  /// Whether another process may record it and wait for it, after something that the host is not told of.
+  [[nodiscard]] bool is_shared() const noexcept { return (flags & CU_EVENT_INTERPROCESS) != 0; }
   [[nodiscard]] bool is_done() const noexcept {
-    return std::atomic_ref(done).load() == recordings() && !std::atomic_ref(in_graph).load();
+    return std::atomic_ref(done).load() == recordings() && !std::atomic_ref(elsewhere).load();
   }
   /// What was recorded so often is done.
   void note_done(std::uint64_t recordings) const noexcept { std::atomic_ref(done).store(recordings); }
@@ -65,6 +68,18 @@ struct EventRecord {
 struct ModuleRecord {
   Id context = 0;  ///< 0 for a library
   bool library = false;
+};
+
+/// What cuLinkCreate makes. Guarded by its mutex.
+struct Link {
+  explicit Link(JitRequest asked) : options(std::move(asked)) {}
+  std::mutex mutex;
+  JitRequest options;
+  std::vector<std::byte> image;  ///< once complete: the program's until cuLinkDestroy
+};
+struct LinkRecord {
+  Id context = 0;
+  std::shared_ptr<Link> link;
 };
 
 /// A function, or a kernel, which may stand for one.
@@ -84,6 +99,19 @@ struct FunctionRecord {
                ? std::optional(info.attributes.at(index))
                : std::nullopt;
   }
+};
+
+/// A pool of the program's own.
+struct PoolRecord {
+  std::uint32_t device = 0;
+};
+
+/// Memory of cuMemCreate. Under Frontend::virtual_mutex.
+struct PhysicalRecord {
+  CUmemAllocationProp properties{};
+  std::uint64_t size = 0;
+  std::uint64_t handles = 1;   ///< as many as the program has to release
+  std::uint64_t mappings = 0;  ///< with none of both, the memory is gone
 };
 
 struct GraphRecord {
@@ -115,19 +143,33 @@ enum class MemoryKind : std::uint8_t {
   return kind == MemoryKind::device || kind == MemoryKind::variable;
 }
 
+/// Who knows whether the GPU may use memory: it may; the host is to be asked; or it may not.
+enum class Access : std::uint8_t { allowed, asked, none };
+
 /// What is known of memory that the GPU reaches.
 struct MemoryInfo {
   MemoryKind kind = MemoryKind::device;
   Id context = 0;
   std::uint32_t device = 0;
-  std::uint32_t flags = 0;   ///< of cuMemHostAlloc
-  std::uint64_t number = 0;  ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
-  std::uint64_t offset = 0;  ///< of slab memory: in the region
-  bool of_graph = false;     ///< device memory that comes and goes in a graph: freeing it does not forget it
-  std::uint64_t work = 0;    ///< WorkCount::issued() when it was allocated; of memory of the pool
-  bool pooled = false;       ///< device memory of Frontend::pool
+  std::uint32_t flags = 0;        ///< of cuMemHostAlloc
+  std::uint64_t number = 0;       ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
+  std::uint64_t offset = 0;       ///< of slab memory: in the region
+  bool managed_variable = false;  ///< a variable that is declared __managed__
+  bool of_graph = false;          ///< device memory that comes and goes in a graph: freeing it does not forget it
+  std::uint64_t work = 0;         ///< WorkCount::issued() when it was allocated; of memory of the pool
+  bool pooled = false;            ///< device memory of Frontend::pool
+  CUmemoryPool from = nullptr;    ///< in the order of a stream: the pool that it came from
+  Id physical = 0;                ///< the memory that is mapped there (cuMemMap), if it is
+  Access access = Access::allowed;
+  bool opened = false;  ///< another process's (cuIpcOpenMemHandle)
+
+  /// Whether it is device memory that the program allocated, and can free by its address.
+  [[nodiscard]] bool is_allocation() const noexcept { return kind == MemoryKind::device && physical == 0 && !opened; }
 };
 using Memory = Ranges<MemoryInfo>;
+[[nodiscard]] constexpr bool is_managed(const MemoryInfo& info) noexcept {
+  return info.kind == MemoryKind::managed || info.managed_variable;
+}
 
 /// What is known of memory that is to be used: all of it, nothing, or that it does not lie in what was allocated.
 enum class Knowledge : std::uint8_t { inside, nothing, outside };
@@ -147,11 +189,12 @@ using TextureTable = std::map<std::pair<Id, std::uint64_t>, TextureRecord>;
 struct Device {
   DescribeDevice::Reply about;
 
-  std::mutex mutex;  ///< guards what follows, but `active` for reading
+  std::mutex mutex;  ///< guards what follows, but `active` for reading, and `pool`
   Id primary = 0;    ///< the same for ever, once there is one
   std::uint32_t retained = 0;
   std::uint32_t flags = 0;  ///< as set by cuDevicePrimaryCtxSetFlags
   std::atomic<bool> active{false};
+  std::atomic<Id> pool{0};  ///< that cuMemAllocAsync takes from; 0: the device's own
 
   /// As the guest shows it: what it cannot keep is off.
   [[nodiscard]] std::optional<int> attribute(CUdevice_attribute which) const;
@@ -182,6 +225,11 @@ class Frontend {
   [[nodiscard]] Expected<const ContextRecord*> context(Id id) const;
   /// What is known of so many bytes at a device address.
   [[nodiscard]] Knowledge knowledge_of(CUdeviceptr at, std::uint64_t bytes) const;
+  /// Whether an address is the device's, in memory or only reserved, as far as is known here.
+  [[nodiscard]] bool is_on_device(CUdeviceptr at) const;
+  /// Memory or an event that is going is not shared any more.
+  void unshare_memory(std::uint64_t address);
+  void unshare_event(Id event);
   /// Forgets what lived in a context that is gone.
   void forget_context(Id id);
   /// Once the host has destroyed it: gives its pinned and managed memory back, and learns anew what is registered.
@@ -197,12 +245,14 @@ class Frontend {
   HandleTable<EventRecord, 3> events;
   HandleTable<ModuleRecord, 4> modules;
   HandleTable<FunctionRecord, 5> functions;
+  HandleTable<LinkRecord, 20> links;
   HandleTable<ArrayRecord, 12> arrays;  ///< also mipmapped ones
   std::mutex levels_mutex;
   std::map<std::pair<Id, unsigned>, Id> levels;  ///< of mipmapped arrays that were asked for
   std::mutex textures_mutex;                     ///< guards both
   TextureTable textures;
   TextureTable surfaces;
+  HandleTable<PoolRecord, 9> pools;
   HandleTable<GraphRecord, 6> graphs;
   HandleTable<NodeRecord, 7> nodes;
   HandleTable<ExecutableRecord, 8> executables;
@@ -213,6 +263,13 @@ class Frontend {
   std::map<std::pair<Id, Id>, std::vector<CUgraphNode>> capture_nodes;  ///< by context and stream: that were told last
 
   Memory memory;
+  std::mutex virtual_mutex;  ///< for what is reserved, mapped and unmapped
+  Ranges<Id> reserved;       ///< addresses of cuMemAddressReserve
+  HandleTable<PhysicalRecord, 10> physicals;
+  std::mutex sharing_mutex;                       ///< guards what follows
+  std::map<std::uint64_t, NoteName> shared;       ///< names of memory that other processes may open, by address
+  std::map<std::uint64_t, std::uint64_t> opened;  ///< how often other processes' memory is open, by address
+  std::unordered_map<Id, NoteName> shared_events;
   DevicePool pool;
   DeviceAddresses addresses;  ///< that device memory has or had
   std::atomic<std::uint64_t> last_buffer{0};

@@ -128,7 +128,7 @@ Expected<Work> event_work(const Here& here, NodeKind kind, CUevent event) {
     return std::unexpected(CUDA_ERROR_INVALID_HANDLE);
   }
   if (kind == NodeKind::record) {
-    record->note_graph();
+    record->note_elsewhere();
   }
   return named_work(here, kind, handle_name(event));
 }

@@ -12,6 +12,7 @@
 
 #include "guest/cuda/device_memory.hpp"
 #include "guest/cuda/frontend.hpp"
+#include "guest/cuda/sharing.hpp"
 
 using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the names below are C's
 
@@ -157,7 +158,7 @@ CUresult CUDAAPI cuMemFree(CUdeviceptr address) {
     if (range && range->value.kind == MemoryKind::managed) {
       return free_in_slab(here.cuda, address, MemoryKind::managed);
     }
-    if (!range || range->base != address || range->value.kind != MemoryKind::device) {
+    if (!range || range->base != address || !range->value.is_allocation()) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     if (range->value.of_graph) {
@@ -244,13 +245,14 @@ CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute a
     case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
       return !on_host ? write(address) : in_slab ? write(seen_at(cuda, range, address)) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-      return on_host ? write(address) : CUDA_ERROR_INVALID_VALUE;
-    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
+      return on_host || range.value.managed_variable ? write(address) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+      return write(static_cast<unsigned char>(is_shareable(range.value) ? 1 : 0));
+    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
       return write(static_cast<unsigned char>(0));
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-      return write(static_cast<unsigned char>(kind == MemoryKind::managed ? 1 : 0));
+      return write(static_cast<unsigned char>(is_managed(range.value) ? 1 : 0));
     case CU_POINTER_ATTRIBUTE_MAPPED:
       return write(static_cast<unsigned char>(!on_host || in_slab ? 1 : 0));
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
@@ -258,15 +260,23 @@ CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute a
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
       return write(static_cast<int>(range.value.device));
     case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE: {
+      // Of mapped memory: what was reserved.
+      const auto reserved = range.value.physical != 0 ? cuda.reserved.find(address) : std::nullopt;
+      return attribute == CU_POINTER_ATTRIBUTE_RANGE_START_ADDR
+                 ? write(static_cast<CUdeviceptr>(reserved ? reserved->base : range.base))
+                 : write(static_cast<std::size_t>(reserved ? reserved->size : range.size));
+    }
+    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
       return write(static_cast<CUdeviceptr>(range.base));
-    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
       return write(static_cast<std::size_t>(range.size));
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
       return write(std::uint64_t{0});
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
       return write(static_cast<int>(CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE));
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-      return write(CUmemoryPool{nullptr});
+      return write(range.value.from);
     default:
       return CUDA_ERROR_NOT_SUPPORTED;
   }
@@ -350,7 +360,6 @@ CUresult CUDAAPI cuMemAdvise(CUdeviceptr address, std::size_t bytes, CUmem_advis
     if (location.type == CU_MEM_LOCATION_TYPE_DEVICE && cuda.device(location.id) == nullptr) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    return range && range->value.kind == MemoryKind::managed && range->holds(address, bytes) ? CUDA_SUCCESS
-                                                                                             : CUDA_ERROR_INVALID_VALUE;
+    return range && is_managed(range->value) && range->holds(address, bytes) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }

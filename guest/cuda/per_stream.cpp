@@ -56,6 +56,38 @@ CUresult copy_flat(CUstream stream, const CUDA_MEMCPY2D* flat, When when) {
   return copy_boxes(stream, &box, when);
 }
 
+// One-dimensional copies with an array on one side or both: offsets in bytes, in the array's first row.
+CUDA_MEMCPY2D line_into(CUarray array, std::size_t offset) {
+  CUDA_MEMCPY2D line{};
+  line.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+  line.dstArray = array;
+  line.dstXInBytes = offset;
+  return line;
+}
+CUDA_MEMCPY2D line_from(CUarray array, std::size_t offset, CUDA_MEMCPY2D line = {}) {
+  line.srcMemoryType = CU_MEMORYTYPE_ARRAY;
+  line.srcArray = array;
+  line.srcXInBytes = offset;
+  return line;
+}
+CUresult copy_line(CUstream stream, CUDA_MEMCPY2D line, std::size_t bytes, When when) {
+  line.WidthInBytes = bytes;
+  line.Height = 1;
+  return copy_flat(stream, &line, when);
+}
+CUresult copy_line_in(CUstream stream, CUarray to, std::size_t offset, const void* from, std::size_t bytes, When when) {
+  CUDA_MEMCPY2D line = line_into(to, offset);
+  line.srcMemoryType = CU_MEMORYTYPE_HOST;
+  line.srcHost = from;
+  return copy_line(stream, line, bytes, when);
+}
+CUresult copy_line_out(CUstream stream, void* to, CUarray from, std::size_t offset, std::size_t bytes, When when) {
+  CUDA_MEMCPY2D line = line_from(from, offset);
+  line.dstMemoryType = CU_MEMORYTYPE_HOST;
+  line.dstHost = to;
+  return copy_line(stream, line, bytes, when);
+}
+
 CUresult copy_peer(CUstream stream, CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context,
                    std::size_t bytes) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
@@ -98,10 +130,11 @@ CUresult record_event(CUevent event, CUstream stream, unsigned flags) {
     }
     record->count_recording();
     if (flags != 0) {
-      record->note_graph();
+      record->note_elsewhere();
     }
     return here.lane().send<RecordEvent>(
-        flags == 0, {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
+        flags == 0 && !record->is_shared(),
+        {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
   });
 }
 
@@ -191,6 +224,42 @@ CUresult CUDAAPI cuMemcpy3DAsync(const CUDA_MEMCPY3D* box, CUstream stream) {
   return copy_boxes(stream, box, When::later);
 }
 
+CUresult CUDAAPI cuMemcpyHtoA(CUarray to, std::size_t offset, const void* from, std::size_t bytes) {
+  return copy_line_in(nullptr, to, offset, from, bytes, When::at_once);
+}
+
+CUresult CUDAAPI cuMemcpyHtoAAsync(CUarray to, std::size_t offset, const void* from, std::size_t bytes,
+                                   CUstream stream) {
+  return copy_line_in(stream, to, offset, from, bytes, When::later);
+}
+
+CUresult CUDAAPI cuMemcpyAtoH(void* to, CUarray from, std::size_t offset, std::size_t bytes) {
+  return copy_line_out(nullptr, to, from, offset, bytes, When::at_once);
+}
+
+CUresult CUDAAPI cuMemcpyAtoHAsync(void* to, CUarray from, std::size_t offset, std::size_t bytes, CUstream stream) {
+  return copy_line_out(stream, to, from, offset, bytes, When::later);
+}
+
+CUresult CUDAAPI cuMemcpyDtoA(CUarray to, std::size_t offset, CUdeviceptr from, std::size_t bytes) {
+  CUDA_MEMCPY2D line = line_into(to, offset);
+  line.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+  line.srcDevice = from;
+  return copy_line(nullptr, line, bytes, When::at_once);
+}
+
+CUresult CUDAAPI cuMemcpyAtoD(CUdeviceptr to, CUarray from, std::size_t offset, std::size_t bytes) {
+  CUDA_MEMCPY2D line = line_from(from, offset);
+  line.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+  line.dstDevice = to;
+  return copy_line(nullptr, line, bytes, When::at_once);
+}
+
+CUresult CUDAAPI cuMemcpyAtoA(CUarray to, std::size_t to_offset, CUarray from, std::size_t from_offset,
+                              std::size_t bytes) {
+  return copy_line(nullptr, line_from(from, from_offset, line_into(to, to_offset)), bytes, When::at_once);
+}
+
 // ---- setting memory ------------------------------------------------------------------------------------------------
 
 CUresult CUDAAPI cuMemsetD8(CUdeviceptr to, unsigned char value, std::size_t count) {
@@ -256,9 +325,8 @@ CUresult CUDAAPI cuMemPrefetchAsync(CUdeviceptr address, std::size_t bytes, CUme
     if (location.type == CU_MEM_LOCATION_TYPE_DEVICE && here.cuda.device(location.id) == nullptr) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    return flags == 0 && range && range->value.kind == MemoryKind::managed && range->holds(address, bytes)
-               ? CUDA_SUCCESS
-               : CUDA_ERROR_INVALID_VALUE;
+    return flags == 0 && range && is_managed(range->value) && range->holds(address, bytes) ? CUDA_SUCCESS
+                                                                                           : CUDA_ERROR_INVALID_VALUE;
   });
 }
 
@@ -266,50 +334,33 @@ CUresult CUDAAPI cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, st
                                         unsigned int /*flags*/) {
   return on(stream, [&](const Here& here, const Place&) {
     const auto range = here.cuda.memory.find(address);
-    return range && range->value.kind == MemoryKind::managed ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return range && is_managed(range->value) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }
 
-// ---- memory in the order of streams, from the device's own pool
-// ------------------------------------------------------
+// ---- memory in the order of streams, from pools ---------------------------------------------------------------------
 
 CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, std::size_t bytes, CUstream stream) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     if (address == nullptr || bytes == 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const auto made = call_for_address<AllocateInOrder>(
-        here, {.place = place, .size = bytes}, Effort::all, [&](const AllocateInOrder::Reply&) { return bytes; },
-        [&](const AllocateInOrder::Reply& other) {
-          std::ignore = here.lane().post<FreeInOrder>({.place = place, .address = other.address});
-        });
-    if (!made) {
-      return made.error();
-    }
-    here.cuda.memory.add(made->address, bytes,
-                         {.kind = MemoryKind::device,
-                          .context = place.context,
-                          .device = here.record.device,
-                          .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1,
-                          .of_graph = is_captured(here, place)});
-    return give(address, made->address);
+    return allocate_in_order(here, place, bytes, pool_in_use(here.cuda, here.record.device), address);
   });
 }
 
 CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, std::size_t bytes, CUmemoryPool pool, CUstream stream) {
-  return on(stream, [&](const Here& here, const Place&) -> CUresult {
-    const auto device = device_of_pool(here.cuda, pool);
-    if (!device) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    return *device == here.record.device ? cuMemAllocAsync(address, bytes, stream) : CUDA_ERROR_NOT_SUPPORTED;
+  return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    const auto from = find_pool(here.cuda, pool);
+    return address == nullptr || bytes == 0 || !from ? CUDA_ERROR_INVALID_VALUE
+                                                     : allocate_in_order(here, place, bytes, *from, address);
   });
 }
 
 CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     const auto range = here.cuda.memory.find(address);
-    if (!range || range->base != address || range->value.kind != MemoryKind::device || range->value.pooled) {
+    if (!range || range->base != address || !range->value.is_allocation() || range->value.pooled) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     if (range->value.of_graph) {
@@ -391,11 +442,13 @@ CUresult CUDAAPI cuStreamQuery(CUstream stream) {
 
 CUresult CUDAAPI cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
-    if (here.cuda.events.find(event) == nullptr) {
+    const EventRecord* const record = here.cuda.events.find(event);
+    if (record == nullptr) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
     return here.lane().send<WaitEvent>(
-        flags == 0, {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
+        flags == 0 && !record->is_shared(),
+        {.place = place, .event = reinterpret_cast<std::uintptr_t>(event), .flags = flags});
   });
 }
 

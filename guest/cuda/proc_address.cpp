@@ -68,6 +68,16 @@ CUresult CUDAAPI cuGetProcAddress(const char* symbol, void** function, int versi
   return found.newest != nullptr ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }
 
+// NVIDIA's libraries ask for undocumented tables here. libnvrtc calls this without asking whether it is there, and does
+// without the tables where they are refused.
+CUresult CUDAAPI cuGetExportTable(const void** table, const CUuuid* which) {
+  if (table == nullptr || which == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *table = nullptr;
+  return CUDA_ERROR_NOT_FOUND;
+}
+
 // By this the backend knows that it found our library, and not the driver.
 // NOLINTBEGIN(readability-identifier-naming): as the interface's names are
 extern "C" __attribute__((visibility("default"))) int cuIsthmusFrontend();

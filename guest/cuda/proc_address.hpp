@@ -32,6 +32,8 @@ struct EntryPoint {
   X(cuMemcpy, 4000) X(cuMemcpyAsync, 4000) X(cuMemcpyHtoD, 3020) X(cuMemcpyHtoDAsync, 3020)                    \
   X(cuMemcpyDtoH, 3020) X(cuMemcpyDtoHAsync, 3020) X(cuMemcpyDtoD, 3020) X(cuMemcpyDtoDAsync, 3020)            \
   X(cuMemcpyPeer, 4000) X(cuMemcpyPeerAsync, 4000) X(cuMemcpy2D, 3020) X(cuMemcpy2DUnaligned, 3020)            \
+  X(cuMemcpyHtoA, 3020) X(cuMemcpyHtoAAsync, 3020) X(cuMemcpyAtoH, 3020) X(cuMemcpyAtoHAsync, 3020)            \
+  X(cuMemcpyDtoA, 3020) X(cuMemcpyAtoD, 3020) X(cuMemcpyAtoA, 3020)                                            \
   X(cuMemcpy2DAsync, 3020) X(cuMemcpy3D, 3020) X(cuMemcpy3DAsync, 3020) X(cuMemsetD8, 3020)                    \
   X(cuMemsetD16, 3020) X(cuMemsetD32, 3020) X(cuMemsetD8Async, 3020) X(cuMemsetD16Async, 3020)                 \
   X(cuMemsetD32Async, 3020) X(cuMemsetD2D8, 3020) X(cuMemsetD2D16, 3020) X(cuMemsetD2D32, 3020)                \
@@ -57,12 +59,21 @@ struct EntryPoint {
   X(cuCtxSetCacheConfig, 3020) X(cuCtxResetPersistingL2Cache, 11000) X(cuCtxEnablePeerAccess, 4000)            \
   X(cuCtxDisablePeerAccess, 4000) X(cuMemGetInfo, 3020) X(cuMemAlloc, 3020) X(cuMemAllocPitch, 3020)           \
   X(cuMemFree, 3020) X(cuMemGetAddressRange, 3020) X(cuMemHostAlloc, 2020) X(cuMemAllocHost, 3020)             \
-  X(cuMemFreeHost, 2000) X(cuMemHostGetDevicePointer, 3020) X(cuDeviceGetDefaultMemPool, 11020) X(cuDeviceGetMemPool, 11020) X(cuDeviceSetMemPool, 11020) X(cuMemPoolTrimTo, 11020) X(cuMemPoolGetAttribute, 11020) X(cuMemPoolSetAttribute, 11020) X(cuProfilerStart, 4000) X(cuProfilerStop, 4000) X(cuGraphCreate, 10000) X(cuGraphDestroy, 10000) X(cuGraphAddEmptyNode, 10000) X(cuGraphAddKernelNode, 12000) X(cuGraphAddMemcpyNode, 10000) X(cuGraphAddMemsetNode, 10000) X(cuGraphGetNodes, 10000) X(cuGraphInstantiate, 11040) X(cuGraphExecDestroy, 10000) X(cuMemHostRegister, 6050) X(cuMemHostUnregister, 4000) X(cuMemAllocManaged, 6000) X(cuMemAdvise, 12020) X(cuMemHostGetFlags, 2030)                         \
+  X(cuMemFreeHost, 2000) X(cuMemHostGetDevicePointer, 3020) X(cuDeviceGetDefaultMemPool, 11020) X(cuDeviceGetMemPool, 11020) X(cuDeviceSetMemPool, 11020) X(cuMemPoolTrimTo, 11020) X(cuMemPoolGetAttribute, 11020) X(cuMemPoolSetAttribute, 11020) \
+  X(cuIpcGetMemHandle, 4010) X(cuIpcOpenMemHandle, 11000) X(cuIpcCloseMemHandle, 4010) \
+  X(cuIpcGetEventHandle, 4010) X(cuIpcOpenEventHandle, 4010) \
+  X(cuMemAddressReserve, 10020) X(cuMemAddressFree, 10020) X(cuMemCreate, 10020) X(cuMemRelease, 10020) \
+  X(cuMemMap, 10020) X(cuMemUnmap, 10020) X(cuMemSetAccess, 10020) X(cuMemGetAccess, 10020) \
+  X(cuMemGetAllocationGranularity, 10020) X(cuMemGetAllocationPropertiesFromHandle, 10020) \
+  X(cuMemRetainAllocationHandle, 11000) \
+  X(cuMemPoolCreate, 11020) X(cuMemPoolDestroy, 11020) X(cuMemPoolSetAccess, 11020) X(cuMemPoolGetAccess, 11020) \
+  X(cuMemGetDefaultMemPool, 13000) X(cuMemGetMemPool, 13000) X(cuMemSetMemPool, 13000) \
+  X(cuProfilerStart, 4000) X(cuProfilerStop, 4000) X(cuGraphCreate, 10000) X(cuGraphDestroy, 10000) X(cuGraphAddEmptyNode, 10000) X(cuGraphAddKernelNode, 12000) X(cuGraphAddMemcpyNode, 10000) X(cuGraphAddMemsetNode, 10000) X(cuGraphGetNodes, 10000) X(cuGraphInstantiate, 11040) X(cuGraphExecDestroy, 10000) X(cuMemHostRegister, 6050) X(cuMemHostUnregister, 4000) X(cuMemAllocManaged, 6000) X(cuMemAdvise, 12020) X(cuMemHostGetFlags, 2030)                         \
   X(cuPointerGetAttribute, 4000) X(cuPointerGetAttributes, 7000) X(cuModuleLoadData, 2000)                     \
   X(cuModuleLoadDataEx, 2010) X(cuModuleLoadFatBinary, 2000) X(cuModuleLoad, 2000) X(cuModuleUnload, 2000)     \
   X(cuModuleGetLoadingMode, 11070) X(cuModuleGetFunction, 2000) X(cuModuleGetGlobal, 3020)                     \
   X(cuLibraryLoadData, 12000) X(cuLibraryLoadFromFile, 12000) X(cuLibraryUnload, 12000)                        \
-  X(cuLibraryGetKernel, 12000) X(cuLibraryGetModule, 12000) X(cuLibraryGetGlobal, 12000)                       \
+  X(cuLibraryGetKernel, 12000) X(cuLibraryGetModule, 12000) X(cuLibraryGetGlobal, 12000) X(cuLibraryGetManaged, 12000)                       \
   X(cuKernelGetFunction, 12000) X(cuKernelGetLibrary, 12050) X(cuKernelGetAttribute, 12000)                    \
   X(cuKernelSetAttribute, 12000) X(cuKernelSetCacheConfig, 12000) X(cuFuncGetName, 12030)                      \
   X(cuKernelGetName, 12030) X(cuFuncGetParamInfo, 12040) X(cuKernelGetParamInfo, 12040)                        \
@@ -74,7 +85,8 @@ struct EntryPoint {
   X(cuStreamCreate, 2000) X(cuStreamCreateWithPriority, 5050) X(cuStreamDestroy, 4000) X(cuEventCreate, 2000)  \
   X(cuEventDestroy, 4000) X(cuEventQuery, 2000) X(cuEventSynchronize, 2000) X(cuEventElapsedTime, 12080)       \
   X(cuThreadExchangeStreamCaptureMode, 10010) X(cuGetErrorString, 6000) X(cuGetErrorName, 6000)                \
-  X(cuGetProcAddress, 12000)                                                                                    \
+  X(cuGetProcAddress, 12000) X(cuGetExportTable, 3000) X(cuLinkCreate, 6050) X(cuLinkAddData, 6050)         \
+  X(cuLinkAddFile, 6050) X(cuLinkComplete, 5050) X(cuLinkDestroy, 5050)                                                                                       \
   X(cuArrayCreate, 3020) X(cuArray3DCreate, 3020) X(cuArrayDestroy, 2000) X(cuArrayGetDescriptor, 3020)        \
   X(cuArray3DGetDescriptor, 3020) X(cuMipmappedArrayCreate, 5000) X(cuMipmappedArrayDestroy, 5000)             \
   X(cuMipmappedArrayGetLevel, 5000) X(cuTexObjectCreate, 5000) X(cuTexObjectDestroy, 5000)                     \

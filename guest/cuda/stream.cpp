@@ -72,8 +72,9 @@ CUresult CUDAAPI cuEventCreate(CUevent* event, unsigned int flags) {
     if (event == nullptr || (flags & ~known) != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if ((flags & CU_EVENT_INTERPROCESS) != 0) {
-      return CUDA_ERROR_NOT_SUPPORTED;
+    // One for other processes keeps no time.
+    if ((flags & CU_EVENT_INTERPROCESS) != 0 && (flags & CU_EVENT_DISABLE_TIMING) == 0) {
+      return CUDA_ERROR_INVALID_VALUE;
     }
     const auto id = here.cuda.events.make({.context = here.context, .flags = flags});
     if (!id) {
@@ -94,6 +95,7 @@ CUresult CUDAAPI cuEventDestroy(CUevent event) {
     if (!cuda.events.remove(id)) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
+    cuda.unshare_event(id);
     return cuda.lane->post<Release>({.kind = ObjectKind::event, .id = id});
   });
 }

@@ -53,7 +53,7 @@
   X(cuKernelSetCacheConfig) X(cuLaunchCooperativeKernel) X(cuLaunchHostFunc) X(cuLaunchKernel) X(cuLaunchKernelEx)    \
   X(cuLibraryEnumerateKernels) X(cuLibraryGetGlobal) X(cuLibraryGetKernel) X(cuLibraryGetKernelCount)                 \
   X(cuLibraryGetManaged) X(cuLibraryGetUnifiedFunction) X(cuLibraryLoadData) X(cuLibraryLoadFromFile)                 \
-  X(cuLibraryUnload) X(cuMemAdvise) X(cuMemAlloc) X(cuMemAllocAsync) X(cuMemAllocFromPoolAsync)                       \
+  X(cuLibraryUnload) X(cuLinkAddData) X(cuLinkComplete) X(cuLinkCreate) X(cuLinkDestroy) X(cuMemAdvise) X(cuMemAlloc) X(cuMemAllocAsync) X(cuMemAllocFromPoolAsync)                       \
   X(cuMemAllocManaged) X(cuMemAllocPitch) X(cuMemDiscardAndPrefetchBatchAsync) X(cuMemDiscardBatchAsync)              \
   X(cuMemFree) X(cuMemFreeAsync) X(cuMemFreeHost) X(cuMemGetDefaultMemPool) X(cuMemGetInfo) X(cuMemGetMemPool)        \
   X(cuMemHostAlloc) X(cuMemHostGetDevicePointer) X(cuMemHostGetFlags) X(cuMemHostRegister) X(cuMemHostUnregister)     \

@@ -2,11 +2,13 @@
 
 #include "guest/cudart/module.hpp"
 
+#include <cstddef>
 #include <memory>
 #include <shared_mutex>
 #include <unordered_map>
 
 #include "guest/cudart/call.hpp"
+#include "src/gpu/cuda/image.hpp"
 
 namespace isthmus::cudart {
 namespace {
@@ -16,7 +18,7 @@ struct FatBinaryWrapper {
   int magic;
   int version;
   const void* data;
-  const void* prelinked;  ///< version 2: the fat binaries that `data` was linked of
+  const void* const* prelinked;  ///< version 2: the fat binaries that `data` was linked of, and a null
 };
 constexpr int wrapper_magic = 0x466243b1;
 
@@ -97,6 +99,7 @@ Module::Module(const void* wrapper) {
   if (fat_binary != nullptr && fat_binary->magic == wrapper_magic &&
       (fat_binary->version == 1 || fat_binary->version == 2)) {
     image_ = fat_binary->data;
+    prelinked_ = fat_binary->version == 2 ? fat_binary->prelinked : nullptr;
   }
 }
 
@@ -114,6 +117,9 @@ cudaError_t Module::load_locked() {
   }
   CUlibrary library = nullptr;
   cudaError_t error = driver(cuLibraryLoadData, &library, image_, nullptr, nullptr, 0U, nullptr, nullptr, 0U);
+  if (prelinked_ != nullptr && (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidKernelImage)) {
+    error = load_linked(library);
+  }
   if (error != cudaSuccess) {
     return error;
   }
@@ -134,6 +140,31 @@ cudaError_t Module::load_locked() {
   }
   library_ = library;
   return cudaSuccess;
+}
+
+cudaError_t Module::load_linked(CUlibrary& library) const {
+  CUlinkState state = nullptr;
+  cudaError_t error = driver(cuLinkCreate, 0U, nullptr, nullptr, &state);
+  if (error != cudaSuccess) {
+    return error;
+  }
+  for (const void* const* part = prelinked_; error == cudaSuccess && *part != nullptr; ++part) {
+    const auto size = cuda::image_size(static_cast<const std::byte*>(*part), cuda::max_image);
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): the driver's interface; it only reads
+    error = size ? driver(cuLinkAddData, state, CU_JIT_INPUT_FATBINARY, const_cast<void*>(*part), *size, nullptr, 0U,
+                          nullptr, nullptr)
+                 : cudaErrorInvalidKernelImage;
+  }
+  void* image = nullptr;
+  std::size_t size = 0;
+  if (error == cudaSuccess) {
+    error = driver(cuLinkComplete, state, &image, &size);
+  }
+  if (error == cudaSuccess) {
+    error = driver(cuLibraryLoadData, &library, image, nullptr, nullptr, 0U, nullptr, nullptr, 0U);
+  }
+  driver(cuLinkDestroy, state);
+  return error;
 }
 
 void Module::unload() {

@@ -86,8 +86,11 @@ class Module {
   friend class Kernel;
   friend class Variable;
   cudaError_t load_locked();
+  /// Has the driver link the fat binaries of version 2: `image_` holds nothing for the device.
+  cudaError_t load_linked(CUlibrary& library) const;
 
   const void* image_ = nullptr;
+  const void* const* prelinked_ = nullptr;  ///< ends with a null; null in version 1
   std::mutex mutex_;
   CUlibrary library_ = nullptr;  ///< null: not loaded
   std::deque<Kernel> kernels_;

@@ -117,10 +117,15 @@ Result<WorkerSpec> ShmHost::spec_for(uid_t client) {
   if (!confined->note.empty()) {
     log::warn("shm {}: workers' files: {}", config_.name, confined->note);
   }
+  auto& notes = notes_[client];
+  if (notes == nullptr && !plugins_.empty()) {
+    notes = std::make_shared<NoteBoard>();
+  }
   return WorkerSpec{.program = setup_->program,
                     .huge_pages = config_.huge_pages,
                     .plugins = plugins_,
                     .device_memory = device_memory_,
+                    .notes = notes,
                     .confined = std::move(*confined)};
 }
 

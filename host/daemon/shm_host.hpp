@@ -91,7 +91,8 @@ class ShmHost {
   std::vector<PluginFile> plugins_;
   AddressSpace* addresses_;
   std::shared_ptr<DeviceMemoryAccount> device_memory_;
-  std::unique_ptr<WorkerProcess> trial_;  // only loads the plug-ins
+  std::map<uid_t, std::shared_ptr<NoteBoard>> notes_;  // by the clients' user
+  std::unique_ptr<WorkerProcess> trial_;               // only loads the plug-ins
   std::map<std::uint64_t, Client> clients_;
   WarmLanes warm_;
   std::deque<std::pair<uid_t, std::uint32_t>>

@@ -55,6 +55,7 @@ Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& c
                   .plugins = std::move(*plugins),
                   .device_memory =
                       config.device_memory == 0 ? nullptr : std::make_shared<DeviceMemoryAccount>(config.device_memory),
+                  .notes = config.plugins.empty() ? nullptr : std::make_shared<NoteBoard>(),
                   .confined = std::move(*confined)};
   std::unique_ptr<VmHost> host(new VmHost(loop, config, std::move(*region), std::move(*watch), std::move(spec)));
   Result<void> ok = host->prepare_region();

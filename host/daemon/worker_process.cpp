@@ -56,8 +56,11 @@ Result<Sockets> make_sockets(int flags) {
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, const WorkerSpec& spec, Events events) {
   auto control = make_sockets(SOCK_NONBLOCK);
   auto memory = spec.device_memory != nullptr ? make_sockets(0) : Result<Sockets>();
-  if (!control || !memory) {
-    return std::unexpected(control ? memory.error() : control.error());
+  auto notes = spec.notes != nullptr ? make_sockets(0) : Result<Sockets>();
+  for (const auto* made : {&control, &memory, &notes}) {
+    if (!*made) {
+      return std::unexpected(made->error());
+    }
   }
   ChildProcess::Command command{.program = spec.program,
                                 .arguments = {std::to_string(spec.lane_count), std::to_string(spec.base_address),
@@ -79,6 +82,9 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
   if (memory->theirs) {
     command.descriptors.push_back({.source = memory->theirs.get(), .target = wire::worker_memory_fd});
   }
+  if (notes->theirs) {
+    command.descriptors.push_back({.source = notes->theirs.get(), .target = wire::worker_note_fd});
+  }
   auto child = ChildProcess::spawn(command);
   if (!child) {
     return std::unexpected(std::move(child.error()));
@@ -86,10 +92,12 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
   std::unique_ptr<WorkerProcess> worker(
       new WorkerProcess(loop, std::move(*child), std::move(control->ours), std::move(events)));
   worker->watch();
+  const auto broken = [self = worker.get()](std::string_view why) { self->kill(std::string(why)); };
   if (memory->ours) {
-    worker->desk_ = std::make_unique<DeviceMemoryDesk>(
-        loop, spec.device_memory, std::move(memory->ours),
-        [self = worker.get()](std::string_view why) { self->kill(std::string(why)); });
+    worker->desk_ = std::make_unique<DeviceMemoryDesk>(loop, spec.device_memory, std::move(memory->ours), broken);
+  }
+  if (notes->ours) {
+    worker->note_desk_ = std::make_unique<NoteDesk>(loop, spec.notes, std::move(notes->ours), broken);
   }
   return worker;
 }
@@ -217,6 +225,7 @@ void WorkerProcess::on_exit() {
     }
   }
   desk_.reset();
+  note_desk_.reset();
   const auto gone = std::move(events_.gone);
   const bool orderly = orderly_;
   const std::string why =

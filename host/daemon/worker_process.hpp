@@ -15,6 +15,7 @@
 #include "host/child_process.hpp"
 #include "host/confinement.hpp"
 #include "host/daemon/device_memory_desk.hpp"
+#include "host/daemon/note_desk.hpp"
 #include "host/event_loop.hpp"
 #include "host/plugin_path.hpp"
 #include "isthmus/error.hpp"
@@ -38,6 +39,7 @@ struct WorkerSpec {
   std::optional<std::uint32_t> lane = std::nullopt;  ///< whose client alone a fresh one is for; unset: any
   std::vector<PluginFile> plugins;
   std::shared_ptr<DeviceMemoryAccount> device_memory = nullptr;  ///< which it takes from; null: as much as there is
+  std::shared_ptr<NoteBoard> notes = nullptr;                    ///< that it shares with others; null: none
   Confined confined;                                             ///< who it is, and its environment
 };
 
@@ -100,6 +102,7 @@ class WorkerProcess {
   UniqueFd control_;
   Events events_;
   std::unique_ptr<DeviceMemoryDesk> desk_;
+  std::unique_ptr<NoteDesk> note_desk_;
   std::optional<EventLoop::Token> control_token_;
   std::optional<EventLoop::Token> exit_token_;
   std::optional<EventLoop::Token> grace_token_;

@@ -30,6 +30,7 @@
 
 #include "host/worker/client_variables.hpp"
 #include "host/worker/device_memory_client.hpp"
+#include "host/worker/note_client.hpp"
 #include "host/worker/plugin_loader.hpp"
 #include "host/worker/probe_service.hpp"
 #include "host/worker/region_memory.hpp"
@@ -84,23 +85,32 @@ bool parse(std::string_view argument, T& value) {
   return error == std::errc{} && end == argument.data() + argument.size();
 }
 
+// What the daemon has given sockets for.
+struct FromDaemon {
+  std::shared_ptr<isthmus::plugin::DeviceMemory> device_memory;
+  std::shared_ptr<isthmus::plugin::Notes> notes;
+};
+
 // What plug-ins see of the worker.
 class LaneHost final : public isthmus::plugin::Host {
  public:
-  LaneHost(const isthmus::LaneServer& server, std::shared_ptr<isthmus::plugin::DeviceMemory> memory) noexcept
-      : server_(&server), memory_(std::move(memory)) {}
+  LaneHost(const isthmus::LaneServer& server, FromDaemon from_daemon) noexcept
+      : server_(&server), from_daemon_(std::move(from_daemon)) {}
 
   std::span<std::byte> window() const noexcept override { return server_->window(); }
   std::optional<std::span<std::byte>> resolve(isthmus::Reference reference) const noexcept override {
     return server_->resolve(reference);
   }
   std::shared_ptr<isthmus::Upcalls> upcalls() const noexcept override { return server_->upcalls(); }
-  std::shared_ptr<isthmus::plugin::DeviceMemory> device_memory() const noexcept override { return memory_; }
+  std::shared_ptr<isthmus::plugin::DeviceMemory> device_memory() const noexcept override {
+    return from_daemon_.device_memory;
+  }
+  std::shared_ptr<isthmus::plugin::Notes> notes() const noexcept override { return from_daemon_.notes; }
   void log(std::string_view line) const noexcept override { tell_daemon(Report::note, lane_being_served, true, line); }
 
  private:
   const isthmus::LaneServer* server_;
-  std::shared_ptr<isthmus::plugin::DeviceMemory> memory_;
+  FromDaemon from_daemon_;
 };
 
 using isthmus::host::Plugins;
@@ -181,8 +191,8 @@ isthmus::ClaimsWanted claims_for(const Plugins& plugins, bool is_fresh, std::opt
 // The backends of a lane, and the dispatcher that hands requests to them.
 class Backends {
  public:
-  Backends(const isthmus::LaneServer& server, std::shared_ptr<isthmus::plugin::DeviceMemory> memory) noexcept
-      : host_(server, std::move(memory)) {}
+  Backends(const isthmus::LaneServer& server, FromDaemon from_daemon) noexcept
+      : host_(server, std::move(from_daemon)) {}
 
   isthmus::Result<void> open(const Plugins& plugins) {
     isthmus::host::add_probe_service(dispatcher_);
@@ -223,7 +233,8 @@ class Backends {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto device_memory = isthmus::host::DeviceMemoryClient::of_process();
+  const FromDaemon from_daemon{.device_memory = isthmus::host::DeviceMemoryClient::of_process(),
+                               .notes = isthmus::host::NoteClient::of_process()};
   const std::span arguments(argv, static_cast<std::size_t>(argc));
   std::uint32_t lanes = 0;
   std::uint64_t address = 0;
@@ -309,7 +320,7 @@ int main(int argc, char** argv) {
   tell_daemon(Report::taken, *lane, true, "");
 
   const isthmus::LaneEnd end = [&]() -> isthmus::LaneEnd {
-    Backends backends(*server, device_memory);
+    Backends backends(*server, from_daemon);
     if (auto opened = backends.open(*plugins); !opened) {
       return {.orderly = false, .reason = opened.error().message};
     }

@@ -10,6 +10,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "isthmus/error.hpp"
 #include "isthmus/marshal/dispatcher.hpp"
@@ -27,7 +28,7 @@ namespace isthmus::plugin {
 
 inline constexpr std::uint32_t magic = 0x4950'5449;  ///< "ITPI"
 /// Counted up whenever something that worker and plug-in share changes its form.
-inline constexpr std::uint32_t abi = 2;
+inline constexpr std::uint32_t abi = 3;
 
 /// What decides whether C++ objects of two compilations fit each other.
 inline constexpr const char* standard_library =
@@ -64,6 +65,38 @@ class DeviceMemory {
   DeviceMemory() = default;
 };
 
+/// Notes that the workers of a VM, or of one user's clients at an endpoint of [[shm]], leave for each other: by them a
+/// program hands what its worker has to another program of its VM. The daemon keeps them, and a note goes with the
+/// process that left it. What a note says is another worker's word: no more to be trusted than a guest's. Any thread;
+/// each call is one round trip to the daemon.
+class Notes {
+ public:
+  static constexpr std::size_t most_bytes = 192;       ///< of a note
+  static constexpr std::size_t most_notes = 4096;      ///< of a worker
+  static constexpr std::size_t most_descriptors = 64;  ///< of a worker
+  /// Random: who was not told it does not guess it.
+  using Name = std::array<std::byte, 32>;
+  struct Note {
+    std::vector<std::byte> bytes;
+    int descriptor = -1;  ///< if there is one, the caller's to close
+  };
+  virtual ~Notes() = default;
+  Notes(const Notes&) = delete;
+  Notes& operator=(const Notes&) = delete;
+  Notes(Notes&&) = delete;
+  Notes& operator=(Notes&&) = delete;
+
+  /// Leaves a note, with a copy of a descriptor unless that is -1. Nothing where a limit is reached.
+  [[nodiscard]] virtual std::optional<Name> pin(std::span<const std::byte> bytes, int descriptor) = 0;
+  /// Nothing where there is no such note.
+  [[nodiscard]] virtual std::optional<Note> read(const Name& name) = 0;
+  /// Removes a note of this worker's own.
+  virtual void take_down(const Name& name) = 0;
+
+ protected:
+  Notes() = default;
+};
+
 /// What a worker offers to a backend, from open_lane() until the backend's destructor has returned. Any thread.
 class Host {
  public:
@@ -83,6 +116,8 @@ class Host {
   [[nodiscard]] virtual std::shared_ptr<Upcalls> upcalls() const noexcept = 0;
   /// The limit of device memory; null where the configuration has none. May be kept.
   [[nodiscard]] virtual std::shared_ptr<DeviceMemory> device_memory() const noexcept = 0;
+  /// What the VM's workers leave for each other; null where the daemon keeps none. May be kept.
+  [[nodiscard]] virtual std::shared_ptr<Notes> notes() const noexcept = 0;
   /// A line for the daemon's log, of which the first 499 bytes count.
   virtual void log(std::string_view line) const noexcept = 0;
 

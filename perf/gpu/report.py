@@ -131,8 +131,10 @@ class Report:
         self.programs.append({"program": program, "verdict": verdict,
                               "native": vars(native) if native else None, "isthmus": vars(ours) if ours else None})
 
-    def add_sample(self, name, verdict):
-        self.samples.append({"sample": name, "verdict": verdict})
+    def add_sample(self, name, verdict, kind="runtime", outcomes=()):
+        """`kind`: runtime or driver, whose interface it uses. What was said is kept where it is not the same."""
+        said = {} if verdict == "same" else {"outcomes": [vars(outcome) for outcome in outcomes]}
+        self.samples.append({"sample": name, "kind": kind, "verdict": verdict, **said})
 
     def add_vm(self, program, outcome):
         native = next((entry["native"] for entry in self.programs if entry["program"] == program), None)
@@ -161,6 +163,12 @@ class Report:
         ran = [entry["verdict"] for entry in self.programs + self.vm]
         ran += [entry["verdict"] for entry in self.samples if not entry["verdict"].startswith(LEFT_OUT)]
         return bool(ran) and all(verdict == "same" for verdict in ran) and self.vm_error is None
+
+    def count_of(self, kind):
+        """How many samples of a kind do the same."""
+        verdicts = [entry["verdict"] for entry in self.samples if entry["kind"] == kind]
+        ran = [verdict for verdict in verdicts if not verdict.startswith(LEFT_OUT)]
+        return f"{kind} samples: {ran.count('same')} of {len(ran)} the same; {len(verdicts) - len(ran)} left out"
 
     def quartiles(self, row, side):
         """Of all samples of a side: lower quartile, median, upper quartile; None without any."""
@@ -215,10 +223,8 @@ class Report:
         said += self.notes
         said += [f"program {entry['program']}: {entry['verdict']}" for entry in self.programs]
         if self.samples:
-            said += [f"sample {entry['sample']}: {entry['verdict']}" for entry in self.samples]
-            ran = [entry for entry in self.samples if not entry["verdict"].startswith(LEFT_OUT)]
-            same = sum(entry["verdict"] == "same" for entry in ran)
-            said.append(f"samples: {same} of {len(ran)} the same; {len(self.samples) - len(ran)} left out")
+            said += [f"sample {entry['sample']} ({entry['kind']}): {entry['verdict']}" for entry in self.samples]
+            said += [self.count_of(kind) for kind in ("runtime", "driver")]
         said += [f"in the VM, {entry['program']}: {entry['verdict']}" for entry in self.vm]
         if self.vm_error:
             said.append(f"in the VM: {self.vm_error}")

@@ -1,77 +1,129 @@
 """NVIDIA's cuda-samples, from a checkout: which there are, how one is built, and whether two runs say the same."""
 
+import json
 import re
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-BUILD_TIMEOUT = 200
+BUILD_TIMEOUT = 300
 WAIVED = 2  # a sample's status where the device lacks what it shows
-# What a sample may link besides the runtime and the driver. Others need libraries of NVIDIA's, or a display.
-PLAIN = {"CUDA::cuda_driver", "CUDA::cudart", "CUDA::cudadevrt", "OpenMP::OpenMP_CXX", "Threads::Threads", "rt", "m", "dl"}
+# What a sample may link besides the runtime: by what nvcc is told. Others need libraries of NVIDIA's, or a display.
+PLAIN = {"CUDA::cudart": None, "CUDA::cudadevrt": None, "CUDA::cuda_driver": "-lcuda", "CUDA::nvrtc": "-lnvrtc",
+         "OpenMP::OpenMP_CXX": "-lgomp", "Threads::Threads": "-lpthread", "pthread": "-lpthread", "rt": "-lrt", "m": "-lm",
+         "dl": "-ldl", "socket": None}  # socket: named for QNX alone
 KEYWORDS = {"PUBLIC", "PRIVATE", "INTERFACE"}
+SOURCES = (".cu", ".cpp", ".c")
+RECORD = "sample.json"  # beside a built program: its name, kind, and why it was not built
 
 
 class Sample:
-    """One folder of the checkout that makes one program. `reason` says why it is left out, where it is."""
+    """One folder of the checkout that makes one program. `kind` is "driver" where it links the driver's library, else
+    "runtime". `reason` says why it is left out, where it is."""
 
     def __init__(self, folder):
         self.folder = folder
-        text = re.sub(r"#.*", "", (folder / "CMakeLists.txt").read_text())
-        made = re.search(r"add_executable\(\s*(\S+)([^)]*)\)", text)
+        self.text = re.sub(r"#.*", "", (folder / "CMakeLists.txt").read_text())
+        made = re.search(r"add_executable\(\s*(\S+)([^)]*)\)", self.text)
         self.name = made.group(1) if made else folder.name
-        self.sources = [word for word in made.group(2).split() if word.endswith((".cu", ".cpp", ".c"))] if made else []
-        linked = {word for group in re.findall(r"target_link_libraries\(\s*\S+([^)]*)\)", text)
-                  for word in group.split()} - KEYWORDS
-        self.libraries = linked & PLAIN
-        self.relocatable = "CUDA_SEPARABLE_COMPILATION ON" in text
-        fatbin = re.search(r"CUDA_FATBIN_FILE \"?[^\"\s]*?([A-Za-z0-9_]+\.fatbin)", text)
-        kernel = re.search(r"CUDA_KERNEL_SOURCE \"?[^\"\s]*?([A-Za-z0-9_]+\.cu)\b", text)
-        self.fatbin = (fatbin.group(1), kernel.group(1)) if fatbin and kernel else None
+        self.sources = [word for word in made.group(2).split() if word.endswith(SOURCES)] if made else []
+        self.libraries = {word for group in re.findall(r"target_link_libraries\(\s*\S+([^)]*)\)", self.text)
+                          for word in group.split()} - KEYWORDS
+        self.others = self.libraries - PLAIN.keys()
+        self.kind = "driver" if "CUDA::cuda_driver" in self.libraries else "runtime"
+        self.relocatable = "CUDA_SEPARABLE_COMPILATION ON" in self.text
         self.reason = None
         if not self.sources:
             self.reason = "its CMakeLists.txt makes no program that can be told from it"
-        elif linked - PLAIN:
-            self.reason = f"links {' '.join(sorted(linked - PLAIN))}"
+        # Some name libraries of the toolkit that they do not use: the linker decides.
+        elif not all(library.startswith("CUDA::") for library in self.others):
+            self.reason = f"links {' '.join(sorted(self.others))}"
 
     def commands(self, nvcc, out):
         """What builds it into the folder `out`."""
         common = self.folder.parents[2] / "Common"
-        flags = ["-std=c++17", "-O2", "-arch=sm_90", "--extended-lambda", "--threads", "1", f"-I{common}", f"-I{self.folder}"]
-        link = ["--cudart", "shared", "-lm"]
+        flags = ["-std=c++17", "-O2", "-arch=sm_90", "--extended-lambda", "--threads", "1", f"-I{common}", f"-I{self.folder}",
+                 f"-I{self.folder / 'inc'}"]
+        link = ["--cudart", "shared", f"-L{stubs_of(nvcc)}", "-Xlinker", "--as-needed"]
+        link += [word for library in sorted(self.libraries & PLAIN.keys()) if (word := PLAIN[library])]
         if self.relocatable:
             flags += ["-rdc=true"]
             link += ["-lcudadevrt"]
         if "OpenMP::OpenMP_CXX" in self.libraries:
             flags += ["-Xcompiler", "-fopenmp"]
-        if "CUDA::cuda_driver" in self.libraries:
-            link += [f"-L{stubs_of(nvcc)}", "-lcuda"]
         commands = [[nvcc, *flags, *(str(self.folder / source) for source in self.sources), "-o", str(out / self.name),
                      *link]]
-        if self.fatbin:
-            commands.append([nvcc, *flags, "-fatbin", str(self.folder / self.fatbin[1]), "-o", str(out / self.fatbin[0])])
+        for form, arch in (("fatbin", ["-arch=sm_90"]), ("ptx", [])):  # kernels that the program loads from a file
+            file = re.search(rf"CUDA_{form.upper()}_FILE \"?[^\"\s]*?(\w+\.{form})", self.text)
+            kernel = re.search(r"CUDA_KERNEL_SOURCE \"?[^\"\s]*?(\w+\.cu)\b", self.text)
+            if file and kernel:
+                commands.append([nvcc, *arch, f"-I{common}", f"-{form}", str(self.folder / kernel.group(1)), "-o",
+                                 str(out / file.group(1))])
         return commands
+
+    def copy_data(self, nvcc, out):
+        """What the programs look for beside themselves."""
+        for part in self.folder.iterdir():
+            if part.suffix not in (*SOURCES, ".cuh", ".h", ".txt", ".md", ".pdf"):
+                copy(part, out / part.name)
+        places = {"${CMAKE_CURRENT_SOURCE_DIR}": str(self.folder), "${CMAKE_CURRENT_BINARY_DIR}": str(out),
+                  "${CUDA_INCLUDE_DIR}": str(Path(nvcc).resolve().parents[1] / "include")}
+        for how, words in re.findall(r"-E copy(_directory|_if_different|)\s+([^)]*)\)", self.text):
+            for variable, place in places.items():
+                words = words.replace(variable, place)
+            *sources, place = words.split()
+            if "$" not in words:
+                for source in map(Path, sources):
+                    copy(source, Path(place) if how == "_directory" else Path(place) / source.name)
 
     def build(self, nvcc, out):
         """Makes it in its own folder below `out`; sets `reason` where that fails."""
         self.out = out / self.name
         self.out.mkdir(parents=True, exist_ok=True)
-        for part in self.folder.iterdir():  # data, where the programs look for them
-            if part.suffix not in (".cu", ".cpp", ".cuh", ".h", ".txt") and not (self.out / part.name).exists():
-                (self.out / part.name).symlink_to(part.resolve())
+        self.copy_data(nvcc, self.out)
         try:
             for command in self.commands(nvcc, self.out):
                 done = subprocess.run(command, cwd=self.out, capture_output=True, text=True, timeout=BUILD_TIMEOUT)
                 if done.returncode != 0:
                     said = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line or "undefined" in line]
-                    self.reason = "not built: " + (said[0].strip()[:160] if said else f"status {done.returncode}")
-                    return
+                    why = said[0].strip()[-160:] if said else f"status {done.returncode}"
+                    self.reason = f"links {' '.join(sorted(self.others))}" if self.others else f"not built: {why}"
+                    break
         except (OSError, subprocess.TimeoutExpired) as error:
             self.reason = f"not built: {error}"
 
     @property
     def program(self):
         return self.out / self.name
+
+    def record(self, out):
+        """Writes down what find_built reads."""
+        (out / self.name).mkdir(parents=True, exist_ok=True)
+        record = {"name": self.name, "kind": self.kind, "reason": self.reason}
+        (out / self.name / RECORD).write_text(json.dumps(record) + "\n")
+
+
+class BuiltSample:
+    """One that was built elsewhere: what `Sample.record` wrote down."""
+
+    def __init__(self, out):
+        self.out = out
+        record = json.loads((out / RECORD).read_text())
+        self.name, self.kind, self.reason = record["name"], record["kind"], record["reason"]
+
+    @property
+    def program(self):
+        return self.out / self.name
+
+
+def copy(source, place):
+    """A file or a folder, where there is one."""
+    if source.is_dir():
+        shutil.copytree(source, place, dirs_exist_ok=True)
+    elif source.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, place)
 
 
 def stubs_of(nvcc):
@@ -88,6 +140,12 @@ def find_samples(checkout):
     return sorted(found, key=lambda sample: sample.name.lower())
 
 
+def find_built(folder):
+    """All that were built into a folder, by name; none where it is something else."""
+    found = [BuiltSample(file.parent) for file in folder.glob(f"*/{RECORD}")]
+    return sorted(found, key=lambda sample: sample.name.lower())
+
+
 def build_all(samples, nvcc, out, jobs, until_left):
     """Builds all that are not left out, several at a time; `until_left` tells whether there is time for another."""
     def one(sample):
@@ -95,6 +153,7 @@ def build_all(samples, nvcc, out, jobs, until_left):
             sample.reason = "left out: no time left"
         if sample.reason is None:
             sample.build(nvcc, out)
+        sample.record(out)
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, samples))
 

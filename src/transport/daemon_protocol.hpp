@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -93,6 +94,32 @@ struct MemoryAnswer {
   std::uint64_t used = 0;     ///< of these, taken
 };
 
+enum class NoteWish : std::uint32_t {
+  pin = 1,        ///< keep this note; the answer names it
+  read = 2,       ///< the note of that name
+  take_down = 3,  ///< the worker's own note of that name is of no use any more
+};
+inline constexpr std::size_t note_name_size = 32;
+inline constexpr std::size_t note_size = 192;
+
+/// Worker to daemon, on the socket for notes, each answered by one NoteAnswer. With `pin` a descriptor may come along.
+struct NoteRequest {
+  std::uint32_t magic = hello_magic;
+  NoteWish want = NoteWish::read;
+  std::array<std::byte, note_name_size> name{};
+  std::uint64_t size = 0;  ///< of the note, bytes
+  std::array<std::byte, note_size> bytes{};
+};
+/// Where a note that was read has a descriptor, it comes along.
+struct NoteAnswer {
+  std::uint32_t magic = hello_magic;
+  std::uint32_t done = 0;  ///< 1: what was wanted is done
+  std::array<std::byte, note_name_size> name{};
+  std::uint64_t size = 0;
+  std::array<std::byte, note_size> bytes{};
+};
+
+static_assert(std::is_trivially_copyable_v<NoteRequest> && std::is_trivially_copyable_v<NoteAnswer>);
 static_assert(std::is_trivially_copyable_v<MemoryRequest> && std::is_trivially_copyable_v<MemoryAnswer>);
 static_assert(std::is_trivially_copyable_v<ClientHello> && std::is_trivially_copyable_v<DaemonWelcome> &&
               std::is_trivially_copyable_v<LaneClosed> && std::is_trivially_copyable_v<WorkerReport>);
@@ -102,5 +129,6 @@ inline constexpr int worker_region_fd = 3;   ///< the region's file
 inline constexpr int worker_control_fd = 4;  ///< socket to the daemon; its end means: exit
 inline constexpr int worker_kick_fd = 5;     ///< eventfd that the client rings; shm: only
 inline constexpr int worker_memory_fd = 6;   ///< socket for device memory; only where that is limited
+inline constexpr int worker_note_fd = 7;     ///< socket for notes; only with plug-ins
 
 }  // namespace isthmus::wire

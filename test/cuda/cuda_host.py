@@ -8,6 +8,7 @@ from isthmus_host import Daemon, folder_with
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
 PROGRAMS = BUILD / "test/cuda/cuda_programs"
+LINKED_LATER = BUILD / "test/cuda/cuda_linked_later"
 STANDIN = BUILD / "test/cuda/standin/libcuda.so.1"
 MUTANT = BUILD / "test/cuda/libmutant.so"
 PLUGIN = BUILD / "src/gpu/cuda/isthmus-cuda.so"
@@ -49,6 +50,7 @@ all is well: cudaSuccess, then cudaSuccess
     "registered": "registered: 80000 bytes there and back\n",
     "rows": "rows: 30 of 100 bytes, 7c341fa4426e8a5f\n",
     "by_address": "by_address: 4711\n",
+    "managed_variable": "managed_variable: host and device change one variable\n",
     "managed": "managed: host and device write to one page\n",
     "ordinary": "ordinary: 1310720 numbers there and back\n",
     "symbols": "symbols: 2 calls, and across two files: right\n",

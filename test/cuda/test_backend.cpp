@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <random>
 #include <string_view>
@@ -192,7 +193,7 @@ class FakeMemory final : public plugin::DeviceMemory {
 TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   const auto memory = std::make_shared<FakeMemory>(10'240);
   std::uint64_t reserved = 0;
-  DeviceAccount account(memory, [&](CUdevice) { return reserved; });
+  DeviceAccount account(memory, [&](CUmemoryPool) { return reserved; });
   const auto first = reinterpret_cast<CUcontext>(memory.get());
   const auto allocate = [] { return CUDA_SUCCESS; };
   const auto spend = [&](std::uint64_t size, CUcontext context, std::uint64_t key, auto how) {
@@ -217,9 +218,10 @@ TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   EXPECT_EQ(memory->used, 512U);
   account.forget(first);
   EXPECT_EQ(memory->used, 0U);
+  const auto pool = reinterpret_cast<CUmemoryPool>(memory.get());
   // Of a pool: freed memory counts as long as the pool has it, and the address may be another's before that.
   const auto spend_in_pool = [&](std::uint64_t size, std::uint64_t key) {
-    const CUresult code = account.spend_in_pool(size, 0, allocate, [key] { return key; });
+    const CUresult code = account.spend_in_pool(size, pool, allocate, [key] { return key; });
     reserved += code == CUDA_SUCCESS ? size : 0;
     return code;
   };
@@ -237,10 +239,19 @@ TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   EXPECT_EQ(spend_in_pool(512, 6), CUDA_SUCCESS) << "looked at once more";
   EXPECT_EQ(memory->used, 5632U);
   EXPECT_EQ(account.settle(5, allocate), CUDA_SUCCESS);
+  // One that is destroyed counts as long as it holds something, and can be asked until then.
+  bool destroyed = false;
+  account.retire(pool, [&] { destroyed = true; });
+  reserved = 512;
+  account.reclaim();
+  EXPECT_EQ(memory->used, 512U);
   EXPECT_EQ(account.settle(6, allocate), CUDA_SUCCESS);
+  account.reclaim();
+  EXPECT_FALSE(destroyed) << "its stream has not come so far";
   reserved = 0;
   account.reclaim();
   EXPECT_EQ(memory->used, 0U);
+  EXPECT_TRUE(destroyed);
 }
 
 TEST(CudaDeviceAccount, counts_arrays_with_their_levels) {
@@ -256,6 +267,36 @@ TEST(CudaDeviceAccount, counts_arrays_with_their_levels) {
       UINT64_MAX);
 }
 
+// Notes whose names are numbers, and one at 0xff that another worker has left, who keeps to no rules.
+class FakeNotes final : public plugin::Notes {
+ public:
+  std::optional<Name> pin(std::span<const std::byte> bytes, int /*descriptor*/) override {
+    Name name{};
+    name.front() = static_cast<std::byte>(notes_.size() + 1);
+    notes_[name] = std::vector<std::byte>(bytes.begin(), bytes.end());
+    return name;
+  }
+  std::optional<Note> read(const Name& name) override {
+    if (name.front() == std::byte{0xff}) {
+      // So long as the second byte says, of the kind that the third one says, wild else.
+      std::vector<std::byte> wild(static_cast<std::size_t>(name[1]), std::byte{0xff});
+      if (wild.size() > 4 && name[2] != std::byte{0}) {
+        std::fill_n(wild.begin(), 4, std::byte{0});
+        wild.front() = name[2];
+      }
+      return Note{.bytes = std::move(wild)};
+    }
+    const auto found = notes_.find(name);
+    return found == notes_.end() ? std::nullopt : std::optional(Note{.bytes = found->second});
+  }
+  void take_down(const Name& name) override { notes_.erase(name); }
+
+ private:
+  std::map<Name, std::vector<std::byte>> notes_;
+};
+
+std::shared_ptr<plugin::Notes> notes() { return std::make_shared<FakeNotes>(); }
+
 class HostileCudaClient : public testing::Test {
  protected:
   static constexpr Id context = 10;
@@ -265,7 +306,7 @@ class HostileCudaClient : public testing::Test {
     ASSERT_EQ(setenv("ISTHMUS_CUDA_DRIVER", ISTHMUS_TEST_STANDIN, 1), 0);
     auto made = LocalLane::in_child([before_the_lane = before_the_lane_]() -> std::unique_ptr<Service> {
       struct Lane final : Service {
-        explicit Lane(std::span<std::byte> window) : backend(make_cuda_backend(window, nullptr)) {
+        explicit Lane(std::span<std::byte> window) : backend(make_cuda_backend(window, nullptr, notes())) {
           backend->add_to(dispatcher);
         }
         void handle(Request& request) override { dispatcher.handle(request); }
@@ -385,13 +426,21 @@ TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
   EXPECT_EQ(status<LibraryModule>({.library = 20, .id = 1, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<Launch>({.place = place(), .function = none}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<LaunchHost>({.place = place(), .token = 1}), CUDA_ERROR_INVALID_VALUE) << "it serves no upcalls";
-  for (std::uint32_t kind = 0; kind < 8; ++kind) {
+  for (std::uint32_t kind = 0; kind < 12; ++kind) {
     EXPECT_NE(status<Release>({.kind = static_cast<ObjectKind>(kind), .id = none}), CUDA_SUCCESS);
   }
   EXPECT_EQ(status<CreateStream>({.id = 40, .context = context}), CUDA_SUCCESS);
   EXPECT_EQ(status<CreateStream>({.id = 40, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<CreateStream>({.id = legacy_stream, .context = context}), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(status<CreateEvent>({.id = 0, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<CreatePool>({.id = 41, .device = 99}), CUDA_ERROR_INVALID_DEVICE);
+  EXPECT_EQ(status<CreatePool>({.id = 41}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreatePool>({.id = 41}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<AllocateInOrder>({.place = place(), .size = 64, .pool = none}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Query>({.question = {.subject = Subject::pool_attribute, .object = none}}),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Release>({.kind = ObjectKind::pool, .id = 41}), CUDA_SUCCESS);
+  EXPECT_EQ(status<AllocateInOrder>({.place = place(), .size = 64, .pool = 41}), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(HostileCudaClient, points_outside_of_the_region_and_of_device_memory) {
@@ -539,7 +588,7 @@ TEST_F(HostileCudaClient, has_modules_loaded_that_are_none) {
 }
 
 TEST_F(HostileCudaClient, asks_and_sets_what_is_not_there) {
-  for (std::uint32_t subject = 0; subject < 24; ++subject) {
+  for (std::uint32_t subject = 0; subject < 32; ++subject) {
     for (const std::uint64_t value : {std::uint64_t{0}, UINT64_MAX}) {
       const Question question{.subject = static_cast<Subject>(subject),
                               .parameter = UINT32_MAX,
@@ -650,6 +699,111 @@ TEST_F(HostileCudaClient, uses_arrays_that_are_none_and_beyond_their_bounds) {
   EXPECT_EQ(copy(53, slab, 4, 1, 1), CUDA_ERROR_INVALID_HANDLE) << "it went with the whole";
 }
 
+TEST_F(HostileCudaClient, maps_what_it_does_not_have) {
+  constexpr std::uint64_t unit = std::uint64_t{2} << 20;
+  const auto reserved = client().call<ReserveAddresses>({.size = 4 * unit});
+  ASSERT_TRUE(reserved);
+  ASSERT_EQ(reserved->status, CUDA_SUCCESS);
+  const std::uint64_t at = reserved->reply.address;
+  EXPECT_NE(status<ReserveAddresses>({.size = UINT64_MAX}), CUDA_SUCCESS);
+  EXPECT_NE(status<ReserveAddresses>({.size = unit + 1}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateMemory>({.id = 80, .size = 2 * unit, .device = 99}), CUDA_ERROR_INVALID_DEVICE);
+  EXPECT_NE(status<CreateMemory>({.id = 80, .size = UINT64_MAX}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateMemory>({.id = 0, .size = unit}), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(status<CreateMemory>({.id = 80, .size = 2 * unit}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateMemory>({.id = 80, .size = unit}), CUDA_ERROR_INVALID_VALUE);
+  const auto map = [&](std::uint64_t address, std::uint64_t size, std::uint64_t offset = 0, Id id = 80) {
+    return status<MapMemory>({.address = address, .size = size, .offset = offset, .memory = id});
+  };
+  EXPECT_EQ(map(at, unit, 0, 81), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(map(at, 0), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(map(at, 4 * unit), CUDA_ERROR_INVALID_VALUE) << "more than there is";
+  EXPECT_EQ(map(at, UINT64_MAX), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(map(at, unit, UINT64_MAX), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(map(at, 2 * unit, unit), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(map(at + 3 * unit, 2 * unit), CUDA_ERROR_INVALID_VALUE) << "beyond what is reserved";
+  for (const std::uint64_t other : {std::uint64_t{0}, address(), at - unit, UINT64_MAX - unit + 1}) {
+    EXPECT_EQ(map(other, unit), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<UnmapMemory>({.address = other, .size = unit}), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<FreeAddresses>({.address = other, .size = unit}), CUDA_ERROR_INVALID_VALUE);
+  }
+  ASSERT_EQ(map(at + unit, 2 * unit), CUDA_SUCCESS);
+  EXPECT_EQ(map(at + 2 * unit, unit), CUDA_ERROR_INVALID_VALUE) << "mapped already";
+  EXPECT_EQ(map(at, 2 * unit), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<FreeAddresses>({.address = at, .size = 4 * unit}), CUDA_ERROR_INVALID_VALUE) << "still mapped";
+
+  const std::array<std::byte, 64> some{};
+  const auto write = [&](std::uint64_t to) { return status<CopyIn>({.place = place(), .to = to}, some); };
+  EXPECT_EQ(write(at + unit), CUDA_ERROR_INVALID_VALUE) << "nobody has access";
+  const AccessRow row{.device = 0, .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+  const auto rows = std::as_bytes(std::span(&row, 1));
+  const SetMemoryAccess::Request right{.address = at + unit, .size = 2 * unit, .rows = 1};
+  EXPECT_EQ(status<SetMemoryAccess>(right), CUDA_ERROR_INVALID_VALUE) << "no row";
+  EXPECT_EQ(status<SetMemoryAccess>({.address = at + unit, .size = 2 * unit, .rows = UINT64_MAX / 4}, rows),
+            CUDA_ERROR_INVALID_VALUE);
+  for (const AccessRow bad : {AccessRow{.device = 99, .flags = row.flags}, AccessRow{.device = 0, .flags = 2}}) {
+    EXPECT_NE(status<SetMemoryAccess>(right, std::as_bytes(std::span(&bad, 1))), CUDA_SUCCESS);
+  }
+  EXPECT_EQ(status<SetMemoryAccess>({.address = at, .size = 2 * unit, .rows = 1}, rows), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<SetMemoryAccess>({.address = address(), .size = 4096, .rows = 1}, rows), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(status<SetMemoryAccess>(right, rows), CUDA_SUCCESS);
+  EXPECT_EQ(write(at + unit), CUDA_SUCCESS);
+  EXPECT_EQ(write(at + unit - 1), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(write(at + 3 * unit - 63), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Free>({.context = context, .address = at + unit}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<FreeInOrder>({.place = place(), .address = at + unit}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Release>({.kind = ObjectKind::memory, .id = 80}), CUDA_SUCCESS);
+  EXPECT_EQ(status<Release>({.kind = ObjectKind::memory, .id = 80}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(write(at + unit), CUDA_SUCCESS) << "mapped memory stays";
+  EXPECT_EQ(map(at, unit), CUDA_ERROR_INVALID_VALUE) << "its name is gone";
+  EXPECT_EQ(status<SyncContext>({.context = context}), CUDA_SUCCESS);
+  EXPECT_EQ(status<UnmapMemory>({.address = at + unit, .size = unit}), CUDA_ERROR_INVALID_VALUE) << "half of it";
+  EXPECT_EQ(status<UnmapMemory>({.address = at + unit, .size = 2 * unit}), CUDA_SUCCESS);
+  EXPECT_EQ(status<UnmapMemory>({.address = at + unit, .size = 2 * unit}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(write(at + unit), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<FreeAddresses>({.address = at, .size = unit}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<FreeAddresses>({.address = at, .size = 4 * unit}), CUDA_SUCCESS);
+}
+
+TEST_F(HostileCudaClient, opens_and_shares_what_is_not_its_to_share) {
+  EXPECT_EQ(status<ShareMemory>({.context = 77, .address = address(), .size = 64}), CUDA_ERROR_INVALID_CONTEXT);
+  for (const auto& [at, size] : {std::pair{address(), bytes + 1},
+                                 {address() + 8, bytes},
+                                 {address(), UINT64_MAX},
+                                 {address(), std::uint64_t{0}},
+                                 {std::uint64_t{4096}, std::uint64_t{64}}}) {
+    EXPECT_EQ(status<ShareMemory>({.context = context, .address = at, .size = size}), CUDA_ERROR_INVALID_VALUE);
+  }
+  const auto shared = client().call<ShareMemory>({.context = context, .address = address() + 512, .size = 1024});
+  ASSERT_TRUE(shared);
+  ASSERT_EQ(shared->status, CUDA_SUCCESS);
+  const auto open = [&](const NoteName& name, std::uint32_t flags = 1) {
+    return status<OpenMemory>({.context = context, .name = name, .flags = flags});
+  };
+  EXPECT_EQ(open(shared->reply.name), CUDA_ERROR_INVALID_CONTEXT) << "its own";
+  EXPECT_EQ(open(shared->reply.name, UINT32_MAX), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<OpenEvent>({.id = 90, .context = context, .name = shared->reply.name}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(open({}), CUDA_ERROR_INVALID_VALUE);
+  for (const int size : {0, 64, 87, 88, 89, 192}) {
+    for (const int kind : {0, 1, 2}) {
+      NoteName wild{};
+      wild[0] = std::byte{0xff};
+      wild[1] = static_cast<std::byte>(size);
+      wild[2] = static_cast<std::byte>(kind);
+      EXPECT_EQ(open(wild), CUDA_ERROR_INVALID_VALUE);
+      EXPECT_EQ(status<OpenEvent>({.id = 90, .context = context, .name = wild}), CUDA_ERROR_INVALID_VALUE);
+    }
+  }
+  for (const std::uint64_t at : {std::uint64_t{0}, address(), UINT64_MAX}) {
+    EXPECT_EQ(status<CloseMemory>({.address = at}), CUDA_ERROR_INVALID_VALUE);
+  }
+  EXPECT_EQ(status<ShareEvent>({.event = 77}), CUDA_ERROR_INVALID_HANDLE);
+  ASSERT_EQ(status<CreateEvent>({.id = 91, .context = context}), CUDA_SUCCESS);
+  EXPECT_EQ(status<ShareEvent>({.event = 91}), CUDA_ERROR_INVALID_HANDLE) << "not for other processes";
+  EXPECT_EQ(status<Unshare>({.name = shared->reply.name}), CUDA_SUCCESS);
+  EXPECT_EQ(open(shared->reply.name), CUDA_ERROR_INVALID_VALUE);
+}
+
 TEST_F(HostileCudaClient, sends_random_numbers) {
   std::mt19937_64 random(11);
   const std::array<std::uint64_t, 6> tempting{0, 1, UINT64_MAX, context, 30, 20};
@@ -677,6 +831,9 @@ TEST_F(HostileCudaClient, sends_random_numbers) {
     status<Fill>(fill(Fill::Request{}));
     status<FindFunction>(fill(FindFunction::Request{}), trailing);
     status<FindGlobal>(fill(FindGlobal::Request{}), trailing);
+    status<MapMemory>(fill(MapMemory::Request{}));
+    status<UnmapMemory>(fill(UnmapMemory::Request{}));
+    status<SetMemoryAccess>(fill(SetMemoryAccess::Request{}), trailing);
     status<CreateEvent>(fill(CreateEvent::Request{}));
     status<WaitEvent>(fill(WaitEvent::Request{}));
   }

@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -46,7 +48,7 @@ class Calls(Base):
         self.passes("Devices.*:Contexts.*")
 
     def test_memory(self):
-        self.passes("Memory.*")
+        self.passes("Memory.*:Pools.*:VirtualMemory.*")
 
     def test_allocation(self):
         self.passes("Allocation.*", {"ISTHMUS_STANDIN_MEMORY_MIB": "256"})
@@ -85,6 +87,15 @@ class Calls(Base):
                 result = subprocess.run([CALLS, "--gtest_filter=*Order*/4"], capture_output=True, text=True, timeout=100,
                                         env=self.environment(daemon, LD_PRELOAD=str(MUTANT), MUTANT=mutant))
                 self.assertRegex(result.stdout, r"order\.cpp:\d+: Failure")
+
+    def test_sharing_between_processes_of_one_vm(self):
+        folder = tempfile.mkdtemp(dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        os.chmod(folder, 0o777)
+        daemon = daemon_over_standin(self, shms=[LOCAL, {**LOCAL, "name": "other"}], ISTHMUS_STANDIN_SHARED=folder)
+        self.run_calls("Sharing.*", self.environment(daemon), lambda: daemon.log)
+        daemon.wait_for("it detached")
+        self.assertEqual(os.listdir(folder), [])
 
     def test_bad_input(self):
         self.passes("BadInput.*")
@@ -141,7 +152,7 @@ class Quota(Base):
     def test_it_ends_in_the_native_error_and_is_shared(self):
         daemon = daemon_over_standin(self, shms=[{**LOCAL, "device_memory": "64 MiB"}], ISTHMUS_STANDIN_MEMORY_MIB="256")
         environment = self.environment(daemon)
-        self.run_calls("Quota.is_all*:Quota.that*", environment, lambda: daemon.log)
+        self.run_calls("Quota.is_all*:Quota.counts*:Quota.that*", environment, lambda: daemon.log)
         holder = subprocess.Popen([CALLS, "--gtest_filter=Victim.holds*"], env=environment, stdout=subprocess.PIPE,
                                   text=True)
         self.addCleanup(holder.stdout.close)

@@ -77,7 +77,9 @@ class Samples(unittest.TestCase):
         report.add_sample("one", "same")
         report.add_sample("other", "links CUDA::cublas")
         self.assertTrue(report.all_programs_agree())
-        self.assertIn("samples: 1 of 1 the same; 1 left out", self.lines(report))
+        report.add_sample("by the driver", "same", "driver")
+        self.assertIn("runtime samples: 1 of 1 the same; 1 left out", self.lines(report))
+        self.assertIn("driver samples: 1 of 1 the same; 0 left out", self.lines(report))
         report.add_sample("third", "DIFFERS: 'a' instead of 'b'")
         self.assertFalse(report.all_programs_agree())
 

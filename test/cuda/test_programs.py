@@ -1,10 +1,11 @@
 """Unmodified CUDA programs, made by nvcc, over a stand-in for NVIDIA's driver: directly, and through daemon and worker."""
 
 import os
+import subprocess
 import unittest
 
-from cuda_host import (FRONTEND, MUTANT, OUTPUT, PLUGIN, PROGRAMS, RUNTIME, STANDIN, daemon_over_standin, folder_with,
-                       missing, printing, run)
+from cuda_host import (FRONTEND, LINKED_LATER, MUTANT, OUTPUT, PLUGIN, PROGRAMS, RUNTIME, STANDIN,
+                       daemon_over_standin, folder_with, missing, printing, run)
 
 LOCAL = {"name": "local", "region_size": "64 MiB"}
 
@@ -68,6 +69,13 @@ class ThroughTheWorker(Cuda):
 
     def test_every_program_runs_through_the_worker(self):
         self.all_pass(OUTPUT, self.host())
+
+    def test_a_program_of_ptx_alone_is_linked_as_it_starts(self):
+        self.needs(LINKED_LATER)
+        daemon = self.host()
+        result = subprocess.run([LINKED_LATER], env=self.environment(daemon), capture_output=True, text=True, timeout=60)
+        self.assertEqual((result.returncode, result.stdout), (0, "linked later: 42, cudaSuccess\n"),
+                         f"{result.stderr}\n{daemon.log}")
 
     def test_every_program_runs_where_waiting_threads_poll(self):
         self.all_pass(OUTPUT, self.host(ISTHMUS_STANDIN_DELAY_US="300"), ISTHMUS_CUDA_POLLERS="2")

@@ -62,14 +62,11 @@ TwinState& twin_state(std::uint64_t serial) {
   return state;
 }
 
-// Bytes that a device's own pool holds.
-std::uint64_t reserved_in_pool(const Driver& driver, CUdevice device) {
-  CUmemoryPool pool = nullptr;
+// Bytes that a pool holds.
+std::uint64_t reserved_in_pool(const Driver& driver, CUmemoryPool pool) {
   std::uint64_t bytes = 0;
-  return driver.cuDeviceGetDefaultMemPool(&pool, device) == CUDA_SUCCESS &&
-                 driver.cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes) == CUDA_SUCCESS
-             ? bytes
-             : UINT64_MAX;
+  return driver.cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes) == CUDA_SUCCESS ? bytes
+                                                                                                          : UINT64_MAX;
 }
 
 template <marshal::MessageKind M>
@@ -84,11 +81,13 @@ constexpr bool reports = [] {
 }  // namespace
 
 LaneBackend::LaneBackend(const Driver* driver, std::span<std::byte> window,
-                         std::shared_ptr<plugin::DeviceMemory> memory)
+                         std::shared_ptr<plugin::DeviceMemory> memory, std::shared_ptr<plugin::Notes> notes)
     : driver_(driver),
       window_(window),
       serial_(++last_serial),
-      account_(std::move(memory), [driver](CUdevice device) { return reserved_in_pool(*driver, device); }),
+      notes_(std::move(notes)),
+      account_(std::move(memory), [driver](CUmemoryPool pool) { return reserved_in_pool(*driver, pool); }),
+      virtual_(driver, account_),
       orphaned_(std::make_shared<std::atomic<std::int32_t>>(CUDA_SUCCESS)) {
   if (driver_ != nullptr) {
     slab_.emplace(*driver_, window_);

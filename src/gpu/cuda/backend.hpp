@@ -10,9 +10,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "isthmus/marshal/dispatcher.hpp"
@@ -25,6 +27,7 @@
 #include "src/gpu/cuda/objects.hpp"
 #include "src/gpu/cuda/ranges.hpp"
 #include "src/gpu/cuda/slab_registration.hpp"
+#include "src/gpu/cuda/virtual_memory.hpp"
 
 namespace isthmus::cuda {
 
@@ -48,7 +51,9 @@ using Answer = std::expected<T, std::int32_t>;
 class LaneBackend {
  public:
   /// `driver` is null where the host has none: then there are no devices. `memory` is null where it is not limited.
-  LaneBackend(const Driver* driver, std::span<std::byte> window, std::shared_ptr<plugin::DeviceMemory> memory);
+  /// `notes` is null where clients can share nothing.
+  LaneBackend(const Driver* driver, std::span<std::byte> window, std::shared_ptr<plugin::DeviceMemory> memory,
+              std::shared_ptr<plugin::Notes> notes);
   LaneBackend(const LaneBackend&) = delete;
   LaneBackend& operator=(const LaneBackend&) = delete;
   LaneBackend(LaneBackend&&) = delete;
@@ -74,6 +79,22 @@ class LaneBackend {
   Answer<Nothing> handle(const Free::Request& request, marshal::Call& call);
   Answer<AllocateInOrder::Reply> handle(const AllocateInOrder::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const FreeInOrder::Request& request, marshal::Call& call);
+  // sharing.cpp
+  Answer<ShareMemory::Reply> handle(const ShareMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const Unshare::Request& request, marshal::Call& call);
+  Answer<OpenMemory::Reply> handle(const OpenMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const CloseMemory::Request& request, marshal::Call& call);
+  Answer<ShareEvent::Reply> handle(const ShareEvent::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const OpenEvent::Request& request, marshal::Call& call);
+  // virtual_memory.cpp
+  Answer<ReserveAddresses::Reply> handle(const ReserveAddresses::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const FreeAddresses::Request& request, marshal::Call& call);
+  Answer<CreateMemory::Reply> handle(const CreateMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const MapMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const UnmapMemory::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const SetMemoryAccess::Request& request, marshal::Call& call);
+  // pools.cpp
+  Answer<Nothing> handle(const CreatePool::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const UseSlab::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Quiesce::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const Fill::Request& request, marshal::Call& call);
@@ -123,11 +144,19 @@ class LaneBackend {
   Answer<GetStreamAttribute::Reply> handle(const GetStreamAttribute::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const LaunchHost::Request& request, marshal::Call& call);
   Answer<TakeOutput::Reply> handle(const TakeOutput::Request& request, marshal::Call& call);
+  // managed_variables.cpp
+  Answer<Nothing> handle(const ReadManaged::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const WriteManaged::Request& request, marshal::Call& call);
   // arrays.cpp
   Answer<Nothing> handle(const CreateArray::Request& request, marshal::Call& call);
   Answer<ArrayShape> handle(const ArrayLevel::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const DestroyArray::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const CopyArray::Request& request, marshal::Call& call);
+  // links.cpp
+  Answer<Nothing> handle(const CreateLink::Request& request, marshal::Call& call);
+  Answer<AddToLink::Reply> handle(const AddToLink::Request& request, marshal::Call& call);
+  Answer<CompleteLink::Reply> handle(const CompleteLink::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const ReadLink::Request& request, marshal::Call& call);
   // textures.cpp
   Answer<CreateTexture::Reply> handle(const CreateTexture::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const DestroyTexture::Request& request, marshal::Call& call);
@@ -262,10 +291,33 @@ class LaneBackend {
                                                    marshal::Call& call);
   [[nodiscard]] std::optional<CUdevice> device_of(Id context) const;
 
+  /// cuLibraryGetManaged, in the calling thread's context.
+  [[nodiscard]] Answer<FindGlobal::Reply> find_managed(Id context, ModuleObject& library, const std::string& name);
+  /// Runs `function(LinkObject&)` in its context, one at a time. Errors: CUDA_ERROR_INVALID_HANDLE.
+  template <class F>
+  [[nodiscard]] std::invoke_result_t<F, LinkObject&> with_link(Id id, F function);
+  [[nodiscard]] CUresult destroy_link(Id id);
+
   /// The driver's array of that name; null where there is none, or its context is gone.
   [[nodiscard]] std::shared_ptr<ArrayObject> living_array(Id id) const;
   /// \pre its context is current; it is no level
   [[nodiscard]] CUresult destroy_array(const ArrayObject& object);
+  [[nodiscard]] Answer<Nothing> keep_event(Id id, std::shared_ptr<EventObject> event);
+  template <class Handle, class Note, class Get>
+  [[nodiscard]] Answer<NoteName> share(Note note, Get get);
+
+  /// A pool that stays as long as this does: of that name, or, with 0, the device's own. `handle` is null, and `code`
+  /// says why, where there is none.
+  struct UsedPool {
+    std::shared_lock<std::shared_mutex> stays;
+    CUmemoryPool handle = nullptr;
+    CUresult code = CUDA_ERROR_INVALID_VALUE;
+  };
+  [[nodiscard]] UsedPool use_pool(Id id, std::uint64_t device_number);
+  [[nodiscard]] CUresult destroy_pool(Id id);
+  [[nodiscard]] CUresult ask_pool(const Question& asked, std::uint64_t& value);
+  [[nodiscard]] CUresult set_pool(const Question& asked, std::uint64_t value);
+
   /// cuCtxSetLimit in the calling thread's context, which `asked` names.
   [[nodiscard]] CUresult set_limit(const Question& asked, std::uint64_t value);
   /// Device memory, or memory of the region, which kernels may be given, too.
@@ -286,8 +338,11 @@ class LaneBackend {
   gpu::ObjectTable<StreamObject> streams_;
   gpu::ObjectTable<EventObject> events_;
   gpu::ObjectTable<ModuleObject> modules_;
+  gpu::ObjectTable<LinkObject> links_;
   gpu::ObjectTable<FunctionObject> functions_;
   gpu::ObjectTable<ArrayObject> arrays_;
+  std::shared_mutex pool_use_;  // held by those who use a pool, and alone by those who destroy one
+  gpu::ObjectTable<PoolObject> pools_;
   std::mutex textures_mutex_;
   std::map<TextureName, std::shared_ptr<ContextObject>> textures_;  // also surfaces
   gpu::ObjectTable<GraphObject> graphs_;
@@ -300,7 +355,11 @@ class LaneBackend {
   Captures captures_;
   Ranges<CUcontext> memory_;        // device memory that was seen so far
   Ranges<CUcontext> graph_memory_;  // that graphs allocate, whether or not it is just now
+  std::mutex opened_mutex_;         // held while it changes
+  Ranges<OpenedMemory> opened_;     // of other clients, by the driver's address of the whole
+  std::shared_ptr<plugin::Notes> notes_;
   DeviceAccount account_;
+  VirtualMemory virtual_;
   std::shared_ptr<std::atomic<std::int32_t>> orphaned_;  // a late failure of a thread that has ended
 };
 

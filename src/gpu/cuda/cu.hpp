@@ -14,4 +14,10 @@ namespace isthmus::cuda {
 /// The symbol by which our own libcuda.so.1 is known.
 inline constexpr const char* frontend_symbol = "cuIsthmusFrontend";
 
+/// Whether a number is one of CUmemAccess_flags.
+[[nodiscard]] constexpr bool is_access(unsigned long long flags) noexcept {
+  return flags == CU_MEM_ACCESS_FLAGS_PROT_NONE || flags == CU_MEM_ACCESS_FLAGS_PROT_READ ||
+         flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+}
+
 }  // namespace isthmus::cuda

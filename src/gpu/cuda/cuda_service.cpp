@@ -11,8 +11,9 @@ namespace {
 
 class CudaBackend final : public plugin::Backend {
  public:
-  CudaBackend(const Driver* driver, std::span<std::byte> window, std::shared_ptr<plugin::DeviceMemory> memory)
-      : lane_(driver, window, std::move(memory)) {}
+  CudaBackend(const Driver* driver, std::span<std::byte> window, std::shared_ptr<plugin::DeviceMemory> memory,
+              std::shared_ptr<plugin::Notes> notes)
+      : lane_(driver, window, std::move(memory), std::move(notes)) {}
   void add_to(marshal::Dispatcher& dispatcher) override { lane_.add_to(dispatcher); }
 
  private:
@@ -22,9 +23,10 @@ class CudaBackend final : public plugin::Backend {
 }  // namespace
 
 std::unique_ptr<plugin::Backend> make_cuda_backend(std::span<std::byte> window,
-                                                   std::shared_ptr<plugin::DeviceMemory> memory) {
+                                                   std::shared_ptr<plugin::DeviceMemory> memory,
+                                                   std::shared_ptr<plugin::Notes> notes) {
   const Result<Driver>& driver = Driver::get();
-  return std::make_unique<CudaBackend>(driver ? &*driver : nullptr, window, std::move(memory));
+  return std::make_unique<CudaBackend>(driver ? &*driver : nullptr, window, std::move(memory), std::move(notes));
 }
 
 }  // namespace isthmus::cuda

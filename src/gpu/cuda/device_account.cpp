@@ -93,17 +93,37 @@ void DeviceAccount::reclaim() {
   std::uint64_t bytes = 0;
   {
     const std::scoped_lock lock(mutex_);
-    for (auto& [device, pool] : pools_) {
+    for (auto& [handle, pool] : pools_) {
       if (pool.freed != 0) {
-        const std::uint64_t held = std::clamp(reserved_(device), pool.live, pool.live + pool.freed);
+        const std::uint64_t held = std::clamp(reserved_(handle), pool.live, pool.live + pool.freed);
         bytes += pool.live + pool.freed - held;
         pool.freed = held - pool.live;
       }
     }
+    std::erase_if(pools_, [](const auto& entry) {
+      const Pool& pool = entry.second;
+      const bool is_over = pool.destroy != nullptr && pool.live == 0 && pool.freed == 0;
+      if (is_over) {
+        pool.destroy();
+      }
+      return is_over;
+    });
   }
   if (bytes != 0) {
     limit_->give(bytes);
   }
+}
+
+void DeviceAccount::retire(CUmemoryPool pool, std::function<void()> destroy) {
+  if (limit_ == nullptr) {
+    destroy();
+    return;
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    pools_[pool].destroy = std::move(destroy);
+  }
+  reclaim();
 }
 
 void DeviceAccount::forget(CUcontext context) {

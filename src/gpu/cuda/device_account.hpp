@@ -17,12 +17,12 @@ namespace isthmus::cuda {
 /// What of the VM's device memory this lane has, where that is limited: asked for before the driver is, and given back
 /// after the driver has it back. Without a limit it does nothing. Any thread.
 ///
-/// Memory in the order of streams is the device's pool's: what is freed there may stay, because the stream has not come
-/// so far, or because the program has the pool keep it. It is given back when the pool holds less.
+/// Memory in the order of streams is a pool's: what is freed there may stay, because the stream has not come so far, or
+/// because the program has the pool keep it. It is given back when the pool holds less.
 class DeviceAccount {
  public:
-  /// Bytes that a device's pool holds, or UINT64_MAX where the driver does not say.
-  using Reserved = std::function<std::uint64_t(CUdevice)>;
+  /// Bytes that a pool holds, or UINT64_MAX where the driver does not say.
+  using Reserved = std::function<std::uint64_t(CUmemoryPool)>;
 
   /// `limit` may be null: none.
   DeviceAccount(std::shared_ptr<plugin::DeviceMemory> limit, Reserved reserved)
@@ -35,10 +35,10 @@ class DeviceAccount {
   [[nodiscard]] CUresult spend(std::uint64_t bytes, CUcontext context, Allocate allocate, Key key) {
     return spend_for({.context = context, .bytes = counted_as(bytes), .pool = std::nullopt}, allocate, key);
   }
-  /// The same from the pool of a device.
+  /// The same from a pool.
   template <class Allocate, class Key>
-  [[nodiscard]] CUresult spend_in_pool(std::uint64_t bytes, CUdevice device, Allocate allocate, Key key) {
-    return spend_for({.context = nullptr, .bytes = counted_as(bytes), .pool = device}, allocate, key);
+  [[nodiscard]] CUresult spend_in_pool(std::uint64_t bytes, CUmemoryPool pool, Allocate allocate, Key key) {
+    return spend_for({.context = nullptr, .bytes = counted_as(bytes), .pool = pool}, allocate, key);
   }
   /// Has the driver free what was spent under that key: `free()` answers a CUresult.
   template <class Free>
@@ -55,6 +55,9 @@ class DeviceAccount {
   }
   /// Gives back what the pools hold no more. To be called when the device was waited for.
   void reclaim();
+  /// Nothing is allocated from that pool any more. `destroy()` is called once it holds nothing that counts: at once, or
+  /// in a later reclaim(), because nobody can ask a pool that is gone what it still holds.
+  void retire(CUmemoryPool pool, std::function<void()> destroy);
   /// The context is gone, and all that was in it.
   void forget(CUcontext context);
 
@@ -68,11 +71,12 @@ class DeviceAccount {
   struct Entry {
     CUcontext context;
     std::uint64_t bytes;
-    std::optional<CUdevice> pool;
+    std::optional<CUmemoryPool> pool;
   };
   struct Pool {
-    std::uint64_t live = 0;   // bytes of entries_
-    std::uint64_t freed = 0;  // bytes that the pool may still hold
+    std::uint64_t live = 0;           // bytes of entries_
+    std::uint64_t freed = 0;          // bytes that the pool may still hold
+    std::function<void()> destroy{};  // of one that is retired
   };
   template <class Allocate, class Key>
   [[nodiscard]] CUresult spend_for(const Entry& entry, Allocate allocate, Key key) {
@@ -101,7 +105,7 @@ class DeviceAccount {
   Reserved reserved_;
   std::mutex mutex_;
   std::map<std::uint64_t, Entry> entries_;
-  std::map<CUdevice, Pool> pools_;
+  std::map<CUmemoryPool, Pool> pools_;
 };
 
 /// Bytes that an array takes at least, with that many levels (0 or 1: one); UINT64_MAX where the numbers overflow.

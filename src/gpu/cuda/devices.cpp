@@ -90,10 +90,13 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   events_.remove_if(is_in_it);
   functions_.remove_if(is_in_it);
   modules_.remove_if(is_in_it);
+  links_.remove_if(is_in_it);
+  modules_.each([](ModuleObject& module) { module.forget_managed(); });  // the driver may place them elsewhere now
   executables_.remove_if(is_in_it);
   arrays_.remove_if(is_in_it);
   buried.arenas = slab_->forget(buried.context->handle);
   memory_.remove_if([&](const auto& range) { return range.value == buried.context->handle; });
+  opened_.remove_if([&](const auto& range) { return range.value.context == buried.context->handle; });
   account_.forget(buried.context->handle);
   return buried;
 }

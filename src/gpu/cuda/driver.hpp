@@ -33,7 +33,11 @@ namespace isthmus::cuda {
   X(cuThreadExchangeStreamCaptureMode) X(cuGraphCreate) X(cuGraphDestroy) X(cuGraphGetNodes) X(cuGraphInstantiate) \
   X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuGraphAddEmptyNode) X(cuGraphAddKernelNode) X(cuGraphAddMemcpyNode)     \
   X(cuGraphAddMemsetNode) X(cuStreamSetAttribute) X(cuStreamGetAttribute) X(cuMemAllocAsync) X(cuMemFreeAsync) X(cuDeviceGetDefaultMemPool) X(cuMemPoolGetAttribute) \
-  X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) \
+  X(cuMemPoolSetAttribute) X(cuMemPoolTrimTo) X(cuMemPoolCreate) X(cuMemPoolDestroy) X(cuMemPoolSetAccess)          \
+  X(cuIpcGetMemHandle) X(cuIpcOpenMemHandle) X(cuIpcCloseMemHandle) X(cuIpcGetEventHandle) X(cuIpcOpenEventHandle)  \
+  X(cuMemAddressReserve) X(cuMemAddressFree) X(cuMemCreate) X(cuMemRelease) X(cuMemMap) X(cuMemUnmap)               \
+  X(cuMemSetAccess) X(cuMemGetAccess) X(cuMemGetAllocationGranularity)                                              \
+  X(cuMemGetAllocationPropertiesFromHandle) X(cuMemPoolGetAccess) X(cuMemAllocFromPoolAsync)                                                                  \
   X(cuArray3DCreate) X(cuArrayDestroy) X(cuArray3DGetDescriptor) X(cuMipmappedArrayCreate)                         \
   X(cuMipmappedArrayDestroy) X(cuMipmappedArrayGetLevel) X(cuTexObjectCreate) X(cuTexObjectDestroy)                \
   X(cuSurfObjectCreate) X(cuSurfObjectDestroy)                                                                     \
@@ -48,7 +52,7 @@ namespace isthmus::cuda {
   X(cuGraphExecEventWaitNodeSetEvent) X(cuGraphExecUpdate) X(cuGraphNodeSetEnabled) X(cuGraphNodeGetEnabled)       \
   X(cuStreamGetCaptureInfo) X(cuStreamUpdateCaptureDependencies) X(cuStreamBeginCaptureToGraph)                    \
   X(cuUserObjectCreate) X(cuGraphRetainUserObject) X(cuDeviceGetGraphMemAttribute) X(cuDeviceSetGraphMemAttribute) \
-  X(cuDeviceGraphMemTrim)
+  X(cuDeviceGraphMemTrim) X(cuLinkCreate) X(cuLinkAddData) X(cuLinkComplete) X(cuLinkDestroy) X(cuLibraryGetManaged)
 // clang-format on
 
 /// The host's driver, found at run time. A function that it has not answers CUDA_ERROR_NOT_SUPPORTED. Never unloaded.

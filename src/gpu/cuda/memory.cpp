@@ -46,7 +46,13 @@ bool LaneBackend::is_device_memory(std::uint64_t address, std::uint64_t size) {
     range = graph_memory_.find(address);
   }
   if (!range) {
-    // Module variables, memory of pools: asked once.
+    if (const auto usable = virtual_.is_usable(address, size)) {
+      return *usable;
+    }
+    if (const auto opened = opened_.find(address)) {
+      return opened->holds(address, size);
+    }
+    // Module variables: asked once.
     CUdeviceptr base = 0;
     std::size_t bytes = 0;
     CUcontext context = nullptr;
@@ -137,14 +143,21 @@ Answer<AllocateInOrder::Reply> LaneBackend::handle(const AllocateInOrder::Reques
     return std::unexpected(place.error());
   }
   CUdeviceptr address = 0;
-  const auto allocate = [&] { return driver_->cuMemAllocAsync(&address, request.size, place->stream); };
   // In a capture it becomes a node, and the memory comes and goes whenever the graph is launched.
   const bool of_graph = check_capture(place->stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED) != CUDA_SUCCESS;
   const auto on = device_of(request.place.context);
   if (!on) {
     return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
-  const CUresult code = !of_graph ? account_.spend_in_pool(request.size, *on, allocate, [&] { return address; })
+  const auto device_number = static_cast<std::uint64_t>(*on);  // NOLINT(bugprone-signed-char-misuse)
+  const UsedPool pool = use_pool(request.pool, device_number);
+  if (pool.handle == nullptr) {
+    return refuse(pool.code);
+  }
+  const auto allocate = [&] {
+    return driver_->cuMemAllocFromPoolAsync(&address, request.size, pool.handle, place->stream);
+  };
+  const CUresult code = !of_graph ? account_.spend_in_pool(request.size, pool.handle, allocate, [&] { return address; })
                         : account_.has_limit() ? CUDA_ERROR_NOT_SUPPORTED
                                                : allocate();
   if (code != CUDA_SUCCESS) {

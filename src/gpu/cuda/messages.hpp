@@ -9,7 +9,9 @@
 #include "isthmus/reference.hpp"
 #include "src/gpu/cuda/array_messages.hpp"
 #include "src/gpu/cuda/graph_messages.hpp"
+#include "src/gpu/cuda/jit_messages.hpp"
 #include "src/gpu/cuda/message_kind.hpp"
+#include "src/gpu/cuda/sharing_messages.hpp"
 
 /// \file
 /// The CUDA API's messages, at the level of the driver's interface: what frontend (guest/cuda) and backend (this
@@ -116,13 +118,16 @@ enum class Subject : std::uint32_t {
   persisting_l2,       ///< only set: cuCtxResetPersistingL2Cache
   capture_status,      ///< object: stream -> CUstreamCaptureStatus
   capture_mode,        ///< CUstreamCaptureMode of the calling thread; only set
-  pool_attribute,      ///< parameter: CUmemPool_attribute; detail 0: the device whose pool it is
-  pool_trim,           ///< detail 0: device; only set: bytes to keep
+  pool_attribute,      ///< parameter: CUmemPool_attribute; object: the pool, or 0: that of the device in detail 0
+  pool_trim,           ///< pool as before; only set: bytes to keep
   none_20,             ///< not used any more
   node_type,           ///< object: node -> CUgraphNodeType
   node_enabled,        ///< object: executable graph; detail 0: node -> 0 or 1
   graph_memory,        ///< parameter: CUgraphMem_attribute; detail 0: device
   graph_memory_trim,   ///< detail 0: device; only set
+  pool_access,         ///< pool as before; detail 1: the device that is to have access -> CUmemAccess_flags
+  memory_granularity,  ///< parameter: CUmemAllocationGranularity_flags; detail 0: device -> bytes
+  memory_access,       ///< detail: device, mapped address -> CUmemAccess_flags
 };
 struct Question {
   Subject subject = Subject::memory_info;
@@ -271,13 +276,7 @@ struct CopyBox : ReportingKind<19> {
 
 // ---- code ----------------------------------------------------------------------------------------------------------
 
-/// An option of the compiler in the driver, with its value as in cuda.h (numbers only).
-struct JitOption {
-  std::uint32_t option = 0;
-  std::uint32_t value = 0;
-};
-
-/// Trailing bytes: `options` rows. Trailing bytes of the reply: the two logs.
+/// Trailing bytes: `options` rows.
 struct LoadModule : Kind<20> {
   struct Request {
     Id id = 0;
@@ -288,12 +287,7 @@ struct LoadModule : Kind<20> {
     std::uint32_t info_log = 0;  ///< room for it, bytes
     std::uint32_t error_log = 0;
   };
-  struct Reply {
-    std::int32_t status = 0;  ///< of the loading: the logs come with a failure, too
-    std::uint32_t info_log = 0;
-    std::uint32_t error_log = 0;
-    float wall_time = 0;  ///< milliseconds
-  };
+  using Reply = JitReply;
 };
 
 inline constexpr std::size_t max_function_attributes = 24;
@@ -333,6 +327,8 @@ struct FindGlobal : Kind<23> {
   struct Request {
     Id owner = 0;
     Id context = 0;
+    std::uint32_t managed = 0;  ///< 1: cuLibraryGetManaged
+    std::uint32_t reserved = 0;
   };
   struct Reply {
     std::uint64_t address = 0;
@@ -340,6 +336,24 @@ struct FindGlobal : Kind<23> {
   };
 };
 /// The module of a library in a context.
+/// Reads a piece of a managed variable that FindGlobal has found, as a processor does. Trailing bytes of the reply:
+/// `size` bytes, at most 32 KiB.
+struct ReadManaged : Kind<124> {
+  struct Request {
+    Id owner = 0;
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+  };
+  using Reply = Nothing;
+};
+/// Writes one: the trailing bytes.
+struct WriteManaged : Kind<125> {
+  struct Request {
+    Id owner = 0;
+    std::uint64_t address = 0;
+  };
+  using Reply = Nothing;
+};
 struct LibraryModule : Kind<24> {
   struct Request {
     Id library = 0;
@@ -442,7 +456,7 @@ struct ElapsedTime : Kind<34> {
   };
 };
 
-enum class ObjectKind : std::uint32_t { module, stream, event, function, graph, executable, node };
+enum class ObjectKind : std::uint32_t { module, stream, event, function, graph, executable, node, pool, memory, link };
 /// The client has let an object go.
 struct Release : Kind<35> {
   struct Request {
@@ -487,11 +501,21 @@ struct GetStreamAttribute : Kind<47> {
 
 // ---- memory in the order of streams --------------------------------------------------------------------------------
 
-/// From the device's own pool.
+/// Makes a pool of the program's own, of a device's memory.
+struct CreatePool : Kind<90> {
+  struct Request {
+    Id id = 0;
+    std::uint32_t device = 0;
+    std::uint32_t usage = 0;    ///< CUmemPoolProps
+    std::uint64_t largest = 0;  ///< bytes that it may have; 0: the driver's choice
+  };
+  using Reply = Nothing;
+};
 struct AllocateInOrder : Kind<44> {
   struct Request {
     Place place;
     std::uint64_t size = 0;
+    Id pool = 0;  ///< 0: the device's own
   };
   struct Reply {
     std::uint64_t address = 0;
@@ -501,6 +525,71 @@ struct FreeInOrder : Kind<45> {
   struct Request {
     Place place;
     std::uint64_t address = 0;
+  };
+  using Reply = Nothing;
+};
+
+// ---- addresses and memory apart ------------------------------------------------------------------------------------
+
+/// Sizes and offsets are bytes, multiples of what the driver says (Subject::memory_granularity).
+struct ReserveAddresses : Kind<91> {
+  struct Request {
+    std::uint64_t size = 0;
+    std::uint64_t alignment = 0;  ///< 0: the driver's choice
+    std::uint64_t wanted = 0;     ///< the first address, if it can be had
+  };
+  struct Reply {
+    std::uint64_t address = 0;
+  };
+};
+/// A whole reservation in which nothing is mapped.
+struct FreeAddresses : Kind<92> {
+  struct Request {
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+  };
+  using Reply = Nothing;
+};
+/// Memory of a device. It is there until its name is released and it is mapped nowhere.
+struct CreateMemory : Kind<93> {
+  struct Request {
+    Id id = 0;
+    std::uint64_t size = 0;
+    std::uint32_t device = 0;
+    std::uint32_t compression = 0;  ///< CUmemAllocationCompType
+  };
+  struct Reply {
+    std::uint32_t compression = 0;  ///< that it got
+    std::uint32_t reserved = 0;
+  };
+};
+struct MapMemory : Kind<94> {
+  struct Request {
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+    std::uint64_t offset = 0;  ///< in the memory
+    Id memory = 0;
+  };
+  using Reply = Nothing;
+};
+/// Whole mappings, one behind the other.
+struct UnmapMemory : Kind<95> {
+  struct Request {
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+  };
+  using Reply = Nothing;
+};
+struct AccessRow {
+  std::uint32_t device = 0;
+  std::uint32_t flags = 0;  ///< CUmemAccess_flags
+};
+/// Whole mappings, one behind the other. Trailing bytes: `rows` rows.
+struct SetMemoryAccess : Kind<96> {
+  struct Request {
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+    std::uint64_t rows = 0;
   };
   using Reply = Nothing;
 };
@@ -534,16 +623,17 @@ struct CudaApi {
   static constexpr std::uint16_t minor = 1;
   static constexpr std::uint16_t oldest_minor = 1;
   static constexpr std::uint64_t features = 0;
-  using Messages =
-      marshal::Messages<Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext,
-                        SyncContext, Query, Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut,
-                        CopySlab, CopyDevice, CopyBox, LoadModule, FindFunction, KernelFunction, FindGlobal,
-                        LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent, CreateEvent,
-                        RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
-                        CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreateArray,
-                        ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture, SetStreamAttribute,
-                        GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy, CloneGraph, SetNode,
-                        ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable>;
+  using Messages = marshal::Messages<
+      Hello, DescribeDevice, RetainPrimary, ReleasePrimary, CreateContext, DestroyContext, SyncContext, Query,
+      Configure, Allocate, Free, UseSlab, Quiesce, Fill, CopyIn, CopyOut, CopySlab, CopyDevice, CopyBox, LoadModule,
+      FindFunction, KernelFunction, FindGlobal, LibraryModule, Launch, CreateStream, SyncStream, QueryStream, WaitEvent,
+      CreateEvent, RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
+      CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreatePool, ReserveAddresses,
+      FreeAddresses, CreateMemory, MapMemory, UnmapMemory, SetMemoryAccess, ShareMemory, Unshare, OpenMemory,
+      CloseMemory, ShareEvent, OpenEvent, CreateArray, ArrayLevel, DestroyArray, CopyArray, CreateTexture,
+      DestroyTexture, SetStreamAttribute, GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy,
+      CloneGraph, SetNode, ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable, CreateLink,
+      AddToLink, CompleteLink, ReadLink, ReadManaged, WriteManaged>;
 };
 
 }  // namespace isthmus::cuda

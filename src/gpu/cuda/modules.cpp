@@ -7,38 +7,13 @@
 
 #include "src/gpu/cuda/backend.hpp"
 #include "src/gpu/cuda/image.hpp"
+#include "src/gpu/cuda/jit_options.hpp"
+#include "src/gpu/cuda/trailing.hpp"
 
 namespace isthmus::cuda {
 namespace {
 
-constexpr std::size_t most_jit_options = 32;
-constexpr std::uint32_t longest_log = 16 * 1024;  // each: both fit one reply
 constexpr std::size_t most_launch_attributes = 16;
-constexpr std::size_t image_padding = 64;  // zeros behind the copy: a text ends there at the latest
-
-// Options whose values are numbers; the others are addresses.
-bool is_number_option(std::uint32_t option) noexcept {
-  switch (option) {
-    case CU_JIT_MAX_REGISTERS:
-    case CU_JIT_THREADS_PER_BLOCK:
-    case CU_JIT_OPTIMIZATION_LEVEL:
-    case CU_JIT_TARGET_FROM_CUCONTEXT:
-    case CU_JIT_TARGET:
-    case CU_JIT_FALLBACK_STRATEGY:
-    case CU_JIT_GENERATE_DEBUG_INFO:
-    case CU_JIT_LOG_VERBOSE:
-    case CU_JIT_GENERATE_LINE_INFO:
-    case CU_JIT_CACHE_MODE:
-    case CU_JIT_POSITION_INDEPENDENT_CODE:
-    case CU_JIT_MIN_CTA_PER_SM:
-    case CU_JIT_MAX_THREADS_PER_BLOCK:
-    case CU_JIT_OVERRIDE_DIRECTIVE_VALUES:
-    case CU_JIT_SPLIT_COMPILE:
-      return true;
-    default:
-      return false;
-  }
-}
 
 // Attributes whose values name nothing of the driver's.
 bool is_plain_attribute(std::uint32_t attribute) noexcept {
@@ -60,78 +35,14 @@ bool is_plain_attribute(std::uint32_t attribute) noexcept {
   }
 }
 
-// Numbers travel as pointers in this interface.
-void* as_value(std::uint64_t number) noexcept {
-  return reinterpret_cast<void*>(number);  // NOLINT(performance-no-int-to-ptr)
-}
-
-// The options of a compilation, with the logs that the client has asked for.
-class JitOptions {
- public:
-  JitOptions(const LoadModule::Request& request, std::span<const JitOption> rows)
-      : info_(std::min(request.info_log, longest_log)), error_(std::min(request.error_log, longest_log)) {
-    for (const JitOption& row : rows) {
-      add(static_cast<CUjit_option>(row.option), as_value(row.value));
-    }
-    if (!info_.empty()) {
-      add(CU_JIT_INFO_LOG_BUFFER, info_.data());
-      add(CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES, as_value(info_.size()));
-    }
-    if (!error_.empty()) {
-      add(CU_JIT_ERROR_LOG_BUFFER, error_.data());
-      add(CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, as_value(error_.size()));
-    }
-  }
-  [[nodiscard]] unsigned count() const noexcept { return static_cast<unsigned>(names_.size()); }
-  [[nodiscard]] CUjit_option* names() noexcept { return names_.data(); }
-  [[nodiscard]] void** values() noexcept { return values_.data(); }
-
-  // What the compiler said, one log behind the other.
-  [[nodiscard]] std::vector<std::byte> logs(LoadModule::Reply& reply) const {
-    const auto length = [](const std::vector<char>& log) { return strnlen(log.data(), log.size()); };
-    reply.info_log = info_.empty() ? 0 : static_cast<std::uint32_t>(length(info_));
-    reply.error_log = error_.empty() ? 0 : static_cast<std::uint32_t>(length(error_));
-    const auto info = std::as_bytes(std::span(info_)).first(reply.info_log);
-    const auto error = std::as_bytes(std::span(error_)).first(reply.error_log);
-    std::vector<std::byte> both(info.begin(), info.end());
-    both.insert(both.end(), error.begin(), error.end());
-    return both;
-  }
-
- private:
-  void add(CUjit_option name, void* value) {
-    names_.push_back(name);
-    values_.push_back(value);
-  }
-  std::vector<char> info_;
-  std::vector<char> error_;
-  std::vector<CUjit_option> names_;
-  std::vector<void*> values_;
-};
-
-std::string name_in(std::span<const std::byte> trailing) {
-  std::string name(trailing.size(), '\0');
-  if (!trailing.empty()) {
-    std::memcpy(name.data(), trailing.data(), trailing.size());
-  }
-  return name;
-}
-
 }  // namespace
 
 Answer<LoadModule::Reply> LaneBackend::handle(const LoadModule::Request& request, marshal::Call& call) {
   thread_local std::vector<std::byte> logs;  // valid until the reply is written, after this has returned
   const auto image = call.resolve(request.image);
-  const auto trailing = call.trailing();
-  if (!image || request.options > most_jit_options || trailing.size() != request.options * sizeof(JitOption) ||
-      image->size() > max_image) {
-    return refuse(CUDA_ERROR_INVALID_VALUE);
-  }
-  std::vector<JitOption> rows(request.options);
-  if (!rows.empty()) {
-    std::memcpy(rows.data(), trailing.data(), trailing.size());
-  }
-  if (!std::ranges::all_of(rows, is_number_option, &JitOption::option)) {
+  auto trailing = call.trailing();
+  const auto rows = take_jit_options(trailing, request.options);
+  if (!image || !rows || !trailing.empty() || image->size() > max_image) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
   // The driver parses a copy, which the client cannot change, and which says no more of its length than is there.
@@ -142,7 +53,7 @@ Answer<LoadModule::Reply> LaneBackend::handle(const LoadModule::Request& request
   }
   auto object = std::make_shared<ModuleObject>();
   LoadModule::Reply reply;
-  JitOptions options(request, rows);
+  JitOptions options(*rows, request.info_log, request.error_log);
   CUresult status = CUDA_SUCCESS;
   if (request.library != 0) {
     status = driver_->cuLibraryLoadData(&object->library, code.data(), options.names(), options.values(),
@@ -262,6 +173,9 @@ Answer<FindGlobal::Reply> LaneBackend::handle(const FindGlobal::Request& request
     return refuse(code);
   }
   const std::string name = name_in(call.trailing());
+  if (request.managed != 0) {
+    return find_managed(request.context, *owner, name);
+  }
   CUdeviceptr address = 0;
   std::size_t size = 0;
   const CUresult code = owner->library != nullptr

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -11,6 +12,7 @@
 
 #include "src/gpu/cuda/cu.hpp"
 #include "src/gpu/cuda/host_functions.hpp"
+#include "src/gpu/cuda/jit_options.hpp"
 #include "src/gpu/cuda/messages.hpp"
 #include "src/gpu/object_table.hpp"
 
@@ -42,7 +44,24 @@ struct EventObject {
 struct ModuleObject {
   std::shared_ptr<ContextObject> context;  ///< of a module
   CUmodule module = nullptr;
-  CUlibrary library = nullptr;  ///< if not null, it is one
+  CUlibrary library = nullptr;                     ///< if not null, it is one
+  std::mutex managed_mutex;                        ///< guards what follows, and its memory while it is read or written
+  std::map<std::uint64_t, std::uint64_t> managed;  ///< variables of a library that were asked for: address, size
+
+  void forget_managed() {
+    const std::scoped_lock lock(managed_mutex);
+    managed.clear();
+  }
+};
+
+/// cuLinkCreate's. The mutex guards what follows it: the driver wants one call at a time.
+struct LinkObject {
+  std::shared_ptr<ContextObject> context;
+  Id in = 0;  ///< the context's name
+  std::unique_ptr<JitOptions> options;
+  std::mutex mutex;
+  CUlinkState state = nullptr;  ///< null once destroyed
+  std::vector<std::byte> image;
 };
 
 struct FunctionObject {
@@ -115,6 +134,19 @@ struct ExecutableObject {
   // Under LaneBackend's mutex for replaced functions.
   LaunchPlaces runs;
   std::map<CUgraphNode, std::unique_ptr<RepeatedFunction>> functions;  ///< that were put into it afterwards
+};
+
+/// Device memory of another client's, which is open here.
+struct OpenedMemory {
+  Id name = 0;  ///< of the context
+  CUcontext context = nullptr;
+  std::uint64_t times = 0;  ///< that it was opened
+};
+
+/// A pool of the program's own.
+struct PoolObject {
+  CUmemoryPool handle = nullptr;
+  CUdevice device = 0;
 };
 
 /// An array, a mipmapped one, or a level of one.

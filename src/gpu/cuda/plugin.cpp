@@ -28,7 +28,7 @@ Result<std::unique_ptr<plugin::Backend>> open_lane(plugin::Host& host) {
   if (!Output::capture()) {
     host.log("plug-in cuda: what kernels print cannot be taken to the client");
   }
-  return make_cuda_backend(host.window(), host.device_memory());
+  return make_cuda_backend(host.window(), host.device_memory(), host.notes());
 }
 
 // What is so without the variable, too.

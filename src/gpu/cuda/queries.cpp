@@ -29,6 +29,8 @@ CUresult check_parameter(const Question& asked) noexcept {
       return asked.parameter <= CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     case Subject::pool_attribute:
       return is_pool_attribute(asked.parameter) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    case Subject::memory_granularity:
+      return asked.parameter <= CU_MEM_ALLOC_GRANULARITY_RECOMMENDED ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     default:
       return CUDA_SUCCESS;
   }
@@ -43,6 +45,8 @@ CUresult check_value(const Question& asked, std::uint64_t value) noexcept {
       return value <= CU_FUNC_CACHE_PREFER_EQUAL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     case Subject::capture_mode:
       return value <= CU_STREAM_CAPTURE_MODE_RELAXED ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    case Subject::pool_access:
+      return is_access(value) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     default:
       return check_parameter(asked);
   }
@@ -175,17 +179,25 @@ Answer<Query::Reply> LaneBackend::handle(const Query::Request& request, marshal:
                 : CUDA_ERROR_INVALID_DEVICE;
       break;
     }
-    case Subject::pool_attribute: {
+    case Subject::pool_attribute:
+    case Subject::pool_access:
+      code = ask_pool(asked, first);
+      break;
+    case Subject::memory_granularity: {
+      CUmemAllocationProp properties{};
+      properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
       const auto on = device(asked.detail[0]);
-      CUmemoryPool pool = nullptr;
       if (!on) {
         return refuse(CUDA_ERROR_INVALID_DEVICE);
       }
-      code = driver_->cuDeviceGetDefaultMemPool(&pool, *on);
-      // Of 32 or 64 bits, by attribute: both fit.
-      code = code == CUDA_SUCCESS
-                 ? driver_->cuMemPoolGetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &first)
-                 : code;
+      properties.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = *on};
+      code = driver_->cuMemGetAllocationGranularity(&first, &properties,
+                                                    static_cast<CUmemAllocationGranularity_flags>(asked.parameter));
+      break;
+    }
+    case Subject::memory_access: {
+      const auto on = device(asked.detail[0]);
+      code = on ? virtual_.access_at(asked.detail[1], *on, first) : CUDA_ERROR_INVALID_DEVICE;
       break;
     }
     case Subject::peer_possible:
@@ -233,21 +245,9 @@ Answer<Nothing> LaneBackend::handle(const Configure::Request& request, marshal::
       return answer(driver_->cuThreadExchangeStreamCaptureMode(&mode));
     }
     case Subject::pool_attribute:
-    case Subject::pool_trim: {
-      const auto on = device(asked.detail[0]);
-      CUmemoryPool pool = nullptr;
-      std::uint64_t value = request.value;
-      if (!on) {
-        return refuse(CUDA_ERROR_INVALID_DEVICE);
-      }
-      if (const CUresult code = driver_->cuDeviceGetDefaultMemPool(&pool, *on); code != CUDA_SUCCESS) {
-        return refuse(code);
-      }
-      return answer(
-          asked.subject == Subject::pool_trim
-              ? driver_->cuMemPoolTrimTo(pool, value)
-              : driver_->cuMemPoolSetAttribute(pool, static_cast<CUmemPool_attribute>(asked.parameter), &value));
-    }
+    case Subject::pool_trim:
+    case Subject::pool_access:
+      return answer(set_pool(asked, request.value));
     case Subject::graph_memory:
     case Subject::graph_memory_trim: {
       const auto on = device(asked.detail[0]);

@@ -92,8 +92,12 @@ Answer<Nothing> LaneBackend::handle(const CreateEvent::Request& request, marshal
   if (const CUresult code = driver_->cuEventCreate(&object->handle, request.flags); code != CUDA_SUCCESS) {
     return refuse(code);
   }
-  CUevent made = object->handle;
-  if (!events_.add(request.id, std::move(object))) {
+  return keep_event(request.id, std::move(object));
+}
+
+Answer<Nothing> LaneBackend::keep_event(Id id, std::shared_ptr<EventObject> event) {
+  CUevent made = event->handle;
+  if (!events_.add(id, std::move(event))) {
     std::ignore = driver_->cuEventDestroy(made);
     return refuse(CUDA_ERROR_INVALID_HANDLE);
   }
@@ -150,6 +154,7 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
     case ObjectKind::module: {
       const auto module = modules_.take(request.id);
       if (module != nullptr) {
+        module->forget_managed();
         functions_.remove_if([&](const FunctionObject& function) { return function.owner == module; });
       }
       return let_go(module, [&](const ModuleObject& gone) {
@@ -167,6 +172,10 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
     }
     case ObjectKind::node:
       return answer(destroy_node(request.id));
+    case ObjectKind::pool:
+      return answer(destroy_pool(request.id));
+    case ObjectKind::memory:
+      return answer(virtual_.release(request.id));
     case ObjectKind::executable: {
       const auto gone = executables_.take(request.id);
       if (gone != nullptr) {
@@ -178,6 +187,8 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
       return let_go(gone,
                     [&](const ExecutableObject& executable) { return driver_->cuGraphExecDestroy(executable.handle); });
     }
+    case ObjectKind::link:
+      return answer(destroy_link(request.id));
     case ObjectKind::function:
       return functions_.take(request.id) != nullptr ? Answer<Nothing>(Nothing{}) : refuse(CUDA_ERROR_INVALID_HANDLE);
   }

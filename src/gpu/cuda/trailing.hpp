@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <string>
 #include <type_traits>
 
 namespace isthmus::cuda {
@@ -21,6 +22,15 @@ template <class T>
   std::memcpy(static_cast<void*>(&request), bytes.data(), sizeof request);
   bytes = bytes.subspan(sizeof request);
   return request;
+}
+
+/// A name that is a message's trailing bytes.
+[[nodiscard]] inline std::string name_in(std::span<const std::byte> trailing) {
+  std::string name(trailing.size(), '\0');
+  if (!trailing.empty()) {
+    std::memcpy(name.data(), trailing.data(), trailing.size());
+  }
+  return name;
 }
 
 }  // namespace isthmus::cuda

@@ -286,6 +286,44 @@ TEST_F(Quota, is_all_also_behind_a_stream_that_stands) {
   EXPECT_EQ(free_memory(), 64 * mebibyte);
 }
 
+TEST_F(Quota, counts_what_a_pool_of_the_programs_has_also_when_the_pool_is_destroyed) {
+  CUmemPoolProps about{};
+  about.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+  about.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0};
+  CUmemoryPool pool = nullptr;
+  CUdeviceptr there = 0;
+  CUstream in = stream();
+  ASSERT_EQ(cuMemPoolCreate(&pool, &about), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemAllocFromPoolAsync(&there, 65 * mebibyte, pool, in), CUDA_ERROR_OUT_OF_MEMORY);
+  ASSERT_EQ(cuMemAllocFromPoolAsync(&there, 40 * mebibyte, pool, in), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 24 * mebibyte);
+  ASSERT_EQ(cuMemPoolDestroy(pool), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 24 * mebibyte) << "the memory is still there";
+  ASSERT_EQ(cuMemFreeAsync(there, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 64 * mebibyte);
+}
+
+TEST_F(Quota, counts_memory_that_is_mapped_from_its_making_to_its_end) {
+  CUmemAllocationProp about{};
+  about.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  about.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0};
+  CUmemGenericAllocationHandle made = 0;
+  CUdeviceptr there = 0;
+  EXPECT_EQ(cuMemCreate(&made, 66 * mebibyte, &about, 0), CUDA_ERROR_OUT_OF_MEMORY);
+  ASSERT_EQ(cuMemCreate(&made, 40 * mebibyte, &about, 0), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 24 * mebibyte);
+  ASSERT_EQ(cuMemAddressReserve(&there, 80 * mebibyte, 0, 0, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemMap(there, 40 * mebibyte, 0, made, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemMap(there + 40 * mebibyte, 40 * mebibyte, 0, made, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemRelease(made), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemUnmap(there, 40 * mebibyte), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 24 * mebibyte) << "it is mapped once more";
+  ASSERT_EQ(cuMemUnmap(there + 40 * mebibyte, 40 * mebibyte), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 64 * mebibyte);
+  EXPECT_EQ(cuMemAddressFree(there, 80 * mebibyte), CUDA_SUCCESS);
+}
+
 TEST_F(Quota, that_is_used_up_does_not_keep_memory_from_being_freed_during_a_capture) {
   CUstream in = stream();
   const CUdeviceptr all = memory(64 * mebibyte);

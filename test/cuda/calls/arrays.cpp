@@ -49,6 +49,29 @@ class Arrays : public Cuda {
   }
 };
 
+TEST_F(Arrays, take_lines) {
+  CUarray one = array(64, 0);
+  CUarray other = array(64, 0);
+  const auto values = numbers(64, 100);
+  std::vector<int> back(32);
+  ASSERT_EQ(cuMemcpyHtoA(one, 0, values.data(), 64 * 4), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyAtoA(other, 8, one, 16, 40 * 4), CUDA_SUCCESS);  // other[2..41] = one[4..43]
+  ASSERT_EQ(cuMemcpyAtoH(back.data(), other, 12, 32 * 4), CUDA_SUCCESS);
+  EXPECT_EQ(back, numbers(32, 105));
+  const CUdeviceptr on_device = memory(32 * 4);
+  ASSERT_EQ(cuMemcpyAtoD(on_device, one, 32 * 4, 32 * 4), CUDA_SUCCESS);
+  EXPECT_EQ(read<int>(on_device, 32), numbers(32, 132));
+  ASSERT_EQ(cuMemcpyDtoA(other, 0, on_device, 32 * 4), CUDA_SUCCESS);
+  CUstream in = stream();
+  int* const host = pinned<int>(64);
+  ASSERT_EQ(cuMemcpyAtoHAsync(host, other, 0, 32 * 4, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyHtoAAsync(one, 32 * 4, host, 32 * 4, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyAtoH(back.data(), one, 32 * 4, 32 * 4), CUDA_SUCCESS);
+  EXPECT_EQ(back, numbers(32, 132));
+  EXPECT_EQ(cuMemcpyAtoH(back.data(), one, 33 * 4, 32 * 4), CUDA_ERROR_INVALID_VALUE);  // behind its end
+}
+
 TEST_F(Arrays, give_back_what_was_copied_into_them) {
   // Small, and larger than what is staged at a time.
   for (const auto& [width, height, depth] : {std::array<std::size_t, 3>{7, 5, 3}, {4096, 1500, 1}, {33, 1, 1}}) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <dlfcn.h>
+
 #include <atomic>
 #include <string>
 #include <thread>
@@ -96,7 +98,7 @@ TEST_F(Devices, tell_what_they_are_and_hide_what_is_not_kept) {
   ASSERT_EQ(cuDeviceGetName(name.data(), name.size(), 0), CUDA_SUCCESS);
   EXPECT_NE(std::string(name.data()).find("test double"), std::string::npos);
   int value = 1;
-  ASSERT_EQ(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 0), CUDA_SUCCESS);
   EXPECT_EQ(value, 0);
   ASSERT_EQ(cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 0), CUDA_SUCCESS);
   EXPECT_EQ(value, 32);
@@ -129,12 +131,119 @@ TEST_F(Devices, have_functions_found_by_name) {
   ASSERT_EQ(cuGetProcAddress("cuLibraryLoadData", &found, 11000, 0, &result), CUDA_SUCCESS);
   EXPECT_EQ(result, CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT);
   EXPECT_EQ(found, nullptr);
-  ASSERT_EQ(cuGetProcAddress("cuGetExportTable", &found, CUDA_VERSION, 0, &result), CUDA_SUCCESS);
+  ASSERT_EQ(cuGetProcAddress("cuEGLApiInit", &found, CUDA_VERSION, 0, &result), CUDA_SUCCESS);
   EXPECT_EQ(result, CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND);
   EXPECT_EQ(found, nullptr);
 }
 
+TEST_F(Devices, refuse_what_is_there_for_those_alone_who_load_every_name) {
+  for (const char* name : {"cuTexRefCreate", "cuLaunchGrid", "cuGraphicsMapResources", "cuCtxAttach"}) {
+    void* const found = dlsym(RTLD_DEFAULT, name);
+    ASSERT_NE(found, nullptr) << name;
+    EXPECT_EQ(reinterpret_cast<CUresult (*)(void*)>(found)(nullptr), CUDA_ERROR_NOT_SUPPORTED) << name;
+    void* asked = nullptr;
+    EXPECT_EQ(cuGetProcAddress(name, &asked, CUDA_VERSION, 0, nullptr), CUDA_ERROR_NOT_FOUND) << name;
+  }
+  // Older forms do as the newer ones.
+  CUcontext mine = nullptr;
+  const auto pop = reinterpret_cast<CUresult (*)(CUcontext*)>(dlsym(RTLD_DEFAULT, "cuCtxPopCurrent"));
+  ASSERT_EQ(pop(&mine), CUDA_SUCCESS);
+  EXPECT_EQ(mine, context);
+  EXPECT_EQ(cuCtxSetCurrent(mine), CUDA_SUCCESS);
+}
+
+TEST_F(Devices, refuse_tables_that_are_not_documented) {
+  const void* table = &context;
+  const CUuuid which{};
+  EXPECT_EQ(cuGetExportTable(&table, &which), CUDA_ERROR_NOT_FOUND);
+  EXPECT_EQ(table, nullptr);
+  EXPECT_EQ(cuGetExportTable(nullptr, &which), CUDA_ERROR_INVALID_VALUE);
+}
+
 class Work : public Cuda {};
+
+// What cuLinkCreate is told, and what it tells.
+class Linking {
+ public:
+  explicit Linking(std::size_t error_room = 200) : error_(error_room, '?') {
+    values_ = {nullptr, info_.data(), number(info_.size()), error_.data(), number(error_.size())};
+    EXPECT_EQ(cuLinkCreate(static_cast<unsigned>(names_.size()), names_.data(), values_.data(), &state), CUDA_SUCCESS);
+  }
+  CUresult add(const char* ptx) const {
+    std::string text(ptx);
+    return cuLinkAddData(state, CU_JIT_INPUT_PTX, text.data(), text.size() + 1, "part", 0, nullptr, nullptr);
+  }
+  [[nodiscard]] float time() const {
+    float milliseconds = 0;
+    std::memcpy(&milliseconds, static_cast<const void*>(values_.data()), sizeof milliseconds);
+    return milliseconds;
+  }
+  [[nodiscard]] std::string info() const { return info_.data(); }
+  [[nodiscard]] std::string error() const { return error_.data(); }
+
+  CUlinkState state = nullptr;
+
+ private:
+  static void* number(std::size_t value) { return reinterpret_cast<void*>(value); }
+
+  std::array<CUjit_option, 5> names_{CU_JIT_WALL_TIME, CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES,
+                                     CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  std::array<void*, 5> values_{};
+  std::array<char, 100> info_{};
+  std::vector<char> error_;
+};
+
+TEST_F(Work, is_linked_from_parts) {
+  constexpr const char* first =
+      ".version 8.0\n.target sm_90\n.address_size 64\n"
+      ".visible .entry nothing() { ret; }\n";
+  constexpr const char* second =
+      ".version 8.0\n.target sm_90\n.address_size 64\n"
+      ".visible .entry write_to(.param .u64 where, .param .u32 value) { ret; }\n";
+  const Linking link;
+  ASSERT_EQ(link.add(first), CUDA_SUCCESS);
+  ASSERT_EQ(link.add(second), CUDA_SUCCESS);
+  void* image = nullptr;
+  std::size_t size = 0;
+  ASSERT_EQ(cuLinkComplete(link.state, &image, &size), CUDA_SUCCESS);
+  EXPECT_EQ(size, std::strlen(static_cast<const char*>(image)) + 1);
+  EXPECT_EQ(link.info(), "stand-in: linked\n");
+  EXPECT_EQ(link.time(), 0.25F);
+  CUmodule linked = nullptr;
+  ASSERT_EQ(cuModuleLoadData(&linked, image), CUDA_SUCCESS);
+  EXPECT_EQ(cuLinkDestroy(link.state), CUDA_SUCCESS);
+  CUfunction function = nullptr;
+  ASSERT_EQ(cuModuleGetFunction(&function, linked, "nothing"), CUDA_SUCCESS);
+  ASSERT_EQ(cuModuleGetFunction(&function, linked, "write_to"), CUDA_SUCCESS);
+  const CUdeviceptr to = memory(4);
+  EXPECT_EQ(launch(function, nullptr, to, 77), CUDA_SUCCESS);
+  EXPECT_EQ(read<int>(to, 1).front(), 77);
+  EXPECT_EQ(cuLinkComplete(link.state, &image, &size), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(cuLinkDestroy(link.state), CUDA_ERROR_INVALID_HANDLE);
+}
+
+TEST_F(Work, that_does_not_link_says_why) {
+  const Linking link;
+  EXPECT_EQ(link.add("no PTX"), CUDA_ERROR_INVALID_PTX);
+  EXPECT_EQ(link.error(), "stand-in: part: no PTX\n");
+  const Linking cut(10);  // as much as there is room for, with the NUL
+  EXPECT_EQ(cut.add(".version 8.0 .entry a(.param .wrong x)"), CUDA_ERROR_INVALID_PTX);
+  EXPECT_LT(cut.error().size(), 10U);
+  void* image = nullptr;
+  std::size_t size = 0;
+  EXPECT_EQ(cuLinkComplete(link.state, &image, &size), CUDA_ERROR_INVALID_IMAGE);
+  char byte = 0;
+  EXPECT_EQ(cuLinkAddData(link.state, CU_JIT_INPUT_PTX, nullptr, 1, "", 0, nullptr, nullptr), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuLinkAddData(link.state, CU_JIT_INPUT_PTX, &byte, 0, "", 0, nullptr, nullptr), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuLinkAddData(link.state, CU_JIT_NUM_INPUT_TYPES, &byte, 1, "", 0, nullptr, nullptr),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuLinkAddFile(link.state, CU_JIT_INPUT_PTX, "/nowhere/at/all", 0, nullptr, nullptr),
+            CUDA_ERROR_FILE_NOT_FOUND);
+  EXPECT_EQ(cuLinkCreate(1, nullptr, nullptr, nullptr), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuLinkDestroy(reinterpret_cast<CUlinkState>(context)), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(cuLinkDestroy(link.state), CUDA_SUCCESS);
+  EXPECT_EQ(cuLinkDestroy(cut.state), CUDA_SUCCESS);
+}
 
 TEST_F(Work, of_a_stream_is_posted_while_it_is_busy) {
   CUstream busy = stream();

@@ -25,6 +25,7 @@ struct GraphNode;
 struct GraphExec;
 struct UserObject;
 struct Condition;
+struct Linking;
 
 struct PrimaryContext {
   std::mutex mutex;
@@ -57,6 +58,7 @@ struct Driver {
   Handles<CUsurfObject, Texture> surfaces{16};
   Handles<CUuserObject, UserObject> user_objects{17};
   Handles<CUgraphConditionalHandle, Condition> conditions{18};
+  Handles<CUlinkState, Linking> links{19};
   std::array<PrimaryContext, 8> primaries;  // as many as settings() allows devices
 };
 

@@ -10,6 +10,7 @@
 namespace isthmus::standin {
 
 struct Capture;
+class SharedRecords;
 struct GraphNode;
 
 /// Under its mutex, but for what is const.
@@ -18,6 +19,7 @@ struct Event {
 
   Context& context;
   const unsigned flags;
+  std::shared_ptr<SharedRecords> shared;  ///< of one that other processes know; set before they do
   std::mutex mutex;
   Done recorded;  ///< null before the first record
   // Where it was recorded in a stream that is captured: the nodes that a waiting stream goes on after.

@@ -7,6 +7,7 @@
 #include "test/cuda/standin/driver.hpp"
 #include "test/cuda/standin/entry.hpp"
 #include "test/cuda/standin/graph.hpp"
+#include "test/cuda/standin/shared_file.hpp"
 
 namespace isthmus::standin {
 namespace {
@@ -33,6 +34,11 @@ CUresult record(const char* name, CUevent handle, CUstream stream, unsigned flag
     // One lock over both, so that the newest record is the one that was enqueued last.
     const std::scoped_lock lock(event->mutex);
     event->capture = nullptr;
+    if (event->shared != nullptr) {
+      event->recorded = context.enqueue(
+          *in, [records = event->shared, number = event->shared->record()] { records->finish(number); });
+      return;
+    }
     event->recorded = context.enqueue(*in, {});
   });
 }
@@ -64,13 +70,23 @@ CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned flags) 
 
 CUresult cuEventQuery(CUevent event) {
   return in_context(__func__, [&](Context& /*context*/) {
+    if (const auto shared = driver().events.get(event)->shared) {
+      require(shared->is_done(shared->newest()), CUDA_ERROR_NOT_READY);
+      return;
+    }
     const Done recorded = record_of(event);
     require(recorded == nullptr || recorded->done(), CUDA_ERROR_NOT_READY);
   });
 }
 
 CUresult cuEventSynchronize(CUevent event) {
-  return in_context(__func__, [&](Context& context) { context.wait(record_of(event)); });
+  return in_context(__func__, [&](Context& context) {
+    if (const auto shared = driver().events.get(event)->shared) {
+      shared->wait(shared->newest());
+      return;
+    }
+    context.wait(record_of(event));
+  });
 }
 
 CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {

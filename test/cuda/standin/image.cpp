@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <limits>
+#include <span>
 #include <string_view>
 
 #include "test/cuda/standin/failure.hpp"
@@ -46,11 +47,18 @@ T fatbin_read(const std::byte* from) {
   return value;
 }
 
-Image read_fatbin(const std::byte* start) {
+// What a fat binary holds: the first cubin and the first PTX.
+struct FatbinContent {
+  std::span<const std::byte> cubin;
+  std::span<const std::byte> ptx;
+
+  [[nodiscard]] std::string text() const { return {reinterpret_cast<const char*>(ptx.data()), ptx.size()}; }
+};
+
+FatbinContent look_into_fatbin(const std::byte* start) {
   const auto header = fatbin_read<FatbinHeader>(start);
   require(header.version == 1 && header.header_size >= sizeof header, CUDA_ERROR_INVALID_IMAGE, "fat binary's header");
-  const std::byte* ptx = nullptr;
-  std::size_t ptx_size = 0;
+  FatbinContent content;
   std::uint64_t at = 0;
   while (at + sizeof(FatbinEntry) <= header.size) {
     const std::byte* entry_start = start + header.header_size + at;
@@ -58,26 +66,39 @@ Image read_fatbin(const std::byte* start) {
     require(entry.header_size >= sizeof entry && entry.size <= header.size - at &&
                 entry.header_size <= header.size - at - entry.size,
             CUDA_ERROR_INVALID_IMAGE, "an entry of the fat binary");
-    const std::byte* content = entry_start + entry.header_size;
-    if (entry.kind == 2) {
-      require(entry.size >= sizeof(Elf64_Ehdr) && std::memcmp(content, ELFMAG, SELFMAG) == 0,
-              CUDA_ERROR_NO_BINARY_FOR_GPU, "the stand-in reads no compressed cubin: build with nvcc -no-compress");
-      return read_cubin(content, entry.size);
-    }
-    if (entry.kind == 1 && ptx == nullptr) {
-      ptx = content;
-      ptx_size = entry.size;
+    const std::span<const std::byte> bytes(entry_start + entry.header_size, entry.size);
+    if (entry.kind == 2 && content.cubin.empty()) {
+      content.cubin = bytes;
+    } else if (entry.kind == 1 && content.ptx.empty()) {
+      content.ptx = bytes;
     }
     at += entry.header_size + entry.size;
   }
-  require(ptx != nullptr, CUDA_ERROR_NO_BINARY_FOR_GPU, "the fat binary holds neither cubin nor PTX");
-  const std::string text(reinterpret_cast<const char*>(ptx), ptx_size);
+  return content;
+}
+
+Image read_fatbin(const std::byte* start) {
+  const FatbinContent content = look_into_fatbin(start);
+  if (!content.cubin.empty()) {
+    require(content.cubin.size() >= sizeof(Elf64_Ehdr) && std::memcmp(content.cubin.data(), ELFMAG, SELFMAG) == 0,
+            CUDA_ERROR_NO_BINARY_FOR_GPU, "the stand-in reads no compressed cubin: build with nvcc -no-compress");
+    return read_cubin(content.cubin.data(), content.cubin.size());
+  }
+  require(!content.ptx.empty(), CUDA_ERROR_NO_BINARY_FOR_GPU, "the fat binary holds neither cubin nor PTX");
+  const std::string text = content.text();
   require(text.find(".version") != std::string::npos, CUDA_ERROR_NO_BINARY_FOR_GPU,
           "the stand-in reads no compressed PTX: build with nvcc -no-compress");
   return read_ptx(text);
 }
 
 }  // namespace
+
+std::string ptx_of_fatbin(const void* fatbin) {
+  const auto* start = static_cast<const std::byte*>(fatbin);
+  require(fatbin_read<std::uint32_t>(start) == fatbin_magic, CUDA_ERROR_INVALID_IMAGE, "no fat binary");
+  const std::string text = look_into_fatbin(start).text();
+  return text.find(".version") == std::string::npos ? std::string() : text;
+}
 
 Image read_image(const void* code) {
   require(code != nullptr, CUDA_ERROR_INVALID_VALUE, "no image");

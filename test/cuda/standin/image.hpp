@@ -40,6 +40,9 @@ struct Image {
 /// CUDA_ERROR_INVALID_IMAGE, CUDA_ERROR_NO_BINARY_FOR_GPU, CUDA_ERROR_INVALID_PTX.
 Image read_image(const void* code);
 
+/// The PTX of a fat binary; empty where it has none, or none that is not compressed.
+std::string ptx_of_fatbin(const void* fatbin);
+
 Image read_cubin(const std::byte* elf, std::size_t most);
 Image read_ptx(const std::string& text);
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/cuda/standin/memory_map.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -11,6 +13,7 @@
 #include "test/cuda/standin/failure.hpp"
 #include "test/cuda/standin/physical.hpp"
 #include "test/cuda/standin/settings.hpp"
+#include "test/cuda/standin/shared_file.hpp"
 
 namespace isthmus::standin {
 namespace {
@@ -140,7 +143,12 @@ void MemoryMap::release(const Block& block) {
     case Block::Kind::mapped:
       nothing_at(start, block.size, MAP_FIXED);
       return;
+    case Block::Kind::opened:
+      nothing_at(start, whole_pages(block.size), MAP_FIXED);
+      return;
     case Block::Kind::device:
+      remove_shared_file(block.file);
+      [[fallthrough]];
     case Block::Kind::pooled:
     case Block::Kind::managed:
     case Block::Kind::module:
@@ -265,6 +273,62 @@ void MemoryMap::set_access(CUdeviceptr start, std::size_t size, bool writable) {
   }
   require(size > 0 && found == size, CUDA_ERROR_INVALID_VALUE, "not all of it is mapped");
   mprotect(pointer_to(start), size, writable ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+Block MemoryMap::share(CUdeviceptr start, const std::function<int(std::size_t, std::string&)>& make) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = blocks_.find(start);
+  require(found != blocks_.end() && found->second.kind == Block::Kind::device, CUDA_ERROR_INVALID_VALUE,
+          "not of cuMemAlloc");
+  Block& block = found->second;
+  if (block.file.empty()) {
+    const std::size_t size = whole_pages(block.size);
+    const int file = make(size, block.file);
+    void* const memory = pointer_to(start);
+    const bool shared = ::pwrite(file, memory, size, 0) == static_cast<ssize_t>(size) &&
+                        mmap(memory, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == memory;
+    ::close(file);
+    require(shared, CUDA_ERROR_MAP_FAILED, "a file to share");
+  }
+  return block;
+}
+
+CUdeviceptr MemoryMap::open(const std::string& file, std::size_t size, Context& context) {
+  const CUdevice device = device_of(context);
+  const std::scoped_lock lock(mutex_);
+  for (auto& [start, block] : blocks_) {
+    if (block.kind == Block::Kind::opened && block.file == file) {
+      require(block.context == &context, CUDA_ERROR_INVALID_CONTEXT, "open in another context");
+      ++block.times;
+      return start;
+    }
+  }
+  const int descriptor = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
+  require(descriptor >= 0, CUDA_ERROR_INVALID_VALUE, "nothing is shared by that name");
+  const CUdeviceptr start = place(size);
+  const bool mapped = mmap(pointer_to(start), whole_pages(size), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                           descriptor, 0) != MAP_FAILED;
+  ::close(descriptor);
+  require(mapped, CUDA_ERROR_MAP_FAILED);
+  blocks_.emplace(start, Block{.start = start,
+                               .size = size,
+                               .kind = Block::Kind::opened,
+                               .context = &context,
+                               .device = device,
+                               .id = ++last_id_,
+                               .file = file,
+                               .times = 1});
+  return start;
+}
+
+void MemoryMap::close(CUdeviceptr start) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = blocks_.find(start);
+  require(found != blocks_.end() && found->second.kind == Block::Kind::opened, CUDA_ERROR_INVALID_VALUE, "not open");
+  if (--found->second.times == 0) {
+    release(found->second);
+    blocks_.erase(found);
+  }
 }
 
 std::optional<Block> MemoryMap::find(CUdeviceptr address) const {

@@ -6,10 +6,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace isthmus::standin {
@@ -26,6 +28,7 @@ struct Block {
     pinned,      ///< cuMemHostAlloc
     registered,  ///< cuMemHostRegister
     mapped,      ///< cuMemMap
+    opened,      ///< cuIpcOpenMemHandle
     module       ///< a module's variables
   };
   CUdeviceptr start = 0;
@@ -39,6 +42,8 @@ struct Block {
   // GCC warns of initializers that leave it out.
   std::shared_ptr<Physical> physical{};  ///< of `mapped`  NOLINT(readability-redundant-member-init)
   bool writable = true;                  ///< `mapped`: cuMemSetAccess allowed it
+  std::string file{};                    ///< of memory that processes share  NOLINT(readability-redundant-member-init)
+  unsigned times = 0;                    ///< that it was opened
 
   [[nodiscard]] bool on_device() const noexcept { return kind != Kind::pinned && kind != Kind::registered; }
 };
@@ -71,6 +76,14 @@ class MemoryMap {
   void map(CUdeviceptr start, std::size_t size, std::size_t offset, const std::shared_ptr<Physical>& memory);
   void unmap(CUdeviceptr start, std::size_t size);
   void set_access(CUdeviceptr start, std::size_t size, bool writable);
+
+  // Memory that processes share lies in files of a common folder.
+  /// The block that starts there, which must be cuMemAlloc's, with its file: made by `make(bytes, name)` if it has
+  /// none.
+  Block share(CUdeviceptr start, const std::function<int(std::size_t, std::string&)>& make);
+  /// Maps such a file, once; answers where.
+  CUdeviceptr open(const std::string& file, std::size_t size, Context& context);
+  void close(CUdeviceptr start);
 
   /// The block with this address inside.
   [[nodiscard]] std::optional<Block> find(CUdeviceptr address) const;

@@ -16,6 +16,7 @@ struct Pool {
 
   const CUdevice device;
   std::mutex mutex;
+  std::map<CUdevice, CUmemAccess_flags> access;  ///< of other devices, where they were given it
   std::map<CUdeviceptr, std::size_t> of_address;
   std::map<CUdeviceptr, std::size_t> leaving;  ///< freed by a stream that has not come there yet
   cuuint64_t used = 0;

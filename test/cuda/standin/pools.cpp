@@ -160,6 +160,35 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute,
   });
 }
 
+CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* access, size_t count) {
+  return initialised(__func__, [&] {
+    const auto found = driver().pools.get(pool, CUDA_ERROR_INVALID_VALUE);
+    require(access != nullptr && count > 0, CUDA_ERROR_INVALID_VALUE);
+    const std::scoped_lock lock(found->mutex);
+    for (size_t i = 0; i < count; ++i) {
+      const CUmemAccessDesc& one = access[i];
+      require(one.location.type == CU_MEM_LOCATION_TYPE_DEVICE, CUDA_ERROR_INVALID_VALUE);
+      require_device(one.location.id);
+      require(one.location.id != found->device || one.flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+              CUDA_ERROR_INVALID_DEVICE, "a pool's own device");
+      found->access[one.location.id] = one.flags;
+    }
+  });
+}
+
+CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool pool, CUmemLocation* location) {
+  return initialised(__func__, [&] {
+    const auto found = driver().pools.get(pool, CUDA_ERROR_INVALID_VALUE);
+    require(location != nullptr && location->type == CU_MEM_LOCATION_TYPE_DEVICE, CUDA_ERROR_INVALID_VALUE);
+    require_device(location->id);
+    const std::scoped_lock lock(found->mutex);
+    const auto given = found->access.find(location->id);
+    out(flags) = location->id == found->device  ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                 : given == found->access.end() ? CU_MEM_ACCESS_FLAGS_PROT_NONE
+                                                : given->second;
+  });
+}
+
 CUresult cuMemAllocAsync(CUdeviceptr* address, size_t size, CUstream stream) {
   return in_context(__func__,
                     [&](Context& context) { allocate(context, address, size, pool_in_use(context.device), stream); });

@@ -52,6 +52,9 @@ Settings read() {
   found.delay_us = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_DELAY_US", 0, 1'000'000));
   found.call_delay_us = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_CALL_DELAY_US", 0, 1'000'000));
   found.start_ms = static_cast<unsigned>(from_environment("ISTHMUS_STANDIN_START_MS", 0, 60'000));
+  if (const char* const folder = std::getenv("ISTHMUS_STANDIN_SHARED"); folder != nullptr) {
+    found.shared = folder;
+  }
   found.trace = from_environment("ISTHMUS_STANDIN_TRACE", 0, 1) != 0;
   return found;
 }

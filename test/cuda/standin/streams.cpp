@@ -5,6 +5,7 @@
 #include "test/cuda/standin/driver.hpp"
 #include "test/cuda/standin/entry.hpp"
 #include "test/cuda/standin/graph.hpp"
+#include "test/cuda/standin/shared_file.hpp"
 
 namespace isthmus::standin {
 namespace {
@@ -84,6 +85,11 @@ CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
     const auto which = context.stream(stream);
     const auto awaited = driver().events.get(event);
     if (join_capture(which, *awaited)) {
+      return;
+    }
+    if (awaited->shared != nullptr) {
+      context.enqueue(*which,
+                      [records = awaited->shared, number = awaited->shared->newest()] { records->wait(number); });
       return;
     }
     Done recorded;

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Memory and events that processes share. Openers and strangers are started by the others' tests.
+
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "test/cuda/calls/device.hpp"
+
+namespace isthmus::test {
+namespace {
+
+constexpr const char* handles_variable = "ISTHMUS_TEST_HANDLES";
+constexpr std::size_t many = 1000;
+
+// What one process tells the other.
+struct Handles {
+  CUipcMemHandle first;
+  CUipcMemHandle second;
+  CUipcEventHandle event;
+  int goes_on = -1;  ///< a pipe: a byte in it lets the first one's stream go on
+};
+
+std::string in_hex(const Handles& handles) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  std::array<unsigned char, sizeof handles> bytes{};
+  std::memcpy(bytes.data(), &handles, sizeof handles);
+  for (const unsigned char byte : bytes) {
+    text += digits[byte / 16];
+    text += digits[byte % 16];
+  }
+  return text;
+}
+
+Handles from_environment() {
+  const std::string_view text = std::getenv(handles_variable);
+  std::array<unsigned char, sizeof(Handles)> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<unsigned char>(std::stoi(std::string(text.substr(2 * i, 2)), nullptr, 16));
+  }
+  Handles handles{};
+  std::memcpy(&handles, bytes.data(), bytes.size());
+  return handles;
+}
+
+// Runs tests of this program in another process, with the handles; its exit status.
+int run(const std::string& tests, const Handles& handles, const char* endpoint = nullptr) {
+  setenv(handles_variable, in_hex(handles).c_str(), 1);
+  const std::string before = std::getenv("ISTHMUS_ENDPOINT");
+  if (endpoint != nullptr) {
+    setenv("ISTHMUS_ENDPOINT", endpoint, 1);
+  }
+  std::string program = "/proc/self/exe";
+  std::string filter = "--gtest_filter=" + tests;
+  std::string hidden = "--gtest_also_run_disabled_tests";
+  std::array<char*, 4> arguments{program.data(), filter.data(), hidden.data(), nullptr};
+  pid_t process = 0;
+  const int code = posix_spawn(&process, program.c_str(), nullptr, nullptr, arguments.data(), environ);
+  setenv("ISTHMUS_ENDPOINT", before.c_str(), 1);
+  int status = -1;
+  return code == 0 && waitpid(process, &status, 0) == process ? status : -1;
+}
+
+class Sharing : public Cuda {
+ public:
+  static CUipcMemHandle handle_for(CUdeviceptr memory) {
+    CUipcMemHandle handle{};
+    EXPECT_EQ(cuIpcGetMemHandle(&handle, memory), CUDA_SUCCESS);
+    return handle;
+  }
+  static CUevent shared_event(CUipcEventHandle& handle) {
+    CUevent event = nullptr;
+    EXPECT_EQ(cuEventCreate(&event, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING), CUDA_SUCCESS);
+    EXPECT_EQ(cuIpcGetEventHandle(&handle, event), CUDA_SUCCESS);
+    return event;
+  }
+  static CUdeviceptr open(const CUipcMemHandle& handle) {
+    CUdeviceptr at = 0;
+    EXPECT_EQ(cuIpcOpenMemHandle(&at, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS), CUDA_SUCCESS);
+    return at;
+  }
+};
+class Opener : public Sharing {};
+class Stranger : public Sharing {};
+
+TEST_F(Sharing, reaches_another_process_of_the_vm_and_no_other) {
+  // Two pieces of what the driver gave once, at most: each has its own borders there.
+  const CUdeviceptr first = memory(many * sizeof(int));
+  const CUdeviceptr second = memory(2 * many * sizeof(int));
+  write(first, numbers(many, 1));
+  write(second, numbers(2 * many, 7));
+  Handles handles{.first = handle_for(first), .second = handle_for(second), .event = {}, .goes_on = -1};
+  EXPECT_EQ(std::memcmp(&handles.first, &handles.second, sizeof handles.first) == 0, false);
+  const CUipcMemHandle again = handle_for(first);
+  EXPECT_EQ(std::memcmp(&handles.first, &again, sizeof again), 0);
+  const CUevent event = shared_event(handles.event);
+  CUstream in = stream();
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  std::array<int, 2> pipe_ends{};
+  ASSERT_EQ(pipe(pipe_ends.data()), 0);
+  handles.goes_on = pipe_ends[1];
+  const auto wait_for_byte = [](void* end) {
+    char byte = 0;
+    EXPECT_EQ(::read(*static_cast<int*>(end), &byte, 1), 1);
+  };
+  ASSERT_EQ(cuLaunchHostFunc(in, wait_for_byte, pipe_ends.data()), CUDA_SUCCESS);
+  ASSERT_EQ(launch(kernel("write_to"), in, first, 99), CUDA_SUCCESS);
+  ASSERT_EQ(cuEventRecord(event, in), CUDA_SUCCESS);
+  EXPECT_EQ(run("Opener.DISABLED_uses*", handles), 0);
+  close(pipe_ends[1]);  // where nobody has written, it goes on all the same
+  ASSERT_EQ(cuEventSynchronize(event), CUDA_SUCCESS) << "the other recorded it since";
+  EXPECT_EQ(read<int>(second, 2 * many), numbers(2 * many, 1000));
+  EXPECT_EQ(run("Stranger.DISABLED_*", handles, "shm:other"), 0);
+  ASSERT_EQ(cuMemFree(first), CUDA_SUCCESS);
+  ASSERT_EQ(cuEventDestroy(event), CUDA_SUCCESS);
+  EXPECT_EQ(run("Opener.DISABLED_finds*", handles), 0);
+  EXPECT_EQ(cuMemFree(second), CUDA_SUCCESS);
+}
+
+TEST_F(Opener, DISABLED_uses_what_another_process_shares) {
+  const Handles handles = from_environment();
+  const CUdeviceptr first = open(handles.first);
+  const CUdeviceptr second = open(handles.second);
+  CUevent event = nullptr;
+  ASSERT_EQ(cuIpcOpenEventHandle(&event, handles.event), CUDA_SUCCESS);
+  EXPECT_EQ(cuEventQuery(event), CUDA_ERROR_NOT_READY) << "the other's stream has not come so far";
+  CUstream in = stream();
+  ASSERT_EQ(cuStreamWaitEvent(in, event, 0), CUDA_SUCCESS);
+  int* const landed = pinned<int>(many);
+  ASSERT_EQ(cuMemcpyDtoHAsync(landed, first, many * sizeof(int), in), CUDA_SUCCESS);
+  EXPECT_EQ(cuStreamQuery(in), CUDA_ERROR_NOT_READY);
+  ASSERT_EQ(::write(handles.goes_on, "", 1), 1);
+  ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+  const std::vector<int> values(landed, landed + many);
+  auto expected = numbers(many, 1);
+  expected.front() = 99;
+  EXPECT_EQ(values, expected);
+  EXPECT_EQ(read<int>(second, 2 * many), numbers(2 * many, 7));
+  CUdeviceptr base = 0;
+  std::size_t bytes = 0;
+  ASSERT_EQ(cuMemGetAddressRange(&base, &bytes, first + 4), CUDA_SUCCESS);
+  EXPECT_EQ(base, first);
+  EXPECT_EQ(bytes, many * sizeof(int));
+  EXPECT_EQ(cuMemsetD8(first, 0, bytes + 1), CUDA_ERROR_INVALID_VALUE);
+  unsigned type = 0;
+  ASSERT_EQ(cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, first), CUDA_SUCCESS);
+  EXPECT_EQ(type, CU_MEMORYTYPE_DEVICE);
+  CUipcMemHandle handle{};
+  EXPECT_EQ(cuIpcGetMemHandle(&handle, first), CUDA_ERROR_INVALID_VALUE) << "it is another's to share";
+  EXPECT_EQ(cuMemFree(first), CUDA_ERROR_INVALID_VALUE);
+  // What is open twice has to be closed twice.
+  EXPECT_EQ(open(handles.first), first);
+  ASSERT_EQ(cuIpcCloseMemHandle(first), CUDA_SUCCESS);
+  EXPECT_EQ(read<int>(first, 1), std::vector<int>{99});
+  ASSERT_EQ(cuIpcCloseMemHandle(first), CUDA_SUCCESS);
+  EXPECT_EQ(cuIpcCloseMemHandle(first), CUDA_ERROR_INVALID_VALUE);
+  const auto answer = numbers(2 * many, 1000);
+  ASSERT_EQ(cuMemcpyHtoDAsync(second, answer.data(), answer.size() * sizeof(int), in), CUDA_SUCCESS);
+  ASSERT_EQ(cuEventRecord(event, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
+  EXPECT_EQ(cuIpcCloseMemHandle(second), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemsetD8(second, 0, 1), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuEventDestroy(event), CUDA_SUCCESS);
+}
+
+TEST_F(Opener, DISABLED_finds_what_was_freed_no_more) {
+  const Handles handles = from_environment();
+  CUdeviceptr at = 0;
+  CUevent event = nullptr;
+  EXPECT_EQ(cuIpcOpenMemHandle(&at, handles.first, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuIpcOpenEventHandle(&event, handles.event), CUDA_ERROR_INVALID_VALUE);
+  at = open(handles.second);
+  EXPECT_EQ(cuIpcCloseMemHandle(at), CUDA_SUCCESS);
+}
+
+TEST_F(Stranger, DISABLED_of_another_vm_finds_nothing) {
+  const Handles handles = from_environment();
+  CUdeviceptr at = 0;
+  CUevent event = nullptr;
+  EXPECT_EQ(cuIpcOpenMemHandle(&at, handles.first, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuIpcOpenEventHandle(&event, handles.event), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(Sharing, of_what_cannot_be_shared_is_refused) {
+  CUipcMemHandle handle{};
+  CUipcEventHandle event_handle{};
+  CUdeviceptr at = 0;
+  CUevent event = nullptr;
+  const CUdeviceptr there = memory(64);
+  EXPECT_EQ(cuIpcGetMemHandle(nullptr, there), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuIpcGetMemHandle(&handle, 4096), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuIpcGetMemHandle(&handle, reinterpret_cast<CUdeviceptr>(pinned<int>(4))), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuMemAllocAsync(&at, 64, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(cuIpcGetMemHandle(&handle, at), CUDA_ERROR_INVALID_VALUE) << "of a pool";
+  EXPECT_EQ(cuMemFree(at), CUDA_SUCCESS);
+  EXPECT_EQ(cuIpcCloseMemHandle(there), CUDA_ERROR_INVALID_VALUE);
+  constexpr unsigned flags = CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS;
+  EXPECT_EQ(cuIpcOpenMemHandle(&at, handle, flags), CUDA_ERROR_INVALID_VALUE) << "no handle";
+  handle = handle_for(there);
+  EXPECT_EQ(cuIpcOpenMemHandle(&at, handle, flags), CUDA_ERROR_INVALID_CONTEXT) << "the process's own";
+  EXPECT_EQ(cuIpcOpenMemHandle(nullptr, handle, flags), CUDA_ERROR_INVALID_VALUE);
+  std::memcpy(&event_handle, &handle, sizeof handle);
+  EXPECT_EQ(cuIpcOpenEventHandle(&event, event_handle), CUDA_ERROR_INVALID_VALUE) << "it is memory";
+  handle.reserved[30] = static_cast<char>(handle.reserved[30] ^ 1);
+  EXPECT_EQ(cuIpcOpenMemHandle(&at, handle, flags), CUDA_ERROR_INVALID_VALUE) << "one bit";
+  EXPECT_EQ(cuEventCreate(&event, CU_EVENT_INTERPROCESS), CUDA_ERROR_INVALID_VALUE) << "it would keep time";
+  ASSERT_EQ(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING), CUDA_SUCCESS);
+  EXPECT_EQ(cuIpcGetEventHandle(&event_handle, event), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(cuIpcGetEventHandle(&event_handle, nullptr), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(cuEventDestroy(event), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree(there), CUDA_SUCCESS);
+}
+
+}  // namespace
+}  // namespace isthmus::test
