@@ -38,19 +38,25 @@ class OpenCl(unittest.TestCase):
         return {**daemon.environment, "OCL_ICD_VENDORS": str(BUILD / "guest/opencl"), "ISTHMUS_ENDPOINT": "shm:local",
                 "ISTHMUS_LOG": "1", "ISTHMUS_TEST_WORKERS": children, **more}
 
-    def run_program(self, *command, timeout=100, **more):
-        daemon = self.host()
+    def run_program(self, *command, timeout=100, daemon=None, **more):
+        daemon = daemon or self.host()
+        said_before = len(daemon.log)
         result = subprocess.run([str(word) for word in command], env=self.environment(daemon, **more),
                                 capture_output=True, text=True, timeout=timeout)
         self.assertEqual(result.returncode, 0, f"{result.stdout}\n{result.stderr}\n{daemon.log}")
-        daemon.wait_for("it detached")  # and nothing worse, as "protocol violation"
+        daemon.wait_for("it detached", since=said_before)  # and nothing worse, as "protocol violation"
         return result.stdout
 
-    def calls(self, suite, tests, **more):
-        """The tests of opencl_calls that belong to a suite; so many must have run."""
-        output = self.run_program(BUILD / "test/opencl/opencl_calls", f"--gtest_filter={suite}.*", **more)
-        self.assertRegex(output, rf"\[  PASSED  \] {tests} tests?\.")
-        self.assertNotIn("SKIPPED", output)
+    def calls(self, suite, tests, *settings):
+        """The tests of opencl_calls that belong to a suite; so many must have run. They run once with each of the
+        settings, dicts of environment variables, over one daemon: what PoCL has compiled it need not compile again."""
+        daemon = self.host()
+        for more in settings or ({},):
+            with self.subTest(**more):
+                output = self.run_program(BUILD / "test/opencl/opencl_calls", f"--gtest_filter={suite}.*", daemon=daemon,
+                                          **more)
+                self.assertRegex(output, rf"\[  PASSED  \] {tests} tests?\.")
+                self.assertNotIn("SKIPPED", output)
 
     def needs(self, program):
         if shutil.which(program) is None:
@@ -120,20 +126,14 @@ class Calls(OpenCl):
     def test_newer_functions(self):
         self.calls("Newer", 6)
 
-    def test_shared_virtual_memory(self):
-        self.calls("Svm", 6)
-
-    def test_shared_virtual_memory_in_step(self):
-        self.calls("Svm", 6, ISTHMUS_SYNC="1")
+    def test_shared_virtual_memory_at_once_and_in_step(self):
+        self.calls("Svm", 6, {}, {"ISTHMUS_SYNC": "1"})
 
     def test_devices_that_are_parts_of_others(self):
         self.calls("SubDevices", 2)
 
-    def test_commands(self):
-        self.calls("Commands", 7)
-
-    def test_commands_in_step(self):
-        self.calls("Commands", 7, ISTHMUS_SYNC="1")
+    def test_commands_at_once_and_in_step(self):
+        self.calls("Commands", 7, {}, {"ISTHMUS_SYNC": "1"})
 
     def test_bad_input(self):
         self.calls("BadInput", 8)
