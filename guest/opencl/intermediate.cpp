@@ -3,8 +3,9 @@
 // Programs from an intermediate language, as SPIR-V. The host's driver parses it; nobody else does.
 
 #include <algorithm>
+#include <memory>
 #include <span>
-#include <utility>
+#include <vector>
 
 #include "guest/opencl/build.hpp"
 #include "guest/opencl/entry.hpp"
@@ -40,10 +41,8 @@ cl_program CL_API_CALL create_program_with_il(cl_context handle, const void* il,
   if (il == nullptr || length == 0) {
     return refuse(CL_INVALID_VALUE, errcode_ret);
   }
-  const std::span bytes(static_cast<const std::byte*>(il), length);
-  auto program = std::make_shared<Program>();
-  program->il.assign(bytes.begin(), bytes.end());
-  return create_from_text(std::move(program), context, ProgramForm::intermediate, bytes, errcode_ret);
+  return create_from_text(std::make_shared<Program>(), context, ProgramForm::intermediate,
+                          std::span(static_cast<const std::byte*>(il), length), errcode_ret);
 }
 
 cl_int CL_API_CALL set_program_specialization_constant(cl_program handle, cl_uint constant, std::size_t size,

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
-#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -114,6 +113,9 @@ cl_program create_from_text(std::shared_ptr<Program> program, const std::shared_
     return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
   }
   std::ranges::copy(text, frame->data());
+  if (form == ProgramForm::intermediate) {
+    program->il.assign(text.begin(), text.end());
+  }
   const Id id = connection->new_id();
   const auto made =
       connection->call<CreateProgram>({.id = id, .context = context->id, .source = frame->reference(), .form = form});
@@ -140,7 +142,8 @@ namespace entry {
 cl_program CL_API_CALL create_program_with_source(cl_context context_handle, cl_uint count, const char** strings,
                                                   const std::size_t* lengths, cl_int* errcode_ret) {
   const auto context = find<Context>(context_handle);
-  if (context == nullptr) {
+  const Connection* connection = Connection::get();
+  if (context == nullptr || connection == nullptr) {
     return refuse(CL_INVALID_CONTEXT, errcode_ret);
   }
   if (count == 0 || count > most_strings || strings == nullptr) {
@@ -151,8 +154,11 @@ cl_program CL_API_CALL create_program_with_source(cl_context context_handle, cl_
     if (strings[i] == nullptr) {
       return refuse(CL_INVALID_VALUE, errcode_ret);
     }
-    source +=
-        lengths != nullptr && lengths[i] != 0 ? std::string_view(strings[i], lengths[i]) : std::string_view(strings[i]);
+    const std::size_t length = lengths != nullptr && lengths[i] != 0 ? lengths[i] : std::strlen(strings[i]);
+    if (length > connection->memory() - std::min(connection->memory(), source.size())) {
+      return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
+    }
+    source.append(strings[i], length);
   }
   auto program = std::make_shared<Program>();
   program->source = source;

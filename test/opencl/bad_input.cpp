@@ -100,6 +100,11 @@ TEST_F(BadInput, absurd_sizes_are_refused) {
     EXPECT_EQ(clCreateBuffer(context, CL_MEM_READ_WRITE, size, nullptr, &code), nullptr);
     EXPECT_EQ(code, CL_INVALID_BUFFER_SIZE);
   }
+  for (const std::size_t length : {SIZE_MAX, std::size_t{1} << 40}) {
+    const char* text = "";
+    EXPECT_EQ(clCreateProgramWithSource(context, 1, &text, &length, &code), nullptr);
+    EXPECT_EQ(code, CL_OUT_OF_HOST_MEMORY);
+  }
   cl_mem memory = buffer(4096);
   std::array<std::byte, 16> into{};
   EXPECT_EQ(clEnqueueReadBuffer(queue, memory, CL_TRUE, 4090, 16, into.data(), 0, nullptr, nullptr), CL_INVALID_VALUE);

@@ -125,6 +125,7 @@ TEST_F(Spirv, bad_input_is_refused) {
   const std::size_t bytes = words.size() * sizeof(std::uint32_t);
   make(nullptr, bytes, CL_INVALID_VALUE);
   make(words.data(), 0, CL_INVALID_VALUE);
+  make(words.data(), SIZE_MAX, CL_OUT_OF_HOST_MEMORY);
   make(words.data(), bytes - 4, CL_INVALID_VALUE);
   make(words.data(), bytes - 1, CL_INVALID_VALUE);
   make(words.data(), 3, CL_INVALID_VALUE);
