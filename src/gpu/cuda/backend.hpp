@@ -225,6 +225,20 @@ class LaneBackend {
     std::vector<CUgraphNode> nodes;  // that the stream's next work comes after
   };
   [[nodiscard]] Answer<Captured> captured_at(CUstream stream) const;
+  /// The pieces of one copy, as they are enqueued: where a capture records them, the program sees one node.
+  class CopyPieces {
+   public:
+    CopyPieces(LaneBackend& backend, CUstream stream) : backend_(&backend), stream_(stream) {}
+    /// After each piece; hands its code on.
+    [[nodiscard]] CUresult note(CUresult enqueued);
+    /// After the last.
+    void end();
+
+   private:
+    LaneBackend* backend_;
+    CUstream stream_;
+    NodeChain chain_;
+  };
   /// The graph with that handle, named so if it has no name yet. Null where the name is another's.
   [[nodiscard]] std::shared_ptr<GraphObject> graph_of(CUgraph handle, Id fresh);
   [[nodiscard]] Answer<Nothing> keep_graph(Id id, CUgraph made);
