@@ -25,21 +25,15 @@ std::uint32_t Sleeper::take_ticket() const noexcept {
 }
 
 void Sleeper::block(std::uint32_t ticket, Clock::time_point start, Clock::time_point until) noexcept {
-  const Clock::time_point now = Clock::now();
-  if (now >= until) {
-    return;
-  }
-  // Far-away bounds are cut, so that the subtraction cannot overflow.
-  const auto left = until - now > std::chrono::hours(1) ? std::chrono::nanoseconds(std::chrono::hours(1))
-                                                        : std::chrono::nanoseconds(until - now);
   if (doorbell_ != nullptr) {
-    futex_wait(doorbell_->address(), ticket, left, FutexScope::machine);
+    futex_wait_until(doorbell_->address(), ticket, until, FutexScope::machine);
   } else if (relay_ != nullptr) {
     static_assert(sizeof *relay_ == sizeof(std::uint32_t));
-    futex_wait(reinterpret_cast<std::uint32_t*>(relay_), ticket, left, FutexScope::process);
+    futex_wait_until(reinterpret_cast<std::uint32_t*>(relay_), ticket, until, FutexScope::process);
   } else {
+    const Clock::time_point now = Clock::now();
     const auto nap = std::clamp<std::chrono::nanoseconds>((now - start) / 4, shortest_sleeper_nap, longest_sleeper_nap);
-    std::this_thread::sleep_for(std::min(nap, left));
+    std::this_thread::sleep_until(until - now < nap ? until : now + nap);
   }
 }
 

@@ -56,11 +56,14 @@ class Sleeper {
   /// this side arms: the place to publish credit.
   template <class Ready, class BeforeSleep>
   [[nodiscard]] bool wait(const Ready& ready, Clock::time_point until, const BeforeSleep& before_sleep) noexcept {
-    BusyWaiter busy;
-    if (spinner_.spin(ready)) {
+    if (spinner_.spin_briefly(ready)) {
       return true;
     }
     const Clock::time_point start = Clock::now();
+    const BusyWaiter busy(start);
+    if (spinner_.spin(ready)) {
+      return true;
+    }
     for (;;) {
       before_sleep();
       const std::uint32_t ticket = take_ticket();  // S0
@@ -68,17 +71,14 @@ class Sleeper {
       full_fence();                                // S2
       bool found = ready();                        // S3
       if (!found) {
-        block(ticket, start, busy.counts() ? std::min(until, start + BusyWaiter::longest) : until);
+        block(ticket, start, until);
       }
       sleeping_->store_relaxed(0);
       found = found || ready();
       const Clock::time_point now = Clock::now();
       if (found || now >= until) {
-        spinner_.observe(now - start + spinner_.budget());
+        spinner_.observe(now - start);
         return found;
-      }
-      if (now - start >= BusyWaiter::longest) {
-        busy.leave();
       }
     }
   }

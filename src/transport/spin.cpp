@@ -28,7 +28,34 @@ Spinner::Spinner(std::chrono::nanoseconds most) noexcept : most_(most), budget_(
 
 std::array<SpinPlace, Spinner::max_places> Spinner::places;
 const std::uint32_t Spinner::place_count = count_places(max_places);
-alignas(128) std::atomic<std::uint32_t> BusyWaiter::waiting{0};
+alignas(128) std::array<std::atomic<std::uint64_t>, 2> BusyWaiter::waiting{};
+
+BusyWaiter::BusyWaiter(Clock::time_point now) noexcept
+    : period_(static_cast<std::uint64_t>(now.time_since_epoch() / period)) {
+  std::atomic<std::uint64_t>& word = waiting[period_ % 2];
+  std::uint64_t seen = word.load(std::memory_order_relaxed);
+  std::uint64_t next = 0;
+  do {
+    // Of an older period nobody counts any more. A newer one is there where this thread was held up: then it counts
+    // in that.
+    period_ = std::max(period_, period_of(seen));
+    next = period_of(seen) == period_ ? seen + 1 : (period_ << count_bits) + 1;
+  } while (!word.compare_exchange_weak(seen, next, std::memory_order_relaxed));
+}
+
+BusyWaiter::~BusyWaiter() {
+  std::atomic<std::uint64_t>& word = waiting[period_ % 2];
+  std::uint64_t seen = word.load(std::memory_order_relaxed);
+  while (period_of(seen) == period_ && count_of(seen) != 0 &&
+         !word.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+  }
+}
+
+void BusyWaiter::forget_all() noexcept {
+  for (auto& word : waiting) {
+    word.store(0, std::memory_order_relaxed);
+  }
+}
 
 namespace {
 

@@ -29,30 +29,41 @@ struct alignas(128) SpinPlace {
 
 /// Counts a thread among those of this process that wait, and have not waited for long, while the object lives. One
 /// thread.
+///
+/// Whoever has waited longer than a period or two needs no processor for its peer, which is idle or has a long work to
+/// do. Nobody wakes up to say so: a wait counts in the period in which it began and in the next one, and a period ends
+/// when a wait begins after it.
 class BusyWaiter {
  public:
-  /// After that, whoever is waited for is idle or has a long work to do, and needs one processor at most.
-  static constexpr std::chrono::milliseconds longest{1};
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::nanoseconds period{1'000'000};
 
-  BusyWaiter() noexcept { waiting.fetch_add(1, std::memory_order_relaxed); }
-  ~BusyWaiter() { leave(); }
+  explicit BusyWaiter(Clock::time_point now) noexcept;
+  ~BusyWaiter();
   BusyWaiter(const BusyWaiter&) = delete;
   BusyWaiter& operator=(const BusyWaiter&) = delete;
   BusyWaiter(BusyWaiter&&) = delete;
   BusyWaiter& operator=(BusyWaiter&&) = delete;
 
-  [[nodiscard]] bool counts() const noexcept { return counts_; }
-  void leave() noexcept {
-    if (std::exchange(counts_, false)) {
-      waiting.fetch_sub(1, std::memory_order_relaxed);
-    }
+  static void forget_all() noexcept;
+  [[nodiscard]] static std::uint64_t count() noexcept {
+    const std::uint64_t even = waiting[0].load(std::memory_order_relaxed);
+    const std::uint64_t odd = waiting[1].load(std::memory_order_relaxed);
+    const std::uint64_t newer = std::max(even, odd);  // by period, as that stands above
+    const std::uint64_t older = std::min(even, odd);
+    return count_of(newer) + (period_of(older) + 1 == period_of(newer) ? count_of(older) : 0);
   }
-  static void forget_all() noexcept { waiting.store(0, std::memory_order_relaxed); }
-  [[nodiscard]] static std::uint32_t count() noexcept { return waiting.load(std::memory_order_relaxed); }
 
  private:
-  alignas(128) static std::atomic<std::uint32_t> waiting;
-  bool counts_ = true;
+  static constexpr unsigned count_bits = 16;
+  [[nodiscard]] static constexpr std::uint64_t period_of(std::uint64_t word) noexcept { return word >> count_bits; }
+  [[nodiscard]] static constexpr std::uint64_t count_of(std::uint64_t word) noexcept {
+    return word & ((std::uint64_t{1} << count_bits) - 1);
+  }
+
+  // How many began to wait in the last even and in the last odd period: {period, 48 bits; count, 16 bits}.
+  alignas(128) static std::array<std::atomic<std::uint64_t>, 2> waiting;
+  std::uint64_t period_;
 };
 
 /// One thread's readiness to burn processor time before it blocks.
@@ -144,8 +155,10 @@ class Spinner {
   [[nodiscard]] bool find_place() noexcept;
   /// How many may spin now. A thread counts itself among the waiting, or is about to.
   [[nodiscard]] static std::uint32_t allowed() noexcept {
-    const std::uint32_t others = BusyWaiter::count();
-    return others <= 1 ? place_count : place_count + 1 - std::min(others, place_count + 1);
+    const std::uint64_t waiting = BusyWaiter::count();
+    return waiting <= 1
+               ? place_count
+               : place_count + 1 - static_cast<std::uint32_t>(std::min<std::uint64_t>(waiting, place_count + 1));
   }
 
   std::chrono::nanoseconds most_;
