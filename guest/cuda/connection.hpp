@@ -152,8 +152,9 @@ class Connection {
   static constexpr bool may_give_work =
       !is_one_of<M, Allocate, Free, Quiesce, UseSlab, Query, SyncContext, SyncStream, QueryStream, SyncEvent,
                  QueryEvent, ElapsedTime, CreateStream, CreateEvent, RecordEvent, WaitEvent, Release, CreatePool,
-                 ShareMemory, Unshare, OpenMemory, CloseMemory, ShareEvent, OpenEvent, ReserveAddresses, FreeAddresses,
-                 CreateMemory, MapMemory, UnmapMemory, SetMemoryAccess>;
+                 ShareMemory, Unshare, OpenMemory, CloseMemory, ShareEvent, OpenEvent, SharePhysical, OpenPhysical,
+                 SharePool, OpenPool, SharePoolMemory, OpenPoolMemory, ReserveAddresses, FreeAddresses, CreateMemory,
+                 MapMemory, UnmapMemory, SetMemoryAccess>;
   // Sends and waits.
   template <marshal::MessageKind M>
   [[nodiscard]] Expected<marshal::Outcome<M>> exchange(const typename M::Request& request,
