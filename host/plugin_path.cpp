@@ -6,10 +6,10 @@
 
 #include <cerrno>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "host/octal.hpp"
+#include "host/own_program.hpp"
 #include "host/system_error.hpp"
 #include "src/transport/text.hpp"
 
@@ -20,12 +20,11 @@ Result<std::filesystem::path> directory_of_plugins(const std::optional<std::file
   if (configured) {
     return *configured;
   }
-  std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) {
-    return fail_errno(error.value(), "plug-ins: cannot read /proc/self/exe; set plugin_dir in the configuration");
+  const auto self = own_program("plug-ins", "plugin_dir");
+  if (!self) {
+    return self;
   }
-  return self.parent_path().parent_path() / "lib" / "isthmus" / "plugins";
+  return self->parent_path().parent_path() / "lib" / "isthmus" / "plugins";
 }
 
 // It runs with the worker's rights before any guest is there: whoever can write it, or put another into its place, can

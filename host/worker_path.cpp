@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 
+#include "host/own_program.hpp"
 #include "host/system_error.hpp"
 #include "src/transport/text.hpp"
 
@@ -18,13 +18,12 @@ Result<std::filesystem::path> find_worker(const std::optional<std::filesystem::p
     }
     return *configured;
   }
-  std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) {
-    return fail_errno(error.value(), "worker: cannot read /proc/self/exe; set worker in the configuration");
+  const auto self = own_program("worker", "worker");
+  if (!self) {
+    return self;
   }
-  const auto beside = self.parent_path() / "isthmus-worker";
-  const auto installed = self.parent_path().parent_path() / "libexec" / "isthmus" / "isthmus-worker";
+  const auto beside = self->parent_path() / "isthmus-worker";
+  const auto installed = self->parent_path().parent_path() / "libexec" / "isthmus" / "isthmus-worker";
   for (const auto& candidate : {beside, installed}) {
     if (::access(candidate.c_str(), X_OK) == 0) {
       return candidate;

@@ -79,6 +79,22 @@ Expected<std::int32_t> Connection::await(Channel& channel, const Message& messag
   return reply ? Expected<std::int32_t>(reply->status) : std::unexpected(lost(reply.error()));
 }
 
+bool Connection::read_managed(Id owner, std::uint64_t address, std::span<std::byte> to) {
+  const auto read = exchange<ReadManaged>({.owner = owner, .address = address, .size = to.size()}, {}, to);
+  return read && read->trailing == to.size();
+}
+
+void Connection::send_managed_changes() {
+  managed_.send_changes([this](Id owner, std::uint64_t address, std::span<const std::byte> from) {
+    return post<WriteManaged>({.owner = owner, .address = address}, from) == CUDA_SUCCESS;
+  });
+}
+
+void Connection::fetch_managed_changes() {
+  managed_.fetch_changes(
+      [this](Id owner, std::uint64_t address, std::span<std::byte> to) { return read_managed(owner, address, to); });
+}
+
 Connection::Connection(Lane lane)
     : lane_(std::move(lane)),
       synchronous_(is_switched_on("ISTHMUS_SYNC") || is_switched_on("CUDA_LAUNCH_BLOCKING")),

@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "guest/cuda/context_stack.hpp"
+#include "guest/cuda/managed_variables.hpp"
 #include "guest/cuda/work_count.hpp"
 #include "isthmus/lane.hpp"
 #include "isthmus/marshal/client.hpp"
@@ -54,9 +55,17 @@ class Connection {
   [[nodiscard]] Expected<marshal::Outcome<M>> call_anyway(const typename M::Request& request,
                                                           std::span<const std::byte> trailing = {},
                                                           std::span<std::byte> reply_trailing = {}) {
+    if constexpr (may_give_work<M>) {
+      send_managed();
+    }
     auto outcome = exchange<M>(request, trailing, reply_trailing);
     if constexpr (may_give_work<M>) {
       work_.note_issued();
+    }
+    if constexpr (requires { M::reports; }) {
+      if (outcome) {
+        fetch_managed();
+      }
     }
     return outcome;
   }
@@ -76,6 +85,9 @@ class Connection {
     }
     if (const CUresult failed = failure(); failed != CUDA_SUCCESS) {
       return failed;
+    }
+    if constexpr (may_give_work<M>) {
+      send_managed();
     }
     auto channel = lane_.channel();
     if (!channel) {
@@ -108,6 +120,21 @@ class Connection {
   }
   /// What was given to the devices by call() and post(); who sends past them notes it here.
   [[nodiscard]] WorkCount& work() noexcept { return work_; }
+
+  /// Variables that are declared __managed__, whose copies here and there are made alike by call() and post(): before
+  /// what may give the devices work, and after what has waited for them. Who sends past them does it himself.
+  [[nodiscard]] ManagedVariables& managed() noexcept { return managed_; }
+  [[nodiscard]] bool read_managed(Id owner, std::uint64_t address, std::span<std::byte> to);
+  void send_managed() {
+    if (managed_.any()) {
+      send_managed_changes();
+    }
+  }
+  void fetch_managed() {
+    if (managed_.any()) {
+      fetch_managed_changes();
+    }
+  }
 
   /// What the calling thread's context has failed with, for good, or CUDA_SUCCESS.
   [[nodiscard]] CUresult failure() const noexcept {
@@ -152,9 +179,9 @@ class Connection {
   static constexpr bool may_give_work =
       !is_one_of<M, Allocate, Free, Quiesce, UseSlab, Query, SyncContext, SyncStream, QueryStream, SyncEvent,
                  QueryEvent, ElapsedTime, CreateStream, CreateEvent, RecordEvent, WaitEvent, Release, CreatePool,
-                 ShareMemory, Unshare, OpenMemory, CloseMemory, ShareEvent, OpenEvent, SharePhysical, OpenPhysical,
-                 SharePool, OpenPool, SharePoolMemory, OpenPoolMemory, ReserveAddresses, FreeAddresses, CreateMemory,
-                 MapMemory, UnmapMemory, SetMemoryAccess>;
+                 FindGlobal, ReadManaged, WriteManaged, ReserveAddresses, FreeAddresses, CreateMemory, MapMemory,
+                 UnmapMemory, SetMemoryAccess, ShareMemory, Unshare, OpenMemory, CloseMemory, ShareEvent, OpenEvent,
+                 SharePhysical, OpenPhysical, SharePool, OpenPool, SharePoolMemory, OpenPoolMemory>;
   // Sends and waits.
   template <marshal::MessageKind M>
   [[nodiscard]] Expected<marshal::Outcome<M>> exchange(const typename M::Request& request,
@@ -180,6 +207,8 @@ class Connection {
     }
     return *outcome;
   }
+  void send_managed_changes();
+  void fetch_managed_changes();
   // Sends, and polls for the status before it sleeps (DevicePoll).
   [[nodiscard]] Expected<std::int32_t> await(Channel& channel, const Message& message);
   void run_function(std::uint64_t token, CUresult status, bool again);
@@ -193,6 +222,7 @@ class Connection {
   std::atomic<CUresult> failure_{CUDA_SUCCESS};  // the first; of failed_context_
   std::atomic<Id> failed_context_{0};
   WorkCount work_;
+  ManagedVariables managed_;
 
   std::mutex output_mutex_;  // held from fetching to writing, so that pieces keep their order
 

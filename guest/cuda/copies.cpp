@@ -150,8 +150,10 @@ CUresult stage(const Here& here, const Place& place, CUdeviceptr device, std::si
   const std::size_t chunk = std::min(most_of_a_chunk, std::max(least_staging, frame->size() / least_chunks));
   const auto buffers = CopyBuffer::split(*frame, chunk);
   StagedCopy peer(here.lane(), **channel, place, device, to_slab);
+  here.lane().send_managed();
   const Result<void> done = run(BulkCopy(), buffers, peer);
   here.lane().work().note_issued();
+  here.lane().fetch_managed();
   if (peer.code() != CUDA_SUCCESS) {
     return peer.code();
   }

@@ -178,6 +178,7 @@ void Frontend::forget_context(Id id) {
   events.remove_if(is_of_it);
   modules.remove_if(is_of_it);
   links.remove_if(is_of_it);
+  lane->managed().forget(0);  // the driver may place them elsewhere
   functions.remove_if(is_of_it);
   arrays.remove_if(is_of_it);
   {

@@ -151,14 +151,15 @@ struct MemoryInfo {
   MemoryKind kind = MemoryKind::device;
   Id context = 0;
   std::uint32_t device = 0;
-  std::uint32_t flags = 0;      ///< of cuMemHostAlloc
-  std::uint64_t number = 0;     ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
-  std::uint64_t offset = 0;     ///< of slab memory: in the region
-  bool of_graph = false;        ///< device memory that comes and goes in a graph: freeing it does not forget it
-  std::uint64_t work = 0;       ///< WorkCount::issued() when it was allocated; of memory of the pool
-  bool pooled = false;          ///< device memory of Frontend::pool
-  CUmemoryPool from = nullptr;  ///< in the order of a stream: the pool that it came from
-  Id physical = 0;              ///< the memory that is mapped there (cuMemMap), if it is
+  std::uint32_t flags = 0;        ///< of cuMemHostAlloc
+  std::uint64_t number = 0;       ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
+  std::uint64_t offset = 0;       ///< of slab memory: in the region
+  bool managed_variable = false;  ///< a variable that is declared __managed__
+  bool of_graph = false;          ///< device memory that comes and goes in a graph: freeing it does not forget it
+  std::uint64_t work = 0;         ///< WorkCount::issued() when it was allocated; of memory of the pool
+  bool pooled = false;            ///< device memory of Frontend::pool
+  CUmemoryPool from = nullptr;    ///< in the order of a stream: the pool that it came from
+  Id physical = 0;                ///< the memory that is mapped there (cuMemMap), if it is
   Access access = Access::allowed;
   bool opened = false;  ///< another process's (cuIpcOpenMemHandle)
 
@@ -166,6 +167,9 @@ struct MemoryInfo {
   [[nodiscard]] bool is_allocation() const noexcept { return kind == MemoryKind::device && physical == 0 && !opened; }
 };
 using Memory = Ranges<MemoryInfo>;
+[[nodiscard]] constexpr bool is_managed(const MemoryInfo& info) noexcept {
+  return info.kind == MemoryKind::managed || info.managed_variable;
+}
 
 /// What is known of memory that is to be used: all of it, nothing, or that it does not lie in what was allocated.
 enum class Knowledge : std::uint8_t { inside, nothing, outside };

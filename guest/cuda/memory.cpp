@@ -245,14 +245,14 @@ CUresult pointer_attribute(const Frontend& cuda, void* to, CUpointer_attribute a
     case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
       return !on_host ? write(address) : in_slab ? write(seen_at(cuda, range, address)) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-      return on_host ? write(address) : CUDA_ERROR_INVALID_VALUE;
+      return on_host || range.value.managed_variable ? write(address) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
       return write(static_cast<unsigned char>(is_shareable(range.value) ? 1 : 0));
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
       return write(static_cast<unsigned char>(0));
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-      return write(static_cast<unsigned char>(kind == MemoryKind::managed ? 1 : 0));
+      return write(static_cast<unsigned char>(is_managed(range.value) ? 1 : 0));
     case CU_POINTER_ATTRIBUTE_MAPPED:
       return write(static_cast<unsigned char>(!on_host || in_slab ? 1 : 0));
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
@@ -360,7 +360,6 @@ CUresult CUDAAPI cuMemAdvise(CUdeviceptr address, std::size_t bytes, CUmem_advis
     if (location.type == CU_MEM_LOCATION_TYPE_DEVICE && cuda.device(location.id) == nullptr) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    return range && range->value.kind == MemoryKind::managed && range->holds(address, bytes) ? CUDA_SUCCESS
-                                                                                             : CUDA_ERROR_INVALID_VALUE;
+    return range && is_managed(range->value) && range->holds(address, bytes) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }

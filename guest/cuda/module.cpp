@@ -129,21 +129,31 @@ Expected<Id> find_function(Frontend& cuda, Id owner, Id context, bool kernel, co
       });
 }
 
-CUresult find_global(const Here& here, Id owner, const char* name, CUdeviceptr* address, std::size_t* bytes) {
+CUresult find_global(const Here& here, Id owner, const char* name, CUdeviceptr* address, std::size_t* bytes,
+                     bool managed = false) {
   if (name == nullptr || (address == nullptr && bytes == nullptr)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  const auto found = here.lane().call<FindGlobal>({.owner = owner, .context = here.context},
-                                                  std::as_bytes(std::span(name, strnlen(name, longest_name))));
+  const auto found =
+      here.lane().call<FindGlobal>({.owner = owner, .context = here.context, .managed = managed ? 1U : 0U},
+                                   std::as_bytes(std::span(name, strnlen(name, longest_name))));
   if (!found) {
     return found.error();
   }
-  std::ignore = here.cuda.addresses.hold(found->reply.address, found->reply.size);  // there is no other to ask for
+  // There is no other address to ask for; only a managed variable must lie there.
+  const bool held = here.cuda.addresses.hold(found->reply.address, found->reply.size);
+  if (managed && !(held && here.lane().managed().add(owner, found->reply.address, found->reply.size,
+                                                     [&](Id library, std::uint64_t from, std::span<std::byte> to) {
+                                                       return here.lane().read_managed(library, from, to);
+                                                     }))) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
   here.cuda.memory.add(found->reply.address, found->reply.size,
                        {.kind = MemoryKind::variable,
                         .context = here.context,
                         .device = here.record.device,
-                        .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1});
+                        .number = here.cuda.last_buffer.fetch_add(1, std::memory_order_relaxed) + 1,
+                        .managed_variable = managed});
   if (address != nullptr) {
     *address = found->reply.address;
   }
@@ -158,6 +168,7 @@ CUresult unload(Frontend& cuda, Id id, bool library) {
   if (record == nullptr || record->library != library) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
+  cuda.lane->managed().forget(id);
   cuda.functions.remove_if([id](const FunctionRecord& function) { return function.owner == id; });
   cuda.modules.remove(id);
   return cuda.lane->tell<Release>({.kind = ObjectKind::module, .id = id});
@@ -331,6 +342,13 @@ CUresult CUDAAPI cuLibraryGetModule(CUmodule* module, CUlibrary library) {
 CUresult CUDAAPI cuLibraryGetGlobal(CUdeviceptr* address, std::size_t* bytes, CUlibrary library, const char* name) {
   return with_library(library, [&](Frontend&) {
     return entry_here([&](const Here& here) { return find_global(here, name_of(library), name, address, bytes); });
+  });
+}
+
+CUresult CUDAAPI cuLibraryGetManaged(CUdeviceptr* address, std::size_t* bytes, CUlibrary library, const char* name) {
+  return with_library(library, [&](Frontend&) {
+    return entry_here(
+        [&](const Here& here) { return find_global(here, name_of(library), name, address, bytes, true); });
   });
 }
 

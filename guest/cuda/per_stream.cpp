@@ -325,9 +325,8 @@ CUresult CUDAAPI cuMemPrefetchAsync(CUdeviceptr address, std::size_t bytes, CUme
     if (location.type == CU_MEM_LOCATION_TYPE_DEVICE && here.cuda.device(location.id) == nullptr) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    return flags == 0 && range && range->value.kind == MemoryKind::managed && range->holds(address, bytes)
-               ? CUDA_SUCCESS
-               : CUDA_ERROR_INVALID_VALUE;
+    return flags == 0 && range && is_managed(range->value) && range->holds(address, bytes) ? CUDA_SUCCESS
+                                                                                           : CUDA_ERROR_INVALID_VALUE;
   });
 }
 
@@ -335,7 +334,7 @@ CUresult CUDAAPI cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, st
                                         unsigned int /*flags*/) {
   return on(stream, [&](const Here& here, const Place&) {
     const auto range = here.cuda.memory.find(address);
-    return range && range->value.kind == MemoryKind::managed ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return range && is_managed(range->value) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }
 

@@ -76,7 +76,7 @@ struct EntryPoint {
   X(cuModuleLoadDataEx, 2010) X(cuModuleLoadFatBinary, 2000) X(cuModuleLoad, 2000) X(cuModuleUnload, 2000)     \
   X(cuModuleGetLoadingMode, 11070) X(cuModuleGetFunction, 2000) X(cuModuleGetGlobal, 3020)                     \
   X(cuLibraryLoadData, 12000) X(cuLibraryLoadFromFile, 12000) X(cuLibraryUnload, 12000)                        \
-  X(cuLibraryGetKernel, 12000) X(cuLibraryGetModule, 12000) X(cuLibraryGetGlobal, 12000)                       \
+  X(cuLibraryGetKernel, 12000) X(cuLibraryGetModule, 12000) X(cuLibraryGetGlobal, 12000) X(cuLibraryGetManaged, 12000)                       \
   X(cuKernelGetFunction, 12000) X(cuKernelGetLibrary, 12050) X(cuKernelGetAttribute, 12000)                    \
   X(cuKernelSetAttribute, 12000) X(cuKernelSetCacheConfig, 12000) X(cuFuncGetName, 12030)                      \
   X(cuKernelGetName, 12030) X(cuFuncGetParamInfo, 12040) X(cuKernelGetParamInfo, 12040)                        \

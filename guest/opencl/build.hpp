@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "guest/opencl/types.hpp"
 
 /// \file
-/// What building, compiling and linking have in common.
+/// What making, building, compiling and linking programs have in common.
 
 namespace isthmus::opencl {
+
+/// Has the host make `program` for all devices of the context: from `text`, which is not empty, in the form that it
+/// has. Gives it to the application as the API does. Errors: CL_OUT_OF_HOST_MEMORY, CL_OUT_OF_RESOURCES (the lane is
+/// over), and what the host's driver says.
+[[nodiscard]] cl_program create_from_text(std::shared_ptr<Program> program, const std::shared_ptr<Context>& context,
+                                          ProgramForm form, std::span<const std::byte> text, cl_int* errcode_ret);
 
 using BuildNotify = void(CL_CALLBACK*)(cl_program, void*);
 

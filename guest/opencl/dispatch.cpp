@@ -71,6 +71,8 @@ void set_entries(cl_icd_dispatch& table) {
   table.clRetainDevice = entry::retain_device;
   table.clReleaseDevice = entry::release_device;
   table.clCreateProgramWithBuiltInKernels = entry::create_program_with_built_in_kernels;
+  table.clCreateProgramWithIL = entry::create_program_with_il;
+  table.clSetProgramSpecializationConstant = entry::set_program_specialization_constant;
   table.clCompileProgram = entry::compile_program;
   table.clLinkProgram = entry::link_program;
   table.clUnloadPlatformCompiler = entry::unload_platform_compiler;
@@ -157,17 +159,19 @@ void set_refusals(cl_icd_dispatch& table) {
   refuse_entry<CL_INVALID_OPERATION>(table.clCreatePipe);
   refuse_entry<CL_INVALID_MEM_OBJECT>(table.clGetPipeInfo);
   refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfoKHR);
-  refuse_entry<CL_INVALID_OPERATION>(table.clCreateProgramWithIL);
   refuse_entry<CL_INVALID_OPERATION>(table.clGetKernelSubGroupInfo);
   refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramReleaseCallback);
-  refuse_entry<CL_INVALID_OPERATION>(table.clSetProgramSpecializationConstant);
+}
+
+void* CL_API_CALL get_extension_function_address(const char* name) {
+  return extension_function(name != nullptr ? name : "");
 }
 
 cl_icd_dispatch make_table() {
   cl_icd_dispatch table{};
   set_entries(table);
   set_refusals(table);
-  table.clGetExtensionFunctionAddress = clGetExtensionFunctionAddress;
+  table.clGetExtensionFunctionAddress = get_extension_function_address;
   return table;
 }
 
@@ -176,6 +180,20 @@ cl_icd_dispatch make_table() {
 const _cl_icd_dispatch* dispatch_table() noexcept {
   static const cl_icd_dispatch table = make_table();
   return &table;
+}
+
+void* extension_function(std::string_view name) noexcept {
+  // Not the exported names: in a program, those are the loader's.
+  if (name == "clIcdGetPlatformIDsKHR") {
+    return reinterpret_cast<void*>(entry::get_platform_ids);
+  }
+  if (name == "clGetPlatformInfo") {
+    return reinterpret_cast<void*>(entry::get_platform_info);
+  }
+  if (name == "clCreateProgramWithILKHR") {
+    return reinterpret_cast<void*>(entry::create_program_with_il);
+  }
+  return nullptr;
 }
 
 }  // namespace isthmus::opencl

@@ -76,6 +76,10 @@ Entry<cl_api_clBuildProgram> build_program;
 Entry<cl_api_clGetProgramInfo> get_program_info;
 Entry<cl_api_clGetProgramBuildInfo> get_program_build_info;
 
+// intermediate.cpp
+Entry<cl_api_clCreateProgramWithIL> create_program_with_il;
+Entry<cl_api_clSetProgramSpecializationConstant> set_program_specialization_constant;
+
 // link.cpp
 Entry<cl_api_clCompileProgram> compile_program;
 Entry<cl_api_clLinkProgram> link_program;

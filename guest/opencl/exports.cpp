@@ -2,8 +2,7 @@
 
 // What the loader looks for in an ICD (cl_khr_icd), and nothing else: libisthmus-opencl.map.
 
-#include <string_view>
-
+#include "guest/opencl/dispatch.hpp"
 #include "guest/opencl/entry.hpp"
 
 using namespace isthmus::opencl;  // NOLINT(google-build-using-namespace): the names below are C's
@@ -24,14 +23,7 @@ __attribute__((visibility("default"))) cl_int CL_API_CALL clGetPlatformInfo(cl_p
 }
 
 __attribute__((visibility("default"))) void* CL_API_CALL clGetExtensionFunctionAddress(const char* name) {
-  const std::string_view wanted(name != nullptr ? name : "");
-  if (wanted == "clIcdGetPlatformIDsKHR") {
-    return reinterpret_cast<void*>(clIcdGetPlatformIDsKHR);
-  }
-  if (wanted == "clGetPlatformInfo") {
-    return reinterpret_cast<void*>(clGetPlatformInfo);
-  }
-  return nullptr;
+  return extension_function(name != nullptr ? name : "");
 }
 
 }  // extern "C"

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "guest/opencl/dispatch.hpp"
 #include "guest/opencl/entry.hpp"
 #include "guest/opencl/info.hpp"
 #include "guest/opencl/types.hpp"
@@ -15,8 +16,9 @@
 namespace isthmus::opencl {
 namespace {
 
-// What a kernel may use of the device's language; what concerns the host's side of the API would be ours to offer.
-constexpr std::array<std::string_view, 13> kept_extensions{"cl_khr_global_int32_base_atomics",
+// What a kernel may use of the device's language, and what of the host's side of the API we offer, too.
+constexpr std::array<std::string_view, 14> kept_extensions{"cl_khr_il_program",
+                                                           "cl_khr_global_int32_base_atomics",
                                                            "cl_khr_global_int32_extended_atomics",
                                                            "cl_khr_local_int32_base_atomics",
                                                            "cl_khr_local_int32_extended_atomics",
@@ -140,7 +142,9 @@ cl_int asked(const Expected<std::vector<std::byte>>& answer, const InfoTarget& t
 
 // The same of what OpenCL 3.0 added.
 cl_int masked_newer_info(Device& device, cl_device_info parameter, const InfoTarget& target, bool& is_masked) {
-  if (device.version() < CL_MAKE_VERSION(3, 0, 0) && parameter > CL_DEVICE_PRINTF_BUFFER_SIZE) {
+  const bool is_newer = device.version() >= CL_MAKE_VERSION(3, 0, 0);
+  // The question for languages is also an extension's (cl_khr_il_program), which the host's device has or has not.
+  if (!is_newer && parameter > CL_DEVICE_PRINTF_BUFFER_SIZE && parameter != CL_DEVICE_IL_VERSION) {
     return CL_INVALID_VALUE;
   }
   switch (parameter) {
@@ -153,8 +157,9 @@ cl_int masked_newer_info(Device& device, cl_device_info parameter, const InfoTar
       return answer ? target.list(kept_of(*answer, are_features ? is_feature_kept : is_kept)) : answer.error();
     }
     case CL_DEVICE_IL_VERSION:
-      return target.text("");
+      return is_newer && !device.takes_il() ? target.text("") : asked(device.ask(parameter), target);
     case CL_DEVICE_ILS_WITH_VERSION:
+      return device.takes_il() ? asked(device.ask(parameter), target) : target.bytes({});
     case CL_DEVICE_BUILT_IN_KERNELS_WITH_VERSION:
       return target.bytes({});
     case CL_DEVICE_SVM_CAPABILITIES:
@@ -380,7 +385,9 @@ cl_int CL_API_CALL unload_platform_compiler(cl_platform_id handle) {
   return find<Platform>(handle) != nullptr ? CL_SUCCESS : CL_INVALID_PLATFORM;
 }
 
-void* CL_API_CALL get_extension_function_address_for_platform(cl_platform_id, const char*) { return nullptr; }
+void* CL_API_CALL get_extension_function_address_for_platform(cl_platform_id handle, const char* name) {
+  return find<Platform>(handle) != nullptr ? extension_function(name != nullptr ? name : "") : nullptr;
+}
 
 }  // namespace entry
 }  // namespace isthmus::opencl

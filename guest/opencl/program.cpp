@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -102,6 +103,32 @@ bool asks_for_argument_info(Program& program) {
          });
 }
 
+cl_program create_from_text(std::shared_ptr<Program> program, const std::shared_ptr<Context>& context, ProgramForm form,
+                            std::span<const std::byte> text, cl_int* errcode_ret) {
+  Connection* connection = Connection::get();
+  if (connection == nullptr) {
+    return refuse(CL_OUT_OF_RESOURCES, errcode_ret);
+  }
+  auto frame = connection->allocate(text.size());
+  if (!frame) {
+    return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
+  }
+  std::ranges::copy(text, frame->data());
+  const Id id = connection->new_id();
+  const auto made =
+      connection->call<CreateProgram>({.id = id, .context = context->id, .source = frame->reference(), .form = form});
+  if (!made) {
+    return refuse(made.error(), errcode_ret);
+  }
+  program->id = id;
+  program->context = context;
+  program->devices = context->devices;
+  if (!publish(program)) {
+    return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
+  }
+  return give(CL_SUCCESS, handle_of(program), errcode_ret);
+}
+
 Program::~Program() {
   if (Connection* connection = Connection::get(); connection != nullptr && id != 0) {
     std::ignore = connection->post<Release>({.kind = ObjectKind::program, .id = id});
@@ -113,8 +140,7 @@ namespace entry {
 cl_program CL_API_CALL create_program_with_source(cl_context context_handle, cl_uint count, const char** strings,
                                                   const std::size_t* lengths, cl_int* errcode_ret) {
   const auto context = find<Context>(context_handle);
-  Connection* connection = Connection::get();
-  if (context == nullptr || connection == nullptr) {
+  if (context == nullptr) {
     return refuse(CL_INVALID_CONTEXT, errcode_ret);
   }
   if (count == 0 || count > most_strings || strings == nullptr) {
@@ -132,23 +158,8 @@ cl_program CL_API_CALL create_program_with_source(cl_context context_handle, cl_
   program->source = source;
   // An empty program is a program; an empty frame is none.
   source += source.empty() ? "\n" : "";
-  auto frame = connection->allocate(source.size());
-  if (!frame) {
-    return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
-  }
-  std::memcpy(frame->data(), source.data(), source.size());
-  const Id id = connection->new_id();
-  const auto made = connection->call<CreateProgram>({.id = id, .context = context->id, .source = frame->reference()});
-  if (!made) {
-    return refuse(made.error(), errcode_ret);
-  }
-  program->id = id;
-  program->context = context;
-  program->devices = context->devices;
-  if (!publish(program)) {
-    return refuse(CL_OUT_OF_HOST_MEMORY, errcode_ret);
-  }
-  return give(CL_SUCCESS, handle_of(program), errcode_ret);
+  return create_from_text(std::move(program), context, ProgramForm::source, std::as_bytes(std::span(source)),
+                          errcode_ret);
 }
 
 cl_program CL_API_CALL create_program_with_binary(cl_context context_handle, cl_uint count, const cl_device_id* handles,
@@ -282,7 +293,7 @@ cl_int CL_API_CALL get_program_info(cl_program handle, cl_program_info parameter
     case CL_PROGRAM_SOURCE:
       return target.text(program->source);
     case CL_PROGRAM_IL:
-      return target.bytes({});
+      return target.list(program->il);
     case CL_PROGRAM_SCOPE_GLOBAL_CTORS_PRESENT:
     case CL_PROGRAM_SCOPE_GLOBAL_DTORS_PRESENT:
       return target.value(cl_bool{CL_FALSE});

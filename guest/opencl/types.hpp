@@ -65,6 +65,8 @@ class Device final : public Object {
     return value<cl_version>(CL_DEVICE_NUMERIC_VERSION, 0) >= CL_MAKE_VERSION(3, 0, 0) ? CL_MAKE_VERSION(3, 0, 0)
                                                                                        : CL_MAKE_VERSION(1, 2, 0);
   }
+  /// Whether programs are made for it from an intermediate language, as SPIR-V.
+  [[nodiscard]] bool takes_il();
   /// What of shared virtual memory it has: CL_DEVICE_SVM_CAPABILITIES.
   [[nodiscard]] cl_device_svm_capabilities shared_memory();
   /// Whether it is `device`, or a part of it.
@@ -219,6 +221,7 @@ class Program final : public Object {
   std::shared_ptr<Context> context;
   std::vector<std::shared_ptr<Device>> devices;
   std::string source;
+  std::vector<std::byte> il;  ///< what it was made from, where that was an intermediate language; empty otherwise
   std::atomic<std::uint32_t> kernels{0};
 
   std::mutex mutex;  ///< guards what follows

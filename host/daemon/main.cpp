@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
   bool check_only = false;
   isthmus::CommandLine line("Serves Isthmus lanes to virtual machines and processes.");
   line.option("-c,--config", file, "configuration file")
-      .flag("--check", check_only, "read the configuration, say whether it is usable, and exit");
+      .flag("--check", check_only, "read the configuration, say what is wrong with it, if anything, and exit");
   if (const auto status = line.parse(argc, argv, exit_usage)) {
     return *status;
   }

@@ -289,10 +289,7 @@ Result<void> ShmHost::serve(std::uint64_t id) {
   client.lane = std::move(*lane);
   const WorkerProcess& worker = *client.lane->worker;
   log::info("shm {}: client {} (uid {}) is served by worker {}{}", config_.name, client.peer.pid, client.peer.uid,
-            worker.pid(),
-            !ready             ? ""
-            : worker.is_warm() ? ", which is warm"
-                               : ", which warms up");
+            worker.pid(), ready ? worker.warmth() : "");
   return accept_with(client.peer.socket.get(), client.lane->region.get(), client.lane->kick.get());
 }
 

@@ -78,8 +78,8 @@ VmHost::VmHost(EventLoop& loop, VmConfig config, RegionFile region, RegionWatch 
       region_(std::move(region)),
       watch_(std::move(watch)),
       spec_(std::move(spec)),
-      respawn_delay_(first_respawn_delay),
-      fresh_delay_(first_respawn_delay) {}
+      respawns_(first_respawn_delay, longest_respawn_delay),
+      fresh_starts_(first_respawn_delay, longest_respawn_delay) {}
 
 VmHost::~VmHost() {
   for (const auto& token : {watch_token_, respawn_token_, fresh_token_, look_token_}) {
@@ -213,18 +213,14 @@ void VmHost::fresh_ended(std::uint32_t lane, const std::string& why) {
     std::ignore = close_lane(region_.fd(), lane, why);
   }
   if (!done_ && !fresh_token_) {
-    fresh_token_ = loop_->call_after(fresh_delay_, [this] {
+    fresh_token_ = loop_->call_after(fresh_starts_.failed(), [this] {
       fresh_token_.reset();
       start_fresh();
     });
-    fresh_delay_ = std::min(fresh_delay_ * 2, longest_respawn_delay);
   }
 }
 
-void VmHost::retry_later() {
-  start_spares_after(respawn_delay_);
-  respawn_delay_ = std::min(respawn_delay_ * 2, longest_respawn_delay);
-}
+void VmHost::retry_later() { start_spares_after(respawns_.failed()); }
 
 void VmHost::start_spares_after(std::chrono::milliseconds delay) {
   if (done_ || respawn_token_ || out_of_service_) {
@@ -260,14 +256,12 @@ void VmHost::on_taken(std::uint64_t id, std::uint32_t lane) {
   worker.lane = lane;
   worker.waits = false;
   if (worker.asked) {
-    fresh_delay_ = first_respawn_delay;
+    fresh_starts_.succeeded();
     start_fresh();
   }
   log::info("vm {}: lane {} is served by worker {}{}", config_.name, lane, worker.process->pid(),
-            spec_.how != WorkerSpec::Start::warm || worker.asked ? ""
-            : worker.process->is_warm()                          ? ", which is warm"
-                                                                 : ", which warms up");
-  respawn_delay_ = first_respawn_delay;
+            spec_.how == WorkerSpec::Start::warm && !worker.asked ? worker.process->warmth() : "");
+  respawns_.succeeded();
   if (have_one_wait()) {
     start_spares_after(refill_delay);
     return;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "host/daemon/backoff.hpp"
 #include "host/daemon/worker_process.hpp"
 #include "host/daemon/worker_setup.hpp"
 #include "host/event_loop.hpp"
@@ -87,9 +88,9 @@ class VmHost {
   WorkerSpec spec_;  // of every worker; its descriptor is ours
   std::map<std::uint64_t, Worker> workers_;
   std::uint64_t next_id_ = 1;
-  std::chrono::milliseconds respawn_delay_;
+  Backoff respawns_;
   std::deque<std::uint32_t> misfits_;  // lanes whose clients wait for a worker that starts with their variables
-  std::chrono::milliseconds fresh_delay_;
+  Backoff fresh_starts_;
   std::optional<EventLoop::Token> watch_token_;
   std::optional<EventLoop::Token> respawn_token_;
   std::optional<EventLoop::Token> fresh_token_;

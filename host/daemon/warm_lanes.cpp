@@ -46,10 +46,7 @@ void WarmLanes::refill_after(std::chrono::milliseconds delay) {
   });
 }
 
-void WarmLanes::retry_later() {
-  refill_after(retry_delay_);
-  retry_delay_ = std::min(retry_delay_ * 2, longest_retry_delay);
-}
+void WarmLanes::retry_later() { refill_after(retries_.failed()); }
 
 std::optional<ShmLane> WarmLanes::take(uid_t user, WorkerProcess::Events events) {
   if (count_ == 0 || done_) {
@@ -63,7 +60,7 @@ std::optional<ShmLane> WarmLanes::take(uid_t user, WorkerProcess::Events events)
     make_room();
     return std::nullopt;
   }
-  retry_delay_ = first_retry_delay;
+  retries_.succeeded();
   ShmLane lane = std::move(found->second.lane);
   entries_.erase(found);
   lane.worker->report_to(std::move(events));

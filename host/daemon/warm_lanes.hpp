@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "host/daemon/backoff.hpp"
 #include "host/daemon/shm_lane.hpp"
 #include "host/event_loop.hpp"
 #include "isthmus/error.hpp"
@@ -69,7 +70,7 @@ class WarmLanes {
   Make make_;
   std::map<std::uint64_t, Entry> entries_;  // the oldest first
   std::uint64_t next_id_ = 1;
-  std::chrono::milliseconds retry_delay_{first_retry_delay};
+  Backoff retries_{first_retry_delay, longest_retry_delay};
   std::optional<EventLoop::Token> refill_token_;
   std::function<void()> done_;
 };

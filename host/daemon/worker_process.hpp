@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -84,6 +85,8 @@ class WorkerProcess {
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   /// Whether its plug-ins have told that they are done with warming up.
   [[nodiscard]] bool is_warm() const noexcept { return is_warm_; }
+  /// The same for a line of the log that names it.
+  [[nodiscard]] std::string_view warmth() const noexcept { return is_warm_ ? ", which is warm" : ", which warms up"; }
 
  private:
   WorkerProcess(EventLoop& loop, ChildProcess child, UniqueFd control, Events events);

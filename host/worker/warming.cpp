@@ -23,7 +23,8 @@ Result<std::string> warm_one(const plugin::Descriptor& plugin, std::span<std::by
 
 }  // namespace
 
-void Warming::begin(const Plugins& plugins, std::span<std::byte> window, std::function<void(const std::string&)> done) {
+void Warming::begin(const Plugins& plugins, std::span<std::byte> window,
+                    const std::function<void(const std::string&)>& done) {
   const auto work = [plugins, window, done](const std::stop_token& stop) {
     std::string line;
     for (const plugin::Descriptor* plugin : plugins) {

@@ -25,7 +25,7 @@ class Warming {
 
   /// Starts it. `done` is called once, in that thread, with one line for the log: what was made, and what could not
   /// be. The plug-ins and the window must outlive the object.
-  void begin(const Plugins& plugins, std::span<std::byte> window, std::function<void(const std::string&)> done);
+  void begin(const Plugins& plugins, std::span<std::byte> window, const std::function<void(const std::string&)>& done);
 
   /// A client is there: what takes long and is not begun may be left out. Does not wait.
   void hurry() noexcept { thread_.request_stop(); }

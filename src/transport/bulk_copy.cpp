@@ -197,9 +197,9 @@ Result<void> BulkCopy::from_slab(std::span<std::byte> destination, std::span<con
       ok = flight.start_next();
     } else if (copied < flight.finished() && job.copied(layout.slot(copied))) {
       ++copied;
-    } else if (!flight.can_finish() && shift.copy_one()) {
+    } else if (const bool can_finish = flight.can_finish(); !can_finish && shift.copy_one()) {
       continue;
-    } else if (!flight.can_finish() && copied < flight.finished()) {
+    } else if (!can_finish && copied < flight.finished()) {
       shift.wait_for(layout.slot(copied));
     } else {
       const CopyChunk chunk = layout.chunk(flight.finished());

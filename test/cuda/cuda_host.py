@@ -1,12 +1,10 @@
 """What the tests of the CUDA split driver have in common: where a build has its parts, and a daemon over the stand-in."""
 
 import os
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
-from isthmus_host import Daemon
+from isthmus_host import Daemon, folder_with
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
 PROGRAMS = BUILD / "test/cuda/cuda_programs"
@@ -52,6 +50,7 @@ all is well: cudaSuccess, then cudaSuccess
     "registered": "registered: 80000 bytes there and back\n",
     "rows": "rows: 30 of 100 bytes, 7c341fa4426e8a5f\n",
     "by_address": "by_address: 4711\n",
+    "managed_variable": "managed_variable: host and device change one variable\n",
     "managed": "managed: host and device write to one page\n",
     "ordinary": "ordinary: 1310720 numbers there and back\n",
     "symbols": "symbols: 2 calls, and across two files: right\n",
@@ -74,17 +73,6 @@ def missing(*files):
         if not file.exists():
             return f"{file.relative_to(BUILD)}: not built" + ("; install nvcc" if file == PROGRAMS else "")
     return None
-
-
-def folder_with(test, *files):
-    """A folder that workers of any user may read, with copies of these."""
-    folder = Path(tempfile.mkdtemp(prefix="isthmus-cuda-"))
-    test.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-    folder.chmod(0o755)
-    for file in files:
-        shutil.copy(file, folder / file.name)
-        (folder / file.name).chmod(0o755)
-    return folder
 
 
 def daemon_over_standin(test, *, vms=(), shms=(), **settings):

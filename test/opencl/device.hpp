@@ -61,7 +61,13 @@ class OpenCl : public testing::Test {
     cl_int code = CL_SUCCESS;
     cl_program made = clCreateProgramWithSource(context, 1, &text, nullptr, &code);
     EXPECT_EQ(code, CL_SUCCESS);
-    programs_.push_back(made);
+    return keep(made);
+  }
+  /// A program that a test has made, if it has.
+  cl_program keep(cl_program made) {
+    if (made != nullptr) {
+      programs_.push_back(made);
+    }
     return made;
   }
   cl_kernel kernel(cl_program from, const char* name) {

@@ -51,6 +51,23 @@ TEST_F(Newer, what_cannot_be_kept_is_not_promised) {
   EXPECT_EQ(names, listed) << "two lists of the same extensions";
 }
 
+TEST_F(Newer, a_language_that_the_device_does_not_take_is_refused) {
+  std::array<char, 64> languages{};
+  ASSERT_EQ(clGetDeviceInfo(device, CL_DEVICE_IL_VERSION, languages.size(), languages.data(), nullptr), CL_SUCCESS);
+  std::size_t size = 1;
+  ASSERT_EQ(clGetDeviceInfo(device, CL_DEVICE_ILS_WITH_VERSION, 0, nullptr, &size), CL_SUCCESS);
+  const bool is_none = languages.front() == '\0';
+  EXPECT_EQ(size == 0, is_none);
+  const cl_uint garbage = 0xdeadbeef;
+  cl_int code = CL_SUCCESS;
+  EXPECT_EQ(clCreateProgramWithIL(context, &garbage, sizeof garbage, &code), nullptr);
+  EXPECT_EQ(code, is_none ? CL_INVALID_OPERATION : CL_INVALID_VALUE);
+  EXPECT_EQ(clCreateProgramWithIL(nullptr, &garbage, sizeof garbage, &code), nullptr);
+  EXPECT_EQ(code, CL_INVALID_CONTEXT);
+  EXPECT_EQ(clSetProgramSpecializationConstant(program("__kernel void k() {}"), 0, sizeof garbage, &garbage),
+            is_none ? CL_INVALID_OPERATION : CL_INVALID_PROGRAM);
+}
+
 TEST_F(Newer, objects_tell_the_properties_that_they_were_made_with) {
   cl_int code = CL_SUCCESS;
   const std::array<cl_queue_properties, 3> list{CL_QUEUE_PROPERTIES, CL_QUEUE_PROFILING_ENABLE, 0};

@@ -134,6 +134,7 @@ TEST_F(HostileClient, names_objects_that_do_not_exist) {
   EXPECT_EQ(status<CreateQueue>({.id = 9, .context = 1, .device = 99}), CL_INVALID_DEVICE);
   EXPECT_EQ(status<CreateSubBuffer>({.id = 9, .parent = none, .size = 8}), CL_INVALID_MEM_OBJECT);
   EXPECT_EQ(status<BuildProgram>({.id = none}), CL_INVALID_PROGRAM);
+  EXPECT_EQ(status<SetSpecializationConstant>({.program = none}), CL_INVALID_PROGRAM);
   EXPECT_EQ(status<Release>({.kind = ObjectKind::event, .id = none}), CL_INVALID_EVENT);
   EXPECT_EQ(status<Release>({.kind = static_cast<ObjectKind>(99), .id = 1}), CL_INVALID_VALUE);
   EXPECT_EQ(status<Finish>({.queue = none}), CL_INVALID_COMMAND_QUEUE);
@@ -280,6 +281,16 @@ TEST_F(HostileClient, points_kernels_to_where_the_region_is_not) {
   EXPECT_EQ(tried(), CL_INVALID_KERNEL_ARGS);
 }
 
+TEST_F(HostileClient, makes_programs_in_forms_that_the_device_does_not_take) {
+  const CreateProgram::Request il{
+      .id = 9, .context = 1, .source = frame().reference(), .form = ProgramForm::intermediate};
+  EXPECT_EQ(status<CreateProgram>(il), CL_INVALID_OPERATION) << "has PoCL learnt SPIR-V? then ask for something else";
+  auto unknown = il;
+  unknown.form = static_cast<ProgramForm>(99);
+  EXPECT_EQ(status<CreateProgram>(unknown), CL_INVALID_VALUE);
+  EXPECT_EQ(status<SetSpecializationConstant>({.program = 1}), CL_INVALID_OPERATION) << "it was made from source";
+}
+
 TEST_F(HostileClient, divides_devices_without_sense) {
   const auto divide = [this](CreateSubDevices::Request request, const std::vector<std::int64_t>& properties) {
     return status<CreateSubDevices>(request, std::as_bytes(std::span(properties)));
@@ -314,7 +325,7 @@ TEST_F(HostileClient, says_random_things_for_a_while) {
                               SetUserEvent, Release, Flush, Finish, WaitForEvents, WatchEvent, HostAccess, HostDone,
                               EnqueueKernel, EnqueueWrite, EnqueueCopy, EnqueueCopyBox, EnqueueFill, EnqueueMarker,
                               EnqueueMap, EnqueueUnmap, CreateImage, CreateSampler, EnqueueCopyImage, EnqueueFillImage,
-                              CompileProgram, LinkProgram, FindWindow, CreateSubDevices>();
+                              CompileProgram, LinkProgram, FindWindow, CreateSubDevices, SetSpecializationConstant>();
   std::mt19937_64 random(7);  // NOLINT(bugprone-random-generator-seed): the same each time
   constexpr int rounds = 20000;
   int succeeded = 0;

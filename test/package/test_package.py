@@ -66,5 +66,20 @@ class Package(unittest.TestCase):
         self.assertLessEqual(len(code), 20)
 
 
+class TwoEnds(unittest.TestCase):
+    def test_the_readmes_two_ends_find_each_other(self):
+        (block,) = re.findall(r"^    cat > isthmusd.toml .*\n(?:    .*\n)+", (ROOT / "README.md").read_text(), re.MULTILINE)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "build").mkdir()
+            (Path(folder) / "build/release").symlink_to(BUILD)
+            # Not the machine's own runtime directory, and no second is waited for in vain.
+            commands = re.sub("^    ", "", block, flags=re.MULTILINE)
+            commands = commands.replace("<<END\n", f'<<END\nruntime_dir = "{folder}/run"\n')
+            commands = commands.replace("sleep 1\n", f"until [ -S {folder}/run/local.sock ]; do sleep 0.02; done\n")
+            said = run("timeout", "10", "bash", "-ec", f"trap 'kill %1' EXIT\n{commands}", cwd=folder,
+                       env={**os.environ, "ISTHMUS_RUNTIME_DIR": f"{folder}/run"})
+        self.assertRegex(said, r"rtt_p50_us [0-9.]+")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

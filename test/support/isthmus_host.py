@@ -19,6 +19,17 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def folder_with(test, *files):
+    """A folder that workers of any user may read, with copies of these."""
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-"))
+    test.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    for file in files:
+        shutil.copy(file, folder / file.name)
+        (folder / file.name).chmod(0o755)
+    return folder
+
+
 class DaemonError(Exception):
     """isthmusd did not do what was asked; the text carries its log."""
 
@@ -28,7 +39,7 @@ class Daemon:
 
     `path` of a vm and `runtime_dir` are filled in where missing; `settings` are keys of the file itself. Plug-ins are
     files that are copied to where any user can read them. With `prefix`, an installed isthmusd runs, and finds worker
-    and plug-ins by itself. Use by `with`; start() returns once it serves.
+    and plug-ins by itself. Use by `with`; start() returns once it serves. `has_warm_workers`: an entry asks for some.
     """
 
     def __init__(self, build, *, vms=(), shms=(), event_loop="auto", wrapper=(), settings=None, plugins=(), prefix=None):
@@ -37,6 +48,7 @@ class Daemon:
         self._program = Path(prefix) / "sbin/isthmusd" if prefix else Path(build) / "host/daemon/isthmusd"
         self._worker = Path(build) / "host/worker/isthmus-worker"
         self._wrapper = list(wrapper)
+        self.has_warm_workers = any(entry.get("warm_workers", 0) > 0 for entry in (*vms, *shms))
         self.vms = [dict(vm) for vm in vms]
         for vm in self.vms:
             vm.setdefault("path", f"/dev/shm/{self.folder.name}-{vm['name']}")

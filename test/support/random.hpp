@@ -26,11 +26,14 @@ class Random {
   constexpr bool one_in(std::uint64_t n) noexcept { return below(n) == 0; }
 
   void fill(std::span<std::byte> bytes) noexcept {
-    while (!bytes.empty()) {
+    std::byte* to = bytes.data();
+    std::size_t left = bytes.size();
+    while (left > 0) {
       const std::uint64_t word = next();
-      const std::size_t n = bytes.size() < sizeof word ? bytes.size() : sizeof word;
-      std::memcpy(bytes.data(), &word, n);
-      bytes = bytes.subspan(n);
+      const std::size_t n = left < sizeof word ? left : sizeof word;
+      std::memcpy(to, &word, n);
+      to += n;
+      left -= n;
     }
   }
   [[nodiscard]] std::vector<std::byte> bytes(std::size_t size) {

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import struct
+import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -26,199 +27,230 @@ def region_of(vm_config):
     return Region(vm_config["path"], size)
 
 
+def endpoint_of(name):
+    return f"-e 'ivshmem:auto?region={name}'"
+
+
 class InVm(unittest.TestCase):
+    """A boot takes longer than most of what a guest can show: each test is a guest, and its parts come one after the
+    other. A part that fails is named, and the others go on."""
+
     def host(self, *vms):
-        daemon = Daemon(BUILD, vms=vms)
-        self.addCleanup(daemon.clean)
-        daemon.start()
-        return daemon
+        self.daemon = Daemon(BUILD, vms=vms)
+        self.addCleanup(self.daemon.clean)
+        self.daemon.start()
 
-    def guest(self, daemon, regions=None, **options):
-        regions = [region_of(vm) for vm in daemon.vms] if regions is None else regions
-        vm = Vm(regions=regions, copy=PROGRAMS, **options)
-        self.addCleanup(vm.stop)
-        return vm.start()
+    def boot(self, *more_regions, **options):
+        self.vm = Vm(regions=[*(region_of(vm) for vm in self.daemon.vms), *more_regions], copy=PROGRAMS, **options)
+        self.addCleanup(self.vm.stop)
+        self.vm.start()
 
-    def works(self, vm, command="isthmus-probe ping -n 500"):
-        result = vm.run(command, timeout=30)
+    def run_parts(self, *parts):
+        for part in parts:
+            self.seen = len(self.daemon.log)
+            with self.subTest(part.__name__):
+                try:
+                    part()
+                except Exception as error:
+                    error.add_note(f"isthmusd's log:\n{self.daemon.log}")
+                    raise
+
+    def logged(self, pattern, timeout=1):
+        """Waits for a line that isthmusd writes in this part."""
+        return self.daemon.wait_for(pattern, timeout, since=self.seen)
+
+    def works(self, command="isthmus-probe ping -n 500"):
+        result = self.vm.run(command, timeout=30)
         self.assertEqual(result.status, 0, result.output)
         return result.stdout
 
-    def refused(self, vm, command, *words, within=1.0):
+    def refused(self, command, *words, within=1.0):
         """One clear line, a status that is not 0, in time."""
         began = time.monotonic()
-        result = vm.run(command, timeout=30)
+        result = self.vm.run(command, timeout=30)
         self.assertLess(time.monotonic() - began, within)
         self.assertEqual(result.status, 1, result.output)
         self.assertEqual(len(result.output.strip().splitlines()), 1, result.output)
         for word in words:
             self.assertIn(word, result.output)
 
-    def hold(self, vm):
-        holder = vm.spawn("isthmus-probe hold --interval 20")
+    def hold(self, endpoint=""):
+        """A client that calls until the part has ended, or somebody ends it."""
+        holder = self.vm.spawn(f"isthmus-probe hold --interval 20 {endpoint}")
         holder.wait_for_line("call 3$", timeout=20)
         return holder
 
+    def assert_it_goes_on(self, holder):
+        last = int(re.findall(r"call (\d+)\n", holder.output)[-1])
+        holder.wait_for_line(f"call {last + 10}$", timeout=20)
 
-class Calls(InVm):
-    def test_calls_and_payloads_travel_from_a_vm_to_its_host_and_back(self):
-        daemon = self.host(ALPHA)
-        vm = self.guest(daemon)
-        self.assertIn("region alpha", self.works(vm, "isthmus-probe info"))
-        self.works(vm)
-        digest = vm.run("sha256sum /bin/isthmus-probe").stdout.split()[0]
-        self.assertIn(f"sha256 {digest}", self.works(vm, "isthmus-probe hash /bin/isthmus-probe"))
-        self.assertIn("its VM has opened the region", daemon.log)
 
-    def test_several_clients_of_one_vm_have_lanes_of_their_own(self):
-        vm = self.guest(self.host(ALPHA))
-        holders = [self.hold(vm) for _ in range(3)]
-        self.assertIn("lane 3", self.works(vm, "isthmus-probe info"))
+class Clients(InVm):
+    """What clients do, and what happens when one of them, or its worker, dies."""
+
+    def test_clients_of_one_vm(self):
+        self.host(ALPHA, BETA)
+        header = bytearray(Path(self.daemon.vms[1]["path"]).read_bytes()[:4096])
+        struct.pack_into("<I", header, ABI_OFFSET, 9)
+        self.boot(self.file_with(b""), self.file_with(header))
+        self.run_parts(self.calls_and_payloads_travel_to_the_host_and_back,
+                       self.several_clients_have_lanes_of_their_own,
+                       self.more_clients_than_lanes_are_told_so,
+                       self.without_guestd_the_next_attach_finds_the_dead_client,
+                       self.devices_are_told_apart_by_region_name_and_address,
+                       self.a_device_that_is_no_region_and_one_of_another_abi_are_refused,
+                       self.a_user_without_permission_is_told_of_the_file)
+        self.vm.spawn(f"isthmus-guestd {endpoint_of('alpha')}")
+        self.run_parts(self.a_killed_client_is_reported_within_a_second_and_the_next_attach_works,
+                       self.a_killed_worker_is_reported_to_its_client_within_a_second,
+                       self.a_vm_without_a_device_is_told_so)
+
+    def file_with(self, content):
+        """A device of 16 MiB that isthmusd does not serve."""
+        file = tempfile.NamedTemporaryFile(prefix="isthmus-test-", dir="/dev/shm")
+        self.addCleanup(file.close)
+        file.write(content)
+        file.truncate(16 << 20)
+        return Region(file.name, "16M")
+
+    def calls_and_payloads_travel_to_the_host_and_back(self):
+        alpha = endpoint_of("alpha")
+        self.assertIn("region alpha", self.works(f"isthmus-probe info {alpha}"))
+        self.works(f"isthmus-probe ping -n 500 {alpha}")
+        digest = self.vm.run("sha256sum /bin/isthmus-probe").stdout.split()[0]
+        self.assertIn(f"sha256 {digest}", self.works(f"isthmus-probe hash /bin/isthmus-probe {alpha}"))
+        self.assertIn("vm alpha: its VM has opened the region", self.daemon.log)
+
+    def several_clients_have_lanes_of_their_own(self):
+        holders = [self.hold(endpoint_of("alpha")) for _ in range(3)]
+        self.assertIn("lane 3", self.works(f"isthmus-probe info {endpoint_of('alpha')}"))
         for holder in holders:
             self.assertIsNone(holder.status)
+            holder.kill()
 
-    def test_more_clients_than_lanes_are_told_so(self):
-        vm = self.guest(self.host(BETA))
-        self.hold(vm)
-        self.refused(vm, "isthmus-probe info", "all 1 lanes are taken")
+    def more_clients_than_lanes_are_told_so(self):
+        self.holder_of_beta = self.hold(endpoint_of("beta"))
+        self.refused(f"isthmus-probe info {endpoint_of('beta')}", "all 1 lanes are taken")
 
+    def without_guestd_the_next_attach_finds_the_dead_client(self):
+        self.holder_of_beta.kill()  # its lane, the only one, must come back before anybody can attach
+        self.works(f"isthmus-probe ping -n 500 {endpoint_of('beta')}")
+        self.logged("vm beta: lane 0 ended: the client is dead")
 
-class Refusals(InVm):
-    def test_devices_are_told_apart_by_region_name_and_address(self):
-        vm = self.guest(self.host(ALPHA, BETA))
-        self.refused(vm, "isthmus-probe info", "region alpha", "region beta", "ivshmem:auto?region=NAME")
+    def devices_are_told_apart_by_region_name_and_address(self):
+        self.refused("isthmus-probe info", "region alpha", "region beta", "ivshmem:auto?region=NAME")
         for address, name in ((Vm.region_address(0), "alpha"), (Vm.region_address(1), "beta")):
-            self.assertIn(f"region {name}", self.works(vm, f"isthmus-probe info -e ivshmem:{address}"))
-            self.assertIn(f"region {name}", self.works(vm, f"isthmus-probe info -e 'ivshmem:auto?region={name}'"))
-        self.refused(vm, "isthmus-probe info -e 'ivshmem:auto?region=gamma'", "gamma", "no such region")
-        self.refused(vm, "isthmus-probe info -e ivshmem:0000:00:1e.7", "0000:00:1e.7", "no ivshmem device")
+            self.assertIn(f"region {name}", self.works(f"isthmus-probe info -e ivshmem:{address}"))
+            self.assertIn(f"region {name}", self.works(f"isthmus-probe info {endpoint_of(name)}"))
+        self.refused("isthmus-probe info -e ivshmem:0000:00:1e.7", "0000:00:1e.7", "no ivshmem device")
 
-    def test_a_vm_without_a_device_is_told_so(self):
-        vm = self.guest(None, regions=[])
-        self.refused(vm, "isthmus-probe info", "no ivshmem device", "ivshmem-plain")
+    def a_device_that_is_no_region_and_one_of_another_abi_are_refused(self):
+        self.refused(f"isthmus-probe info -e ivshmem:{Vm.region_address(2)}", "no Isthmus region", "magic 0x0")
+        self.refused(f"isthmus-probe info -e ivshmem:{Vm.region_address(3)}", "ABI 9", "ABI 0")
 
-    def test_a_device_that_is_no_region_and_one_of_another_abi_are_refused(self):
-        daemon = self.host(ALPHA, BETA)
-        with open(daemon.vms[0]["path"], "r+b") as file:
-            file.write(bytes(8))
-        with open(daemon.vms[1]["path"], "r+b") as file:
-            file.seek(ABI_OFFSET)
-            file.write(struct.pack("<I", 9))
-        vm = self.guest(daemon)
-        self.refused(vm, f"isthmus-probe info -e ivshmem:{Vm.region_address(0)}", "no Isthmus region", "magic 0x0")
-        self.refused(vm, f"isthmus-probe info -e ivshmem:{Vm.region_address(1)}", "ABI 9", "ABI 0")
-
-    def test_a_user_without_permission_is_told_of_the_file(self):
-        vm = self.guest(self.host(ALPHA))
-        self.works(vm, "isthmus-probe info")
-        result = vm.run("echo 'nobody:x:65534:65534::/:/bin/sh' > /etc/passwd 2>/dev/null || "
-                        "{ mkdir -p /etc; echo 'nobody:x:65534:65534::/:/bin/sh' > /etc/passwd; }; "
-                        "busybox su nobody -c '/bin/isthmus-probe info'")
+    def a_user_without_permission_is_told_of_the_file(self):
+        result = self.vm.run(f"busybox su nobody -s /bin/sh -c '/bin/isthmus-probe info -e ivshmem:{Vm.region_address(0)}'")
         self.assertEqual(result.status, 1, result.output)
         self.assertIn("resource2", result.output)
         self.assertIn("run as root", result.output)
 
-    def test_a_daemon_that_has_ended_is_noticed_at_once_and_its_successor_is_used(self):
-        daemon = self.host(ALPHA)
-        vm = self.guest(daemon)
-        holder = self.hold(vm)
-        self.assertEqual(daemon.stop(), 0)
-        self.assertEqual(holder.wait(timeout=3).status, 1)
-        self.assertTrue(Path(daemon.vms[0]["path"]).exists(), "a region that a VM holds must stay")
-        self.refused(vm, "isthmus-probe info", "isthmusd on the host has ended")
-        daemon.start()
-        self.assertIn("adopted, its VM runs", daemon.log)
-        self.works(vm)
+    def a_killed_client_is_reported_within_a_second_and_the_next_attach_works(self):
+        self.hold(endpoint_of("alpha")).kill()
+        self.logged(r"vm alpha: lane \d ended: the client is dead")
+        self.works(f"isthmus-probe ping -n 500 {endpoint_of('alpha')}")
 
-    def test_a_killed_daemon_is_noticed_and_its_successor_is_used(self):
-        daemon = self.host(ALPHA)
-        vm = self.guest(daemon)
-        holder = self.hold(vm)
-        daemon.kill()
-        result = holder.wait(timeout=15)
-        self.assertEqual(result.status, 1, result.output)
-        self.assertIn("no sign of life", result.output)
-        self.refused(vm, "isthmus-probe info", "is isthmusd running", within=4)
-        daemon.start()
-        self.works(vm)
-
-    def test_one_virtual_processor_under_tcg_is_refused(self):
-        vm = self.guest(self.host(ALPHA), cpus=1, accel="tcg")
-        self.refused(vm, "isthmus-probe info", "-smp 2")
-
-
-class Death(InVm):
-    def test_a_killed_client_is_reported_within_a_second_and_the_next_attach_works(self):
-        daemon = self.host(ALPHA)
-        vm = self.guest(daemon)
-        vm.spawn("isthmus-guestd")
-        holder = self.hold(vm)
-        holder.kill()
-        daemon.wait_for("lane 0 ended: the client is dead", timeout=1)
-        self.works(vm)
-
-    def test_without_guestd_the_next_attach_finds_the_dead_client(self):
-        daemon = self.host(BETA)  # one lane: it must come back before anybody can attach
-        vm = self.guest(daemon)
-        self.hold(vm).kill()
-        self.works(vm)
-        daemon.wait_for("lane 0 ended: the client is dead", timeout=1)
-
-    def test_a_killed_worker_is_reported_to_its_client_within_a_second(self):
-        daemon = self.host(ALPHA)
-        vm = self.guest(daemon)
-        holder = self.hold(vm)
-        worker = int(re.search(r"lane 0 is served by worker (\d+)", daemon.log).group(1))
-        os.kill(worker, signal.SIGKILL)
+    def a_killed_worker_is_reported_to_its_client_within_a_second(self):
+        holder = self.hold(endpoint_of("alpha"))
+        os.kill(int(self.logged(r"vm alpha: lane \d is served by worker (\d+)").group(1)), signal.SIGKILL)
         result = holder.wait(timeout=1)
         self.assertEqual(result.status, 1, result.output)
         self.assertIn("signal 9", result.output)
-        self.works(vm)
+        self.works(f"isthmus-probe ping -n 500 {endpoint_of('alpha')}")
 
-    def test_a_killed_qemu_is_reported_within_a_second_and_the_next_vm_works(self):
-        daemon = self.host(ALPHA)
-        vm = self.guest(daemon)
-        self.hold(vm)
-        vm.kill()
-        daemon.wait_for("vm alpha: its VM is gone", timeout=1)
-        daemon.wait_for("lane 0 ended", timeout=1)
-        self.works(self.guest(daemon))
+    def a_vm_without_a_device_is_told_so(self):
+        for index in range(4):
+            self.works(f"echo 1 > /sys/bus/pci/devices/{Vm.region_address(index)}/remove")
+        self.refused("isthmus-probe info", "no ivshmem device", "ivshmem-plain")
+        self.refused("isthmus-probe info -e 'ivshmem:auto?region=alpha'", "no ivshmem device")
 
-    def test_after_a_reset_of_the_guest_the_old_lanes_end_and_new_ones_work(self):
-        daemon = self.host(ALPHA)
-        vm = self.guest(daemon)
-        self.hold(vm)
-        vm.reset()
-        vm.spawn("isthmus-guestd")
-        daemon.wait_for("lane 0 ended: the client is dead", timeout=1)
-        self.works(vm)
 
-    def test_a_vm_that_stands_still_for_ten_seconds_goes_on(self):
-        daemon = self.host(ALPHA)
-        vm = self.guest(daemon)
-        holder = self.hold(vm)
-        vm.pause()
+class Machines(InVm):
+    """What happens to clients when the VM or isthmusd stops, ends or starts anew."""
+
+    def test_a_vm_and_a_daemon_that_come_and_go(self):
+        self.host({**BETA, "lanes": 2})
+        self.boot()
+        self.vm.spawn("isthmus-guestd")
+        self.run_parts(self.a_stopped_client_keeps_its_lane_for_ten_seconds_and_goes_on,
+                       self.a_vm_that_stands_still_for_ten_seconds_goes_on,
+                       self.a_region_that_is_not_there_is_named,
+                       self.a_daemon_that_has_ended_is_noticed_at_once_and_its_successor_is_used,
+                       self.a_killed_daemon_is_noticed_and_its_successor_is_used,
+                       self.after_a_reset_of_the_guest_the_old_lanes_end_and_new_ones_work,
+                       self.a_killed_qemu_is_reported_within_a_second_and_the_next_vm_works)
+
+    def a_stopped_client_keeps_its_lane_for_ten_seconds_and_goes_on(self):
+        stopped = self.hold()
+        self.holder = self.hold()
+        stopped.signal(signal.SIGSTOP)
         time.sleep(10)
-        vm.resume()
-        before = len(holder.output)
-        time.sleep(1)
-        self.assertIsNone(holder.status, holder.output)
-        self.assertGreater(len(holder.output), before)
-        self.assertNotIn("ended", daemon.log)
+        self.refused("isthmus-probe info", "all 2 lanes are taken")
+        stopped.signal(signal.SIGCONT)
+        self.assert_it_goes_on(stopped)
+        self.assertNotIn("ended", self.daemon.log)
+        stopped.kill()
+        self.logged("ended: the client is dead")
 
-    def test_a_stopped_client_keeps_its_lane_for_ten_seconds_and_goes_on(self):
-        daemon = self.host(BETA)
-        vm = self.guest(daemon)
-        vm.spawn("isthmus-guestd")
-        holder = self.hold(vm)
-        holder.signal(signal.SIGSTOP)
+    def a_vm_that_stands_still_for_ten_seconds_goes_on(self):
+        self.vm.pause()
         time.sleep(10)
-        self.refused(vm, "isthmus-probe info", "all 1 lanes are taken")
-        before = len(holder.output)
-        holder.signal(signal.SIGCONT)
-        time.sleep(1)
-        self.assertIsNone(holder.status, holder.output)
-        self.assertGreater(len(holder.output), before)
+        self.vm.resume()
+        self.assert_it_goes_on(self.holder)
+        self.assertNotIn("ended", self.daemon.log[self.seen:])
+
+    def a_region_that_is_not_there_is_named(self):
+        self.refused("isthmus-probe info -e 'ivshmem:auto?region=gamma'", "gamma", "no such region", "beta")
+
+    def a_daemon_that_has_ended_is_noticed_at_once_and_its_successor_is_used(self):
+        self.assertEqual(self.daemon.stop(), 0)
+        self.assertEqual(self.holder.wait(timeout=3).status, 1)
+        self.assertTrue(Path(self.daemon.vms[0]["path"]).exists(), "a region that a VM holds must stay")
+        self.refused("isthmus-probe info", "isthmusd on the host has ended")
+        self.daemon.start()
+        self.assertIn("adopted, its VM runs", self.daemon.log)
+        self.works()
+
+    def a_killed_daemon_is_noticed_and_its_successor_is_used(self):
+        holder = self.hold()
+        self.daemon.kill()
+        result = holder.wait(timeout=15)
+        self.assertEqual(result.status, 1, result.output)
+        self.assertIn("no sign of life", result.output)
+        self.refused("isthmus-probe info", "is isthmusd running", within=4)
+        self.daemon.start()
+        self.works()
+
+    def after_a_reset_of_the_guest_the_old_lanes_end_and_new_ones_work(self):
+        self.hold()
+        self.vm.reset()
+        self.vm.spawn("isthmus-guestd")
+        self.logged(r"lane \d ended: the client is dead")
+        self.works()
+
+    def a_killed_qemu_is_reported_within_a_second_and_the_next_vm_works(self):
+        self.hold()
+        self.vm.kill()
+        self.logged("vm beta: its VM is gone")
+        self.logged(r"lane \d ended")
+        self.boot()
+        self.works()
+
+
+class OneProcessor(InVm):
+    def test_one_virtual_processor_under_tcg_is_refused(self):
+        self.host(BETA)
+        self.boot(cpus=1, accel="tcg")
+        self.refused("isthmus-probe info", "-smp 2")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@
 #include "src/transport/reserve.hpp"
 #include "src/transport/slab.hpp"
 #include "src/transport/streaming_copy.hpp"
+#include "test/support/bytes.hpp"
 #include "test/support/loopback.hpp"
 #include "test/support/random.hpp"
 #include "test/support/test_region.hpp"
@@ -81,15 +82,12 @@ bool in_a_child(const std::function<bool()>& what) {
 void expect_exact_copy(std::size_t to, std::size_t from, std::size_t size, const StreamingKernel& kernel) {
   static std::vector<std::byte> target(64 * kib);
   const auto source = std::span(random_bytes()).subspan(from, size);
-  std::ranges::fill(std::span(target).first(size + 256), std::byte{0xa5});
+  fill(std::span(target).first(size + 256), std::byte{0xa5});
   streaming_copy(target.data() + 64 + to, source.data(), size, kernel);
-  const auto untouched = [](std::span<const std::byte> bytes) {
-    return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0xa5}; });
-  };
   ASSERT_EQ(std::memcmp(target.data() + 64 + to, source.data(), size), 0)
       << kernel.name << ": " << size << " bytes to " << to << " from " << from;
-  ASSERT_TRUE(untouched(std::span(target).first(64 + to)));
-  ASSERT_TRUE(untouched(std::span(target).subspan(64 + to + size, 64)));
+  ASSERT_TRUE(all_are(std::span(target).first(64 + to), std::byte{0xa5}));
+  ASSERT_TRUE(all_are(std::span(target).subspan(64 + to + size, 64), std::byte{0xa5}));
 }
 
 TEST(StreamingCopyTest, EveryAlignmentAndSizeIsCopiedAndNothingBesides) {
@@ -126,11 +124,11 @@ TEST_P(BulkCopyTest, OddSizesAndAlignmentsAreCopiedWhole) {
                                  5 * mib + 4097, 16 * mib - 1}) {
     const std::size_t to = 64 + random.below(64);
     const std::size_t from = random.below(4096);
-    std::ranges::fill(target, std::byte{0x5a});
+    fill(target, std::byte{0x5a});
     engine().copy(std::span(target).subspan(to, size), std::span(random_bytes()).subspan(from, size));
     ASSERT_EQ(std::memcmp(target.data() + to, random_bytes().data() + from, size), 0) << size;
-    ASSERT_EQ(std::ranges::count(std::span(target).first(to), std::byte{0x5a}), static_cast<long>(to));
-    ASSERT_EQ(std::ranges::count(std::span(target).subspan(to + size, 64), std::byte{0x5a}), 64);
+    ASSERT_TRUE(all_are(std::span(target).first(to), std::byte{0x5a}));
+    ASSERT_TRUE(all_are(std::span(target).subspan(to + size, 64), std::byte{0x5a}));
   }
 }
 
@@ -144,7 +142,7 @@ TEST_P(BulkCopyTest, ManyThreadsMayCopyAtOnce) {
       for (std::size_t i = 0; i < 8; ++i) {
         const auto from = std::span(random_bytes()).subspan(t * mib + i, target.size());
         engine().copy(target, from);
-        wrong.fetch_add(std::ranges::equal(target, from) ? 0 : 1);
+        wrong.fetch_add(same(target, from) ? 0 : 1);
       }
     });
   }
@@ -268,14 +266,14 @@ TEST_P(BulkCopyTest, AHostSeesEveryChunkWholeWhateverTheBuffers) {
         EXPECT_EQ(chunk.bytes.data(), buffer.bytes.data());
         EXPECT_EQ(chunk.reference.offset(), buffer.reference.offset());
         EXPECT_EQ(chunk.reference.length, chunk.bytes.size());
-        std::ranges::copy(chunk.bytes, seen.begin() + static_cast<long>(chunk.offset));
-        std::ranges::fill(chunk.bytes, std::byte{0});  // what is copied too early is lost
+        copy(chunk.bytes, std::span(seen).subspan(chunk.offset));
+        fill(chunk.bytes, std::byte{0});  // what is copied too early is lost
       });
       const auto copied = engine().to_slab(source, buffers.views, host);
       ASSERT_TRUE(copied) << copied.error().message;
       EXPECT_EQ(host.finished_chunks, host.started());
       EXPECT_LE(host.most_in_flight, sizes.size());
-      ASSERT_TRUE(std::ranges::equal(seen, source)) << size;
+      ASSERT_TRUE(same(seen, source)) << size;
     }
   }
 }
@@ -286,14 +284,13 @@ TEST_P(BulkCopyTest, WhatAHostFillsArrivesWholeWhateverTheBuffers) {
     for (const std::size_t size : {std::size_t{1}, std::size_t{999}, 64 * kib, 3 * mib + 17}) {
       const auto wanted = std::span(random_bytes()).subspan(size % 100, size);
       std::vector<std::byte> target(size);
-      TestHost host([&](const CopyChunk& chunk) {
-        std::ranges::copy(wanted.subspan(chunk.offset, chunk.bytes.size()), chunk.bytes.begin());
-      });
+      TestHost host(
+          [&](const CopyChunk& chunk) { copy(wanted.subspan(chunk.offset, chunk.bytes.size()), chunk.bytes); });
       const auto copied = engine().from_slab(target, buffers.views, host);
       ASSERT_TRUE(copied) << copied.error().message;
       EXPECT_EQ(host.finished_chunks, host.started());
       EXPECT_LE(host.most_in_flight, sizes.size());
-      ASSERT_TRUE(std::ranges::equal(target, wanted)) << size;
+      ASSERT_TRUE(same(target, wanted)) << size;
     }
   }
 }
@@ -385,7 +382,7 @@ INSTANTIATE_TEST_SUITE_P(Ways, BulkCopyTest,
 bool copy_succeeds(const BulkCopy& engine, std::size_t size) {
   std::vector<std::byte> target(size);
   engine.copy(target, std::span(random_bytes()).first(size));
-  return std::ranges::equal(target, std::span(random_bytes()).first(size));
+  return same(target, std::span(random_bytes()).first(size));
 }
 
 TEST(CopyCrewTest, ThereAreNoMoreThreadsThanProcessorsAndNoneForSmallCopies) {
@@ -513,7 +510,7 @@ class CollectService final : public Service {
       std::ignore = request.reply(1);
       return;
     }
-    std::ranges::copy(*data, bytes.begin() + static_cast<long>(place.offset));
+    copy(*data, std::span(bytes).subspan(place.offset));
     std::ignore = request.reply(0);
   }
   std::vector<std::byte> bytes;
@@ -571,7 +568,7 @@ TEST(ReserveCopyTest, ALargeCopyGoesThroughTheReserveWhenEveryFrameIsInUse) {
   ASSERT_TRUE(copied) << copied.error().message;
   host.stop();
   static_cast<void>(host.end());
-  EXPECT_TRUE(std::ranges::equal(service.bytes, source));
+  EXPECT_TRUE(same(service.bytes, source));
 }
 
 }  // namespace

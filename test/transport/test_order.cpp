@@ -3,13 +3,12 @@
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstring>
-#include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "test/support/baton.hpp"
 #include "test/support/loopback.hpp"
 #include "test/support/watchdog.hpp"
 
@@ -70,35 +69,6 @@ class OrderService final : public Service {
   std::vector<std::atomic<std::uint64_t>> objects_;
 };
 
-// Threads that act in turn: the baton says whose turn it is.
-class Baton {
- public:
-  explicit Baton(unsigned threads) : threads_(threads) {}
-
-  /// Waits for thread `me`'s turn; false when all is over.
-  bool take(unsigned me, std::uint64_t rounds, std::uint64_t& round) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return round_ >= rounds || holder_ == me; });
-    round = round_;
-    return round_ < rounds;
-  }
-  void pass(unsigned to) {
-    {
-      const std::scoped_lock lock(mutex_);
-      ++round_;
-      holder_ = to % threads_;
-    }
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  unsigned threads_;
-  unsigned holder_ = 0;
-  std::uint64_t round_ = 0;
-};
-
 #if defined(ISTHMUS_SANITIZED)
 constexpr std::uint64_t hand_overs = 20'000;
 #else
@@ -113,21 +83,20 @@ TEST_P(OrderTest, PostsOfThreadsThatPassABatonAreExecutedInTurn) {
   OrderService service(5000);
   Loopback host(service);
   const auto lane = host.attach();
-  Baton baton(threads);
+  Baton baton(threads, hand_overs);
   std::vector<std::jthread> team;
   for (unsigned me = 0; me < threads; ++me) {
     team.emplace_back([&, me] {
       Channel& channel = *must(lane->channel());
       std::minstd_rand random(me + 1);
-      std::uint64_t round = 0;
-      while (baton.take(me, hand_overs, round)) {
+      while (const auto round = baton.take(me)) {
         if (random() % 16 == 0) {
-          std::ignore = must(channel.call({.api = 1, .opcode = op_step, .fixed = bytes(round), .trailing = {}}));
+          std::ignore = must(channel.call({.api = 1, .opcode = op_step, .fixed = bytes(*round), .trailing = {}}));
         } else {
-          must(channel.post({.api = 1, .opcode = op_step, .fixed = bytes(round), .trailing = {}}));
+          must(channel.post({.api = 1, .opcode = op_step, .fixed = bytes(*round), .trailing = {}}));
         }
         // Now and then to oneself: the own ring keeps that order.
-        baton.pass(random() % 4 == 0 ? me : static_cast<unsigned>(random()));
+        baton.pass(random() % 4 == 0 ? me : random());
       }
     });
   }
@@ -146,17 +115,16 @@ TEST(OrderAcrossChannels, AnObjectThatOneThreadMadeByPostCanBeUsedAtOnceByAnothe
   Loopback host(service);
   const auto lane = host.attach();
   constexpr std::uint64_t rounds = 2000;
-  Baton baton(2);
+  Baton baton(2, rounds);
   std::atomic<int> missing{0};
   const auto act = [&](unsigned me) {
     Channel& channel = *must(lane->channel());
-    std::uint64_t round = 0;
-    while (baton.take(me, rounds, round)) {
-      if (round > 0) {
-        const std::uint64_t last = round - 1;
+    while (const auto round = baton.take(me)) {
+      if (*round > 0) {
+        const std::uint64_t last = *round - 1;
         missing += must(channel.call({.api = 1, .opcode = op_use, .fixed = bytes(last), .trailing = {}})).status;
       }
-      must(channel.post({.api = 1, .opcode = op_create, .fixed = bytes(round), .trailing = {}}));
+      must(channel.post({.api = 1, .opcode = op_create, .fixed = bytes(*round), .trailing = {}}));
       baton.pass(1 - me);
     }
   };

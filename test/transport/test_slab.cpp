@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "src/transport/slab.hpp"
+#include "test/support/bytes.hpp"
 #include "test/support/random.hpp"
 #include "test/support/test_region.hpp"
 
@@ -325,7 +326,7 @@ TEST_F(SlabTest, ThreadsNeverGetTheSameMemory) {
       std::vector<Allocation> all;
       const auto give_back = [&](const Allocation& a) {
         const auto bytes = std::span(region_.data(a.offset), a.bytes);
-        damaged.fetch_add(std::ranges::all_of(bytes, [&](std::byte b) { return b == a.mark; }) ? 0 : 1);
+        damaged.fetch_add(all_are(bytes, a.mark) ? 0 : 1);
         slab.free(a.offset, a.bytes);
       };
       for (int i = 0; i < 4000; ++i) {
@@ -336,7 +337,7 @@ TEST_F(SlabTest, ThreadsNeverGetTheSameMemory) {
         } else if (const std::uint64_t bytes = 1 + random.below(std::uint64_t{1} << (6 + random.below(9)));
                    const auto offset = slab.allocate(bytes)) {
           all.push_back({*offset, bytes, static_cast<std::byte>(random.next())});
-          std::ranges::fill(std::span(region_.data(*offset), bytes), all.back().mark);
+          fill(std::span(region_.data(*offset), bytes), all.back().mark);
           allocated.fetch_add(1);
         }
       }

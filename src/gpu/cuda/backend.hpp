@@ -151,6 +151,9 @@ class LaneBackend {
   Answer<GetStreamAttribute::Reply> handle(const GetStreamAttribute::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const LaunchHost::Request& request, marshal::Call& call);
   Answer<TakeOutput::Reply> handle(const TakeOutput::Request& request, marshal::Call& call);
+  // managed_variables.cpp
+  Answer<Nothing> handle(const ReadManaged::Request& request, marshal::Call& call);
+  Answer<Nothing> handle(const WriteManaged::Request& request, marshal::Call& call);
   // arrays.cpp
   Answer<Nothing> handle(const CreateArray::Request& request, marshal::Call& call);
   Answer<ArrayShape> handle(const ArrayLevel::Request& request, marshal::Call& call);
@@ -295,6 +298,8 @@ class LaneBackend {
                                                    marshal::Call& call);
   [[nodiscard]] std::optional<CUdevice> device_of(Id context) const;
 
+  /// cuLibraryGetManaged, in the calling thread's context.
+  [[nodiscard]] Answer<FindGlobal::Reply> find_managed(Id context, ModuleObject& library, const std::string& name);
   /// Runs `function(LinkObject&)` in its context, one at a time. Errors: CUDA_ERROR_INVALID_HANDLE.
   template <class F>
   [[nodiscard]] std::invoke_result_t<F, LinkObject&> with_link(Id id, F function);

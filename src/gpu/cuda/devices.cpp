@@ -91,6 +91,7 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   functions_.remove_if(is_in_it);
   modules_.remove_if(is_in_it);
   links_.remove_if(is_in_it);
+  modules_.each([](ModuleObject& module) { module.forget_managed(); });  // the driver may place them elsewhere now
   executables_.remove_if(is_in_it);
   arrays_.remove_if(is_in_it);
   buried.arenas = slab_->forget(buried.context->handle);

@@ -54,7 +54,7 @@ namespace isthmus::cuda {
   X(cuGraphExecEventWaitNodeSetEvent) X(cuGraphExecUpdate) X(cuGraphNodeSetEnabled) X(cuGraphNodeGetEnabled)       \
   X(cuStreamGetCaptureInfo) X(cuStreamUpdateCaptureDependencies) X(cuStreamBeginCaptureToGraph)                    \
   X(cuUserObjectCreate) X(cuGraphRetainUserObject) X(cuDeviceGetGraphMemAttribute) X(cuDeviceSetGraphMemAttribute) \
-  X(cuDeviceGraphMemTrim) X(cuLinkCreate) X(cuLinkAddData) X(cuLinkComplete) X(cuLinkDestroy)
+  X(cuDeviceGraphMemTrim) X(cuLinkCreate) X(cuLinkAddData) X(cuLinkComplete) X(cuLinkDestroy) X(cuLibraryGetManaged)
 // clang-format on
 
 /// The host's driver, found at run time. A function that it has not answers CUDA_ERROR_NOT_SUPPORTED. Never unloaded.

@@ -327,6 +327,8 @@ struct FindGlobal : Kind<23> {
   struct Request {
     Id owner = 0;
     Id context = 0;
+    std::uint32_t managed = 0;  ///< 1: cuLibraryGetManaged
+    std::uint32_t reserved = 0;
   };
   struct Reply {
     std::uint64_t address = 0;
@@ -334,6 +336,24 @@ struct FindGlobal : Kind<23> {
   };
 };
 /// The module of a library in a context.
+/// Reads a piece of a managed variable that FindGlobal has found, as a processor does. Trailing bytes of the reply:
+/// `size` bytes, at most 32 KiB.
+struct ReadManaged : Kind<124> {
+  struct Request {
+    Id owner = 0;
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+  };
+  using Reply = Nothing;
+};
+/// Writes one: the trailing bytes.
+struct WriteManaged : Kind<125> {
+  struct Request {
+    Id owner = 0;
+    std::uint64_t address = 0;
+  };
+  using Reply = Nothing;
+};
 struct LibraryModule : Kind<24> {
   struct Request {
     Id library = 0;
@@ -616,7 +636,7 @@ struct CudaApi {
       OpenPoolMemory, CreateArray, ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture,
       SetStreamAttribute, GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy, CloneGraph,
       SetNode, ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable, CreateLink, AddToLink,
-      CompleteLink, ReadLink>;
+      CompleteLink, ReadLink, ReadManaged, WriteManaged>;
 };
 
 }  // namespace isthmus::cuda

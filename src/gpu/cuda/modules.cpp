@@ -173,6 +173,9 @@ Answer<FindGlobal::Reply> LaneBackend::handle(const FindGlobal::Request& request
     return refuse(code);
   }
   const std::string name = name_in(call.trailing());
+  if (request.managed != 0) {
+    return find_managed(request.context, *owner, name);
+  }
   CUdeviceptr address = 0;
   std::size_t size = 0;
   const CUresult code = owner->library != nullptr

@@ -44,7 +44,14 @@ struct EventObject {
 struct ModuleObject {
   std::shared_ptr<ContextObject> context;  ///< of a module
   CUmodule module = nullptr;
-  CUlibrary library = nullptr;  ///< if not null, it is one
+  CUlibrary library = nullptr;                     ///< if not null, it is one
+  std::mutex managed_mutex;                        ///< guards what follows, and its memory while it is read or written
+  std::map<std::uint64_t, std::uint64_t> managed;  ///< variables of a library that were asked for: address, size
+
+  void forget_managed() {
+    const std::scoped_lock lock(managed_mutex);
+    managed.clear();
+  }
 };
 
 /// cuLinkCreate's. The mutex guards what follows it: the driver wants one call at a time.

@@ -137,7 +137,7 @@ Answer<ElapsedTime::Reply> LaneBackend::handle(const ElapsedTime::Request& reque
 
 Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Call& /*call*/) {
   // What lived in a context that is gone went with it.
-  const auto let_go = [&](auto object, auto&& destroy) -> Answer<Nothing> {
+  const auto let_go = [&](const auto& object, auto&& destroy) -> Answer<Nothing> {
     if (object == nullptr) {
       return refuse(CUDA_ERROR_INVALID_HANDLE);
     }
@@ -154,6 +154,7 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
     case ObjectKind::module: {
       const auto module = modules_.take(request.id);
       if (module != nullptr) {
+        module->forget_managed();
         functions_.remove_if([&](const FunctionObject& function) { return function.owner == module; });
       }
       return let_go(module, [&](const ModuleObject& gone) {

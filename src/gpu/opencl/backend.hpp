@@ -121,6 +121,9 @@ class LaneBackend : public std::enable_shared_from_this<LaneBackend> {
   [[nodiscard]] cl_int begin_turn(const Place& place, cl_event* begun) const;
   [[nodiscard]] Answer<Nothing> host_access(const HostAccess::Request& request, marshal::Call& call);
   [[nodiscard]] Answer<Nothing> wait_for_events(marshal::Call& call);
+  [[nodiscard]] Answer<Nothing> create_program(const CreateProgram::Request& request, const marshal::Call& call);
+  [[nodiscard]] Answer<Nothing> set_constant(const SetSpecializationConstant::Request& request,
+                                             const marshal::Call& call) const;
   [[nodiscard]] Answer<Nothing> build(const BuildProgram::Request& request, marshal::Call& call);
   [[nodiscard]] Answer<CreateProgramFromBinaries::Reply> create_from_binaries(
       const CreateProgramFromBinaries::Request& request, marshal::Call& call, std::vector<std::int32_t>& statuses);

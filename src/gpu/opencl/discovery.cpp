@@ -26,6 +26,10 @@ bool is_device_question(std::uint32_t parameter) {
          parameter != CL_DEVICE_PLATFORM && parameter != CL_DEVICE_PARENT_DEVICE;
 }
 
+bool is_about_languages(std::uint32_t parameter) {
+  return parameter == CL_DEVICE_IL_VERSION || parameter == CL_DEVICE_ILS_WITH_VERSION;
+}
+
 bool is_among(std::span<const int> questions, std::uint32_t parameter) {
   return std::ranges::any_of(questions,
                              [parameter](int question) { return static_cast<std::uint32_t>(question) == parameter; });
@@ -85,8 +89,13 @@ cl_int LaneBackend::ask(const Query::Request& request, std::size_t size, void* t
                  : cl->clGetPlatformInfo(cl->platforms()[static_cast<std::size_t>(request.object)], request.parameter,
                                          size, to, needed);
     case Subject::device: {
-      cl_device_id id = id_of(request.object);
-      return id == nullptr ? CL_INVALID_DEVICE : cl->clGetDeviceInfo(id, request.parameter, size, to, needed);
+      const auto found = device(request.object);
+      if (!found) {
+        return CL_INVALID_DEVICE;
+      }
+      // A language that there is no function for is none.
+      const bool is_answered = !is_about_languages(request.parameter) || found->create_with_il != nullptr;
+      return is_answered ? cl->clGetDeviceInfo(found->id, request.parameter, size, to, needed) : CL_INVALID_VALUE;
     }
     case Subject::program:
     case Subject::build: {

@@ -20,12 +20,20 @@ bool look_up(void* library, const char* name, F& function) {
   return function != nullptr;
 }
 
-}  // namespace
+template <class Handle>
+std::string text_of(cl_int (*ask)(Handle, cl_uint, std::size_t, void*, std::size_t*), Handle of, cl_uint parameter) {
+  std::size_t size = 0;
+  if (ask(of, parameter, 0, nullptr, &size) != CL_SUCCESS) {
+    return {};
+  }
+  std::string text(size, '\0');
+  return ask(of, parameter, size, text.data(), nullptr) == CL_SUCCESS ? text : "";
+}
 
-bool is_own_frontend(std::string_view extensions) noexcept {
-  const std::string_view marker = frontend_extension;
-  for (std::size_t at = extensions.find(marker); at != std::string_view::npos; at = extensions.find(marker, at + 1)) {
-    const std::size_t end = at + marker.size();
+// Whether a list of extensions, with or without its end, has this one.
+bool lists(std::string_view extensions, std::string_view name) noexcept {
+  for (std::size_t at = extensions.find(name); at != std::string_view::npos; at = extensions.find(name, at + 1)) {
+    const std::size_t end = at + name.size();
     if ((at == 0 || extensions[at - 1] == ' ') &&
         (end == extensions.size() || extensions[end] == ' ' || extensions[end] == '\0')) {
       return true;
@@ -33,6 +41,10 @@ bool is_own_frontend(std::string_view extensions) noexcept {
   }
   return false;
 }
+
+}  // namespace
+
+bool is_own_frontend(std::string_view extensions) noexcept { return lists(extensions, frontend_extension); }
 
 Result<Driver> Driver::load() {
   void* library = dlopen(loader_name, RTLD_NOW | RTLD_LOCAL);
@@ -73,22 +85,31 @@ const Result<const Driver*>& Driver::shared() {
 }
 
 std::string Driver::platform_text(cl_platform_id platform, cl_platform_info parameter) const {
-  std::size_t size = 0;
-  if (clGetPlatformInfo(platform, parameter, 0, nullptr, &size) != CL_SUCCESS) {
-    return {};
-  }
-  std::string text(size, '\0');
-  if (clGetPlatformInfo(platform, parameter, size, text.data(), nullptr) != CL_SUCCESS) {
-    return {};
-  }
-  return text;
+  return text_of(clGetPlatformInfo, platform, parameter);
 }
 
 Driver::Device Driver::describe(cl_device_id id, std::uint32_t platform, std::uint32_t root) const {
   Device device{.id = id, .platform = platform, .root = root};
   clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof device.type, &device.type, nullptr);
   clGetDeviceInfo(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof device.local_memory, &device.local_memory, nullptr);
+  find_languages(device);
   return device;
+}
+
+void Driver::find_languages(Device& device) const {
+  if (text_of(clGetDeviceInfo, device.id, CL_DEVICE_IL_VERSION).size() <= 1) {  // its end, and nothing before
+    return;
+  }
+  cl_version version = 0;
+  clGetDeviceInfo(device.id, CL_DEVICE_NUMERIC_VERSION, sizeof version, &version, nullptr);
+  if (version >= CL_MAKE_VERSION(3, 0, 0)) {
+    device.create_with_il = clCreateProgramWithIL;
+    device.has_constants = clSetProgramSpecializationConstant != nullptr;
+  } else if (clGetExtensionFunctionAddressForPlatform != nullptr &&
+             lists(text_of(clGetDeviceInfo, device.id, CL_DEVICE_EXTENSIONS), "cl_khr_il_program")) {
+    device.create_with_il = reinterpret_cast<clCreateProgramWithILKHR_fn>(
+        clGetExtensionFunctionAddressForPlatform(platforms_[device.platform], "clCreateProgramWithILKHR"));
+  }
 }
 
 void Driver::find_devices() {

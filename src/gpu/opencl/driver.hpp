@@ -27,7 +27,9 @@ namespace isthmus::opencl {
   X(clEnqueueCopyBufferToImage) X(clEnqueueFillImage) X(clCompileProgram) X(clLinkProgram) X(clCreateSubDevices) \
   X(clReleaseDevice) X(clGetContextInfo)
 // Null where the loader is older than they are.
-#define ISTHMUS_OPENCL_NEWER_FUNCTIONS(X) X(clSetKernelArgSVMPointer)
+#define ISTHMUS_OPENCL_NEWER_FUNCTIONS(X)                                                                        \
+  X(clSetKernelArgSVMPointer) X(clCreateProgramWithIL) X(clSetProgramSpecializationConstant)                     \
+  X(clGetExtensionFunctionAddressForPlatform)
 // clang-format on
 
 /// The host's OpenCL: its loader, found at run time, and the devices behind it. Never unloaded: drivers have threads.
@@ -39,6 +41,10 @@ class Driver {
     std::uint32_t root = 0;      ///< index in devices() of the one that this is, or is a part of
     cl_device_type type = 0;
     cl_ulong local_memory = 0;  ///< bytes
+    /// Makes a program from an intermediate language; null where the device takes none. The specification's function
+    /// for devices of OpenCL 3.0, the extension's (cl_khr_il_program) for older ones that have it.
+    clCreateProgramWithILKHR_fn create_with_il = nullptr;
+    bool has_constants = false;  ///< its driver has clSetProgramSpecializationConstant
   };
 
   /// The process's: the first call loads it, which takes as long as the drivers need to come up (PoCL: a third of a
@@ -62,6 +68,7 @@ class Driver {
  private:
   [[nodiscard]] static Result<Driver> load();
   void find_devices();
+  void find_languages(Device& device) const;
 
   std::vector<cl_platform_id> platforms_;
   std::vector<Device> devices_;

@@ -124,11 +124,16 @@ struct CreateSubBuffer : Kind<6> {
   using Reply = Nothing;
 };
 
+/// What a program is made from. `intermediate`: a language that the driver names in CL_DEVICE_IL_VERSION, as SPIR-V.
+enum class ProgramForm : std::uint32_t { source, intermediate };
+
 struct CreateProgram : Kind<7> {
   struct Request {
     Id id = 0;
     Id context = 0;
     Reference source;
+    ProgramForm form = ProgramForm::source;
+    std::uint32_t reserved = 0;
   };
   using Reply = Nothing;
 };
@@ -508,6 +513,17 @@ struct CreateSubDevices : Kind<37> {
     std::uint32_t count = 0;
     std::uint32_t first = 0;  ///< the first part's number; the others follow
   };
+};
+
+/// Trailing bytes: the value, `largest` bytes at most, as the constant's type has them.
+struct SetSpecializationConstant : Kind<38> {
+  struct Request {
+    Id program = 0;
+    std::uint32_t constant = 0;  ///< SPIR-V's SpecId
+    std::uint32_t reserved = 0;
+  };
+  using Reply = Nothing;
+  static constexpr std::size_t largest = 8;  // SPIR-V decorates scalars alone so
 };
 
 /// Upcall: an event has reached the state that WatchEvent named, or failed.

@@ -71,6 +71,7 @@ struct SamplerObject {
 struct ProgramObject {
   std::shared_ptr<ContextObject> context;
   Owned<cl_program> handle;
+  bool constants = false;  ///< made from a language whose specialization constants can be set
 };
 
 struct KernelObject {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -7,6 +8,61 @@
 #include "src/gpu/opencl/backend.hpp"
 
 namespace isthmus::opencl {
+
+Answer<Nothing> LaneBackend::create_program(const CreateProgram::Request& request, const marshal::Call& call) {
+  auto context = contexts_.find(request.context);
+  if (context == nullptr) {
+    return refuse(CL_INVALID_CONTEXT);
+  }
+  const auto shared = call.resolve(request.source);
+  if (!shared || shared->empty() || request.form > ProgramForm::intermediate) {
+    return refuse(CL_INVALID_VALUE);
+  }
+  // The driver parses it: the client must not change it meanwhile.
+  const std::vector<std::byte> copy(shared->begin(), shared->end());
+  const Driver& cl = *driver();
+  cl_int code = CL_SUCCESS;
+  auto program = std::make_shared<ProgramObject>();
+  if (request.form == ProgramForm::source) {
+    const char* text = reinterpret_cast<const char*>(copy.data());
+    const std::size_t length = copy.size();
+    program->handle =
+        Owned(cl.clCreateProgramWithSource(context->handle.get(), 1, &text, &length, &code), cl.clReleaseProgram);
+  } else {
+    const auto taker = std::ranges::find_if(
+        context->roots, [&cl](std::uint32_t root) { return cl.devices()[root].create_with_il != nullptr; });
+    if (taker == context->roots.end()) {
+      return refuse(CL_INVALID_OPERATION);
+    }
+    program->handle = Owned(cl.devices()[*taker].create_with_il(context->handle.get(), copy.data(), copy.size(), &code),
+                            cl.clReleaseProgram);
+    program->constants = cl.devices()[*taker].has_constants;
+  }
+  program->context = std::move(context);
+  return code != CL_SUCCESS                              ? answer(code)
+         : programs_.add(request.id, std::move(program)) ? Answer<Nothing>(Nothing{})
+                                                         : refuse(CL_INVALID_PROGRAM);
+}
+
+Answer<Nothing> LaneBackend::set_constant(const SetSpecializationConstant::Request& request,
+                                          const marshal::Call& call) const {
+  const auto program = programs_.find(request.program);
+  if (program == nullptr) {
+    return refuse(CL_INVALID_PROGRAM);
+  }
+  if (!program->constants) {
+    return refuse(CL_INVALID_OPERATION);
+  }
+  const auto given = call.trailing();
+  if (given.size() > SetSpecializationConstant::largest) {
+    return refuse(CL_INVALID_VALUE);
+  }
+  // Drivers may read it as the type that the constant has.
+  alignas(SetSpecializationConstant::largest) std::array<std::byte, SetSpecializationConstant::largest> value{};
+  std::ranges::copy(given, value.begin());
+  return answer(driver()->clSetProgramSpecializationConstant(program->handle.get(), request.constant, given.size(),
+                                                             value.data()));
+}
 
 Answer<CreateProgramFromBinaries::Reply> LaneBackend::create_from_binaries(
     const CreateProgramFromBinaries::Request& request, marshal::Call& call, std::vector<std::int32_t>& statuses) {
@@ -84,29 +140,13 @@ Answer<Nothing> LaneBackend::build(const BuildProgram::Request& request, marshal
 
 void LaneBackend::add_programs(marshal::Dispatcher& dispatcher) {
   const auto self = shared_from_this();
-  dispatcher.on<CreateProgram>([self](const CreateProgram::Request& request, marshal::Call& call) -> Answer<Nothing> {
-    auto context = self->contexts_.find(request.context);
-    if (context == nullptr) {
-      return refuse(CL_INVALID_CONTEXT);
-    }
-    const auto shared = call.resolve(request.source);
-    if (!shared || shared->empty()) {
-      return refuse(CL_INVALID_VALUE);
-    }
-    std::string source(shared->size(), '\0');
-    std::memcpy(source.data(), shared->data(), shared->size());
-    const char* text = source.data();
-    const std::size_t length = source.size();
-    const Driver& cl = *self->driver();
-    cl_int code = CL_SUCCESS;
-    auto program = std::make_shared<ProgramObject>();
-    program->handle =
-        Owned(cl.clCreateProgramWithSource(context->handle.get(), 1, &text, &length, &code), cl.clReleaseProgram);
-    program->context = std::move(context);
-    return code != CL_SUCCESS                                    ? answer(code)
-           : self->programs_.add(request.id, std::move(program)) ? Answer<Nothing>(Nothing{})
-                                                                 : refuse(CL_INVALID_PROGRAM);
+  dispatcher.on<CreateProgram>([self](const CreateProgram::Request& request, const marshal::Call& call) {
+    return self->create_program(request, call);
   });
+  dispatcher.on<SetSpecializationConstant>(
+      [self](const SetSpecializationConstant::Request& request, const marshal::Call& call) {
+        return self->set_constant(request, call);
+      });
   dispatcher.on<CreateProgramFromBinaries>(
       [self](const CreateProgramFromBinaries::Request& request, marshal::Call& call) {
         static thread_local std::vector<std::int32_t> statuses;  // until the reply is sent

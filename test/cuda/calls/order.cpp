@@ -5,17 +5,16 @@
 // what returned earlier in another thread, a step would be lost, come twice, or at the wrong time, and the sum be
 // wrong.
 
-#include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
-#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "test/cuda/calls/device.hpp"
+#include "test/support/baton.hpp"
 
 namespace isthmus::test {
 namespace {
@@ -25,31 +24,6 @@ unsigned rounds_asked_for() {
   const char* const text = std::getenv("ISTHMUS_TEST_ROUNDS");
   return text == nullptr ? 300 : static_cast<unsigned>(std::stoul(text));
 }
-
-class Baton {
- public:
-  /// Waits for this thread's turn; false when all rounds are over.
-  bool take(unsigned me, unsigned rounds, unsigned& round) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return round_ >= rounds || holder_ == me; });
-    round = round_;
-    return round_ < rounds;
-  }
-  void pass(unsigned to) {
-    {
-      const std::scoped_lock lock(mutex_);
-      ++round_;
-      holder_ = to;
-    }
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  unsigned holder_ = 0;
-  unsigned round_ = 0;
-};
 
 class Order : public Cuda, public testing::WithParamInterface<unsigned> {
  public:
@@ -159,18 +133,17 @@ class Order : public Cuda, public testing::WithParamInterface<unsigned> {
 
 TEST_P(Order, is_that_of_the_baton) {
   const unsigned threads = GetParam();
-  Baton baton;
+  Baton baton(threads, rounds);
   std::vector<std::thread> team;
   for (unsigned me = 0; me < threads; ++me) {
     team.emplace_back([&, me] {
       EXPECT_EQ(cuCtxSetCurrent(context), CUDA_SUCCESS);
       std::minstd_rand random(me + 1);
-      unsigned round = 0;
-      while (baton.take(me, rounds, round)) {
-        act(round, static_cast<unsigned>(random() / 7));
+      while (const auto round = baton.take(me)) {
+        act(static_cast<unsigned>(*round), static_cast<unsigned>(random() / 7));
         // Now and then to oneself: the own channel keeps that order.
         const auto next = static_cast<unsigned>(random() / 7);
-        baton.pass(next % 4 == 0 ? me : next / 4 % threads);
+        baton.pass(next % 4 == 0 ? me : next / 4);
       }
     });
   }

@@ -19,7 +19,7 @@ const Program programs[] = {
     {"registered", run_registered}, {"rows", run_rows},         {"by_address", run_by_address},
     {"managed", run_managed},       {"ordinary", run_ordinary}, {"symbols", run_symbols},
     {"graphs", run_graphs},         {"printing", run_printing}, {"assertion", run_assertion},
-    {"graph_nodes", run_graph_nodes},
+    {"graph_nodes", run_graph_nodes}, {"managed_variable", run_managed_variable},
 };
 
 }  // namespace

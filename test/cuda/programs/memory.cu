@@ -126,6 +126,35 @@ int run_managed() {
   return 0;
 }
 
+__managed__ int both[4] = {10, 20, 30, 40};
+__managed__ int many[20000];
+
+int run_managed_variable() {
+  EXPECT(both[0] == 10 && both[3] == 40 && many[19999] == 0);
+  both[0] = 1;
+  write_to<<<1, 1>>>(&both[1], 2);
+  write_to<<<1, 1>>>(&many[12345], 77);
+  CHECK(cudaDeviceSynchronize());
+  EXPECT(both[0] == 1 && both[1] == 2 && both[2] == 30 && both[3] == 40 && many[12345] == 77);
+  // The device has what the host wrote last, here and there in it.
+  both[2] = 3;
+  many[5] = 6;
+  many[19999] = 7;
+  int* device = device_memory<int>(20000);
+  CHECK(cudaMemcpy(device, many, sizeof many, cudaMemcpyDeviceToDevice));
+  const std::vector<int> there = fetch(device, 20000);
+  EXPECT(there[5] == 6 && there[12345] == 77 && there[19999] == 7 && there[19998] == 0);
+  int last[4] = {};
+  CHECK(cudaMemcpyFromSymbol(last, both, sizeof last));
+  EXPECT(last[0] == 1 && last[1] == 2 && last[2] == 3 && last[3] == 40);
+  cudaPointerAttributes attributes{};
+  CHECK(cudaPointerGetAttributes(&attributes, both));
+  EXPECT(attributes.type == cudaMemoryTypeManaged && attributes.hostPointer == both && attributes.devicePointer == both);
+  CHECK(cudaFree(device));
+  std::printf("managed_variable: host and device change one variable\n");
+  return 0;
+}
+
 // 5 MiB of ordinary memory there and back: more than any frame.
 int run_ordinary() {
   std::vector<int> host(5 << 18);

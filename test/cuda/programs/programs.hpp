@@ -72,6 +72,7 @@ int run_registered();
 int run_rows();
 int run_by_address();
 int run_managed();
+int run_managed_variable();
 int run_ordinary();
 int run_symbols();
 int run_graphs();

@@ -33,7 +33,8 @@ std::shared_ptr<Module> load_module(Context& context, const Image& image, CUlibr
     module->functions.emplace(name, std::move(function));
   }
   for (const auto& [name, variable] : image.variables) {
-    const Block block = driver().memory.allocate(Block::Kind::module, variable.size, context);
+    const Block block =
+        driver().memory.allocate(variable.managed ? Block::Kind::managed : Block::Kind::module, variable.size, context);
     if (variable.value.empty()) {
       std::memset(pointer_to(block.start), 0, variable.size);
     } else {
@@ -51,7 +52,7 @@ void unload_module(Module& module) {
     driver().functions.take(function->handle);
   }
   for (const auto& [name, variable] : module.variables) {
-    driver().memory.free(variable.address, {Block::Kind::module}, CUDA_ERROR_INVALID_VALUE);
+    driver().memory.free(variable.address, {Block::Kind::module, Block::Kind::managed}, CUDA_ERROR_INVALID_VALUE);
   }
 }
 
