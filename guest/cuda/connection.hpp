@@ -180,7 +180,8 @@ class Connection {
       !is_one_of<M, Allocate, Free, Quiesce, UseSlab, Query, SyncContext, SyncStream, QueryStream, SyncEvent,
                  QueryEvent, ElapsedTime, CreateStream, CreateEvent, RecordEvent, WaitEvent, Release, CreatePool,
                  FindGlobal, ReadManaged, WriteManaged, ReserveAddresses, FreeAddresses, CreateMemory, MapMemory,
-                 UnmapMemory, SetMemoryAccess, ShareMemory, Unshare, OpenMemory, CloseMemory, ShareEvent, OpenEvent>;
+                 UnmapMemory, SetMemoryAccess, ShareMemory, Unshare, OpenMemory, CloseMemory, ShareEvent, OpenEvent,
+                 SharePhysical, OpenPhysical, SharePool, OpenPool, SharePoolMemory, OpenPoolMemory>;
   // Sends and waits.
   template <marshal::MessageKind M>
   [[nodiscard]] Expected<marshal::Outcome<M>> exchange(const typename M::Request& request,

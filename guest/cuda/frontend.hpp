@@ -227,9 +227,9 @@ class Frontend {
   [[nodiscard]] Knowledge knowledge_of(CUdeviceptr at, std::uint64_t bytes) const;
   /// Whether an address is the device's, in memory or only reserved, as far as is known here.
   [[nodiscard]] bool is_on_device(CUdeviceptr at) const;
-  /// Memory or an event that is going is not shared any more.
+  /// What is going is not shared any more.
   void unshare_memory(std::uint64_t address);
-  void unshare_event(Id event);
+  void unshare_object(Id id);
   /// Forgets what lived in a context that is gone.
   void forget_context(Id id);
   /// Once the host has destroyed it: gives its pinned and managed memory back, and learns anew what is registered.
@@ -266,10 +266,10 @@ class Frontend {
   std::mutex virtual_mutex;  ///< for what is reserved, mapped and unmapped
   Ranges<Id> reserved;       ///< addresses of cuMemAddressReserve
   HandleTable<PhysicalRecord, 10> physicals;
-  std::mutex sharing_mutex;                       ///< guards what follows
-  std::map<std::uint64_t, NoteName> shared;       ///< names of memory that other processes may open, by address
-  std::map<std::uint64_t, std::uint64_t> opened;  ///< how often other processes' memory is open, by address
-  std::unordered_map<Id, NoteName> shared_events;
+  std::mutex sharing_mutex;                         ///< guards what follows
+  std::map<std::uint64_t, NoteName> shared;         ///< names of memory that other processes may open, by address
+  std::map<std::uint64_t, std::uint64_t> opened;    ///< how often other processes' memory is open, by address
+  std::unordered_map<Id, NoteName> shared_objects;  ///< the same of events, pools and memory of cuMemCreate
   DevicePool pool;
   DeviceAddresses addresses;  ///< that device memory has or had
   std::atomic<std::uint64_t> last_buffer{0};

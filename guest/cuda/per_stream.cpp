@@ -368,6 +368,7 @@ CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
     }
     // Forgotten first: another thread's allocation may get the address as soon as the driver has it back.
     here.cuda.memory.remove(address);
+    here.cuda.unshare_memory(address);
     return here.lane().post<FreeInOrder>({.place = place, .address = address});
   });
 }

@@ -39,13 +39,13 @@ Pool pool_of(const Frontend& cuda, std::uint32_t device, Id id) {
 
 // The device that a location means, if pools can be there.
 Expected<CUdevice> device_at(Frontend& cuda, const CUmemLocation* location, CUmemAllocationType type) {
-  if (location == nullptr) {
+  if (location == nullptr || location->type == CU_MEM_LOCATION_TYPE_INVALID) {
     return std::unexpected(CUDA_ERROR_INVALID_VALUE);
   }
   if (location->type != CU_MEM_LOCATION_TYPE_DEVICE || type != CU_MEM_ALLOCATION_TYPE_PINNED) {
     return std::unexpected(CUDA_ERROR_NOT_SUPPORTED);
   }
-  return cuda.device(location->id) == nullptr ? Expected<CUdevice>(std::unexpected(CUDA_ERROR_INVALID_DEVICE))
+  return cuda.device(location->id) == nullptr ? Expected<CUdevice>(std::unexpected(CUDA_ERROR_INVALID_VALUE))
                                               : location->id;
 }
 
@@ -126,10 +126,7 @@ CUresult CUDAAPI cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice device) {
 CUresult CUDAAPI cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool) {
   return with_pool(pool, [&](Frontend& cuda, const Pool& wanted) -> CUresult {
     Device* const on = cuda.device(device);
-    if (on == nullptr) {
-      return CUDA_ERROR_INVALID_DEVICE;
-    }
-    if (wanted.device != static_cast<std::uint32_t>(device)) {
+    if (on == nullptr || wanted.device != static_cast<std::uint32_t>(device)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     on->pool.store(wanted.id, std::memory_order_release);
@@ -167,7 +164,7 @@ CUresult CUDAAPI cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* prope
     if (!device) {
       return device.error();
     }
-    if (properties->handleTypes != CU_MEM_HANDLE_TYPE_NONE) {
+    if (!is_shareable_by(properties->handleTypes)) {
       return CUDA_ERROR_NOT_SUPPORTED;
     }
     const auto number = static_cast<std::uint32_t>(*device);
@@ -175,8 +172,11 @@ CUresult CUDAAPI cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* prope
     if (!id) {
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    const CUresult code = cuda.lane->tell<CreatePool>(
-        {.id = *id, .device = number, .usage = properties->usage, .largest = properties->maxSize});
+    const CUresult code = cuda.lane->tell<CreatePool>({.id = *id,
+                                                       .device = number,
+                                                       .usage = properties->usage,
+                                                       .handles = static_cast<std::uint16_t>(properties->handleTypes),
+                                                       .largest = properties->maxSize});
     if (code != CUDA_SUCCESS) {
       cuda.pools.cancel(*id);
       return code;
@@ -192,6 +192,7 @@ CUresult CUDAAPI cuMemPoolDestroy(CUmemoryPool pool) {
     if (gone.id == 0 || !cuda.pools.remove(gone.id)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    cuda.unshare_object(gone.id);
     Id used = gone.id;
     cuda.devices.at(gone.device)->pool.compare_exchange_strong(used, 0, std::memory_order_acq_rel);
     return cuda.lane->tell<Release>({.kind = ObjectKind::pool, .id = gone.id});
@@ -233,7 +234,7 @@ CUresult CUDAAPI cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute at
 
 CUresult CUDAAPI cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* map, std::size_t count) {
   return with_pool(pool, [&](Frontend& cuda, const Pool& known) -> CUresult {
-    if (map == nullptr || count == 0) {
+    if (map == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     const std::span all(map, count);

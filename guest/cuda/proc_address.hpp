@@ -60,6 +60,9 @@ struct EntryPoint {
   X(cuCtxDisablePeerAccess, 4000) X(cuMemGetInfo, 3020) X(cuMemAlloc, 3020) X(cuMemAllocPitch, 3020)           \
   X(cuMemFree, 3020) X(cuMemGetAddressRange, 3020) X(cuMemHostAlloc, 2020) X(cuMemAllocHost, 3020)             \
   X(cuMemFreeHost, 2000) X(cuMemHostGetDevicePointer, 3020) X(cuDeviceGetDefaultMemPool, 11020) X(cuDeviceGetMemPool, 11020) X(cuDeviceSetMemPool, 11020) X(cuMemPoolTrimTo, 11020) X(cuMemPoolGetAttribute, 11020) X(cuMemPoolSetAttribute, 11020) \
+  X(cuMemExportToShareableHandle, 10020) X(cuMemImportFromShareableHandle, 10020) \
+  X(cuMemPoolExportToShareableHandle, 11020) X(cuMemPoolImportFromShareableHandle, 11020) \
+  X(cuMemPoolExportPointer, 11020) X(cuMemPoolImportPointer, 11020) \
   X(cuIpcGetMemHandle, 4010) X(cuIpcOpenMemHandle, 11000) X(cuIpcCloseMemHandle, 4010) \
   X(cuIpcGetEventHandle, 4010) X(cuIpcOpenEventHandle, 4010) \
   X(cuMemAddressReserve, 10020) X(cuMemAddressFree, 10020) X(cuMemCreate, 10020) X(cuMemRelease, 10020) \

@@ -95,7 +95,7 @@ CUresult CUDAAPI cuEventDestroy(CUevent event) {
     if (!cuda.events.remove(id)) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
-    cuda.unshare_event(id);
+    cuda.unshare_object(id);
     return cuda.lane->post<Release>({.kind = ObjectKind::event, .id = id});
   });
 }

@@ -14,13 +14,13 @@ using namespace isthmus::cuda;  // NOLINT(google-build-using-namespace): the nam
 
 namespace {
 
-// CUDA_SUCCESS, or why there is no such memory. What can be had is a device's, and shared with nobody.
+// CUDA_SUCCESS, or why there is no such memory. What can be had is a device's.
 CUresult check_properties(Frontend& cuda, const CUmemAllocationProp* properties) {
   if (properties == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (properties->type != CU_MEM_ALLOCATION_TYPE_PINNED || properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
-      properties->requestedHandleTypes != CU_MEM_HANDLE_TYPE_NONE || properties->allocFlags.usage != 0 ||
+      !is_shareable_by(properties->requestedHandleTypes) || properties->allocFlags.usage != 0 ||
       properties->allocFlags.gpuDirectRDMACapable != 0) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
@@ -51,6 +51,7 @@ CUresult let_go(Frontend& cuda, Id id) {
   if (record == nullptr || record->handles != 0 || record->mappings != 0) {
     return CUDA_SUCCESS;
   }
+  cuda.unshare_object(id);
   cuda.physicals.remove(id);
   return cuda.lane->tell<Release>({.kind = ObjectKind::memory, .id = id});
 }
@@ -58,13 +59,10 @@ CUresult let_go(Frontend& cuda, Id id) {
 // Runs `function(Memory::Range)` on each mapping in these addresses.
 template <class F>
 void each_mapping(const Frontend& cuda, CUdeviceptr address, std::size_t bytes, F function) {
-  for (std::uint64_t done = 0; done < bytes;) {
-    const auto range = cuda.memory.find(address + done);
-    if (!range || range->value.physical == 0) {
-      return;
+  for (const Memory::Range& range : cuda.memory.in(address, bytes)) {
+    if (range.value.physical != 0) {
+      function(range);
     }
-    done = range->base + range->size - address;
-    function(*range);
   }
 }
 
@@ -127,11 +125,13 @@ CUresult CUDAAPI cuMemCreate(CUmemGenericAllocationHandle* handle, std::size_t b
     if (!id) {
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    const auto made = call_for_memory<CreateMemory>(cuda, ContextStack::mine().top(),
-                                                    {.id = *id,
-                                                     .size = bytes,
-                                                     .device = static_cast<std::uint32_t>(properties->location.id),
-                                                     .compression = properties->allocFlags.compressionType});
+    const auto made =
+        call_for_memory<CreateMemory>(cuda, ContextStack::mine().top(),
+                                      {.id = *id,
+                                       .size = bytes,
+                                       .device = static_cast<std::uint32_t>(properties->location.id),
+                                       .compression = properties->allocFlags.compressionType,
+                                       .handles = static_cast<std::uint16_t>(properties->requestedHandleTypes)});
     if (!made) {
       cuda.physicals.cancel(*id);
       return made.error();

@@ -117,7 +117,10 @@ cudaError_t Module::load_locked() {
   }
   CUlibrary library = nullptr;
   cudaError_t error = driver(cuLibraryLoadData, &library, image_, nullptr, nullptr, 0U, nullptr, nullptr, 0U);
-  if (prelinked_ != nullptr && (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidKernelImage)) {
+  if (prelinked_ != nullptr && holds_nothing(error, library)) {
+    if (error == cudaSuccess) {
+      driver(cuLibraryUnload, library);
+    }
     error = load_linked(library);
   }
   if (error != cudaSuccess) {
@@ -140,6 +143,17 @@ cudaError_t Module::load_locked() {
   }
   library_ = library;
   return cudaSuccess;
+}
+
+bool Module::holds_nothing(cudaError_t loaded, CUlibrary library) const {
+  if (loaded == cudaSuccess && !kernels_.empty()) {
+    // A driver that loads lazily finds out when it is asked for a kernel, and then for its code.
+    CUkernel kernel = nullptr;
+    CUfunction function = nullptr;
+    loaded = driver(cuLibraryGetKernel, &kernel, library, kernels_.front().name());
+    loaded = loaded == cudaSuccess ? driver(cuKernelGetFunction, &function, kernel) : loaded;
+  }
+  return loaded == cudaErrorNoKernelImageForDevice || loaded == cudaErrorInvalidKernelImage;
 }
 
 cudaError_t Module::load_linked(CUlibrary& library) const {

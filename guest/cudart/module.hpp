@@ -30,6 +30,7 @@ class Kernel {
     return kernel != nullptr ? cudaSuccess : load(kernel);
   }
   [[nodiscard]] const Module* module() const { return module_; }
+  [[nodiscard]] const char* name() const { return name_; }
 
  private:
   cudaError_t load(CUkernel& kernel);
@@ -86,7 +87,9 @@ class Module {
   friend class Kernel;
   friend class Variable;
   cudaError_t load_locked();
-  /// Has the driver link the fat binaries of version 2: `image_` holds nothing for the device.
+  /// Whether there is nothing for the device in what was, or was not, loaded. Needs a current context.
+  [[nodiscard]] bool holds_nothing(cudaError_t loaded, CUlibrary library) const;
+  /// Has the driver link the fat binaries of version 2, whose `image_` holds nothing for the device.
   cudaError_t load_linked(CUlibrary& library) const;
 
   const void* image_ = nullptr;

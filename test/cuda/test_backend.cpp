@@ -717,10 +717,10 @@ TEST_F(HostileCudaClient, maps_what_it_does_not_have) {
   };
   EXPECT_EQ(map(at, unit, 0, 81), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(map(at, 0), CUDA_ERROR_INVALID_VALUE);
-  EXPECT_EQ(map(at, 4 * unit), CUDA_ERROR_INVALID_VALUE) << "more than there is";
+  EXPECT_EQ(map(at, 4 * unit), CUDA_ERROR_NOT_SUPPORTED) << "more than there is";
   EXPECT_EQ(map(at, UINT64_MAX), CUDA_ERROR_INVALID_VALUE);
-  EXPECT_EQ(map(at, unit, UINT64_MAX), CUDA_ERROR_INVALID_VALUE);
-  EXPECT_EQ(map(at, 2 * unit, unit), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(map(at, unit, UINT64_MAX), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(map(at, 2 * unit, unit), CUDA_ERROR_NOT_SUPPORTED);
   EXPECT_EQ(map(at + 3 * unit, 2 * unit), CUDA_ERROR_INVALID_VALUE) << "beyond what is reserved";
   for (const std::uint64_t other : {std::uint64_t{0}, address(), at - unit, UINT64_MAX - unit + 1}) {
     EXPECT_EQ(map(other, unit), CUDA_ERROR_INVALID_VALUE);
@@ -759,7 +759,9 @@ TEST_F(HostileCudaClient, maps_what_it_does_not_have) {
   EXPECT_EQ(status<SyncContext>({.context = context}), CUDA_SUCCESS);
   EXPECT_EQ(status<UnmapMemory>({.address = at + unit, .size = unit}), CUDA_ERROR_INVALID_VALUE) << "half of it";
   EXPECT_EQ(status<UnmapMemory>({.address = at + unit, .size = 2 * unit}), CUDA_SUCCESS);
-  EXPECT_EQ(status<UnmapMemory>({.address = at + unit, .size = 2 * unit}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<UnmapMemory>({.address = at + 3 * unit, .size = 2 * unit}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<UnmapMemory>({.address = at, .size = UINT64_MAX}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<UnmapMemory>({.address = at, .size = 0}), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(write(at + unit), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(status<FreeAddresses>({.address = at, .size = unit}), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(status<FreeAddresses>({.address = at, .size = 4 * unit}), CUDA_SUCCESS);
@@ -797,6 +799,22 @@ TEST_F(HostileCudaClient, opens_and_shares_what_is_not_its_to_share) {
   for (const std::uint64_t at : {std::uint64_t{0}, address(), UINT64_MAX}) {
     EXPECT_EQ(status<CloseMemory>({.address = at}), CUDA_ERROR_INVALID_VALUE);
   }
+  for (const int kind : {3, 4, 5}) {
+    NoteName without_descriptor{};
+    without_descriptor[0] = std::byte{0xff};
+    without_descriptor[1] = std::byte{88};
+    without_descriptor[2] = static_cast<std::byte>(kind);
+    EXPECT_EQ(status<OpenPhysical>({.id = 92, .name = without_descriptor}), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<OpenPool>({.id = 92, .name = without_descriptor}), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(status<OpenPoolMemory>({.context = context, .pool = 77, .name = without_descriptor}),
+              CUDA_ERROR_INVALID_VALUE);
+  }
+  EXPECT_EQ(status<SharePhysical>({.memory = 77}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<SharePool>({.pool = 0}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<SharePoolMemory>({.address = address() + 8}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<CreateMemory>({.id = 92, .size = std::uint64_t{2} << 20, .handles = UINT16_MAX}),
+            CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(status<CreatePool>({.id = 92, .handles = UINT16_MAX}), CUDA_ERROR_NOT_SUPPORTED);
   EXPECT_EQ(status<ShareEvent>({.event = 77}), CUDA_ERROR_INVALID_HANDLE);
   ASSERT_EQ(status<CreateEvent>({.id = 91, .context = context}), CUDA_SUCCESS);
   EXPECT_EQ(status<ShareEvent>({.event = 91}), CUDA_ERROR_INVALID_HANDLE) << "not for other processes";

@@ -65,6 +65,11 @@ class Samples(unittest.TestCase):
         self.assertIsNone(first_odd_line("took 1.5 ms\n", "took 1.5 ms\n", "took 2.5 ms\n"))
         self.assertEqual(first_odd_line("sum 7 in 1.5 x\n", "sum 7 in 1.6 x\n", "sum 8 in 1.5 x\n"),
                          "'sum 8 in 1.5 x' instead of 'sum 7 in 1.5 x'")
+        # The order of threads and blocks; a row of a table that measures.
+        self.assertIsNone(first_odd_line("by 1\nby 2\nby 3\n", "by 1\nby 3\nby 2\n", "by 2\nby 1\nby 3\n"))
+        self.assertIsNone(first_odd_line("2, 0.5, 1.0, 7.0\n", "2, 0.6, 1.0, 7.1\n", "2, 0.5, 0.0, 9.0\n"))
+        self.assertIsNotNone(first_odd_line("2, 0.5, 1.0, 7.0\n", "2, 0.5, 1.0, 7.0\n", "2, 0.5, 0.0, 7.0\n"))
+        self.assertIsNotNone(first_odd_line("sum 1 of 2\n", "sum 1 of 2\n", "sum 2 of 2\n"))
         self.assertEqual(first_odd_line("right\n", "right\n", "wrong\n"), "'wrong' instead of 'right'")
         self.assertEqual(first_odd_line("a\nb\n", "a\nb\n", "a\n"), "1 lines instead of 2")
         self.assertTrue(verdict_on(outcome(), outcome(), outcome(1)).startswith("FAILS: "))

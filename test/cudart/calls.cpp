@@ -275,8 +275,7 @@ TEST_F(Cudart, answers_not_supported_for_what_neither_it_nor_the_driver_has) {
   cudaUUID_t id{};
   expect_error(cudaSetValidDevices(&device, 1), cudaErrorNotSupported);
   expect_error(cudaGetExportTable(&table, &id), cudaErrorNotSupported);
-  cudaIpcMemHandle_t handle{};
-  expect_error(cudaIpcGetMemHandle(&handle, &device), cudaErrorNotSupported);
+  expect_error(cudaDestroyExternalMemory(reinterpret_cast<cudaExternalMemory_t>(&device)), cudaErrorNotSupported);
 }
 
 TEST_F(Cudart, finds_the_drivers_entry_points_by_name) {

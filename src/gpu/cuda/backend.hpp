@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -86,6 +87,12 @@ class LaneBackend {
   Answer<Nothing> handle(const CloseMemory::Request& request, marshal::Call& call);
   Answer<ShareEvent::Reply> handle(const ShareEvent::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const OpenEvent::Request& request, marshal::Call& call);
+  Answer<SharePhysical::Reply> handle(const SharePhysical::Request& request, marshal::Call& call);
+  Answer<OpenPhysical::Reply> handle(const OpenPhysical::Request& request, marshal::Call& call);
+  Answer<SharePool::Reply> handle(const SharePool::Request& request, marshal::Call& call);
+  Answer<OpenPool::Reply> handle(const OpenPool::Request& request, marshal::Call& call);
+  Answer<SharePoolMemory::Reply> handle(const SharePoolMemory::Request& request, marshal::Call& call);
+  Answer<OpenPoolMemory::Reply> handle(const OpenPoolMemory::Request& request, marshal::Call& call);
   // virtual_memory.cpp
   Answer<ReserveAddresses::Reply> handle(const ReserveAddresses::Request& request, marshal::Call& call);
   Answer<Nothing> handle(const FreeAddresses::Request& request, marshal::Call& call);
@@ -225,6 +232,20 @@ class LaneBackend {
     std::vector<CUgraphNode> nodes;  // that the stream's next work comes after
   };
   [[nodiscard]] Answer<Captured> captured_at(CUstream stream) const;
+  /// The pieces of one copy, as they are enqueued: where a capture records them, the program sees one node.
+  class CopyPieces {
+   public:
+    CopyPieces(LaneBackend& backend, CUstream stream) : backend_(&backend), stream_(stream) {}
+    /// After each piece; hands its code on.
+    [[nodiscard]] CUresult note(CUresult enqueued);
+    /// After the last.
+    void end();
+
+   private:
+    LaneBackend* backend_;
+    CUstream stream_;
+    NodeChain chain_;
+  };
   /// The graph with that handle, named so if it has no name yet. Null where the name is another's.
   [[nodiscard]] std::shared_ptr<GraphObject> graph_of(CUgraph handle, Id fresh);
   [[nodiscard]] Answer<Nothing> keep_graph(Id id, CUgraph made);
@@ -303,8 +324,9 @@ class LaneBackend {
   /// \pre its context is current; it is no level
   [[nodiscard]] CUresult destroy_array(const ArrayObject& object);
   [[nodiscard]] Answer<Nothing> keep_event(Id id, std::shared_ptr<EventObject> event);
-  template <class Handle, class Note, class Get>
-  [[nodiscard]] Answer<NoteName> share(Note note, Get get);
+  template <class M, class Handle, class Note, class Get>
+  [[nodiscard]] Answer<typename M::Reply> share(Note note, Get get);
+  [[nodiscard]] std::array<std::byte, 16> uuid_of(CUdevice device) const;
 
   /// A pool that stays as long as this does: of that name, or, with 0, the device's own. `handle` is null, and `code`
   /// says why, where there is none.

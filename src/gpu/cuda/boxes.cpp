@@ -145,12 +145,14 @@ Answer<Nothing> LaneBackend::handle(const CopyBox::Request& request, marshal::Ca
       return refuse(code);
     }
   }
+  CopyPieces pieces(*this, place->stream);
   CUresult code = CUDA_SUCCESS;
   each_piece(request, *at, [&](const BoxPart& part) {
     const CUDA_MEMCPY3D copy = describe(request, at->from, at->to, part);
-    code = driver_->cuMemcpy3DAsync(&copy, place->stream);
+    code = pieces.note(driver_->cuMemcpy3DAsync(&copy, place->stream));
     return code == CUDA_SUCCESS;
   });
+  pieces.end();
   if (code == CUDA_SUCCESS && request.wait != 0 && call.wants_reply()) {
     code = driver_->cuStreamSynchronize(place->stream);
   }

@@ -46,6 +46,25 @@ void LaneBackend::keep_chain(CUgraphNode seen, NodeChain chain) {
   chains_.chains[seen] = std::move(chain);
 }
 
+CUresult LaneBackend::CopyPieces::note(CUresult enqueued) {
+  if (enqueued != CUDA_SUCCESS || !backend_->captures_.any()) {
+    return enqueued;
+  }
+  if (const auto now = backend_->captured_at(stream_);
+      now && now->status == CU_STREAM_CAPTURE_STATUS_ACTIVE && now->nodes.size() == 1) {
+    chain_.graph = now->graph;
+    chain_.all.push_back(now->nodes.front());
+  }
+  return enqueued;
+}
+
+void LaneBackend::CopyPieces::end() {
+  if (!chain_.all.empty()) {
+    CUgraphNode seen = chain_.all.front();
+    backend_->keep_chain(seen, std::move(chain_));
+  }
+}
+
 void LaneBackend::forget_node(CUgraphNode node) {
   const std::scoped_lock lock(chains_.mutex);
   chains_.chains.erase(node);

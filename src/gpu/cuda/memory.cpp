@@ -330,11 +330,14 @@ Answer<Nothing> LaneBackend::handle(const CopySlab::Request& request, marshal::C
       return refuse(code);
     }
   }
+  CopyPieces pieces(*this, place->stream);
   CUresult code = in_arenas(*bytes, *place, [&](std::span<std::byte> piece, std::uint64_t offset) {
-    return request.to_slab != 0
-               ? driver_->cuMemcpyDtoHAsync(piece.data(), request.device + offset, piece.size(), place->stream)
-               : driver_->cuMemcpyHtoDAsync(request.device + offset, piece.data(), piece.size(), place->stream);
+    return pieces.note(
+        request.to_slab != 0
+            ? driver_->cuMemcpyDtoHAsync(piece.data(), request.device + offset, piece.size(), place->stream)
+            : driver_->cuMemcpyHtoDAsync(request.device + offset, piece.data(), piece.size(), place->stream));
   });
+  pieces.end();
   if (code == CUDA_SUCCESS && request.wait != 0 && call.wants_reply()) {
     code = driver_->cuStreamSynchronize(place->stream);
   }
@@ -349,13 +352,15 @@ Answer<Nothing> LaneBackend::handle(const CopyDevice::Request& request, marshal:
   if (!is_usable(request.to, request.size, place->context) || !is_usable(request.from, request.size, place->context)) {
     return refuse(CUDA_ERROR_INVALID_VALUE);
   }
+  CopyPieces pieces(*this, place->stream);
   CUresult code = CUDA_SUCCESS;
   for (std::uint64_t done = 0; done < request.size && code == CUDA_SUCCESS;) {
     const std::uint64_t left = request.size - done;
     const std::uint64_t piece = std::min(piece_at(request.to + done, left), piece_at(request.from + done, left));
-    code = driver_->cuMemcpyDtoDAsync(request.to + done, request.from + done, piece, place->stream);
+    code = pieces.note(driver_->cuMemcpyDtoDAsync(request.to + done, request.from + done, piece, place->stream));
     done += piece;
   }
+  pieces.end();
   return answer(code);
 }
 

@@ -506,7 +506,8 @@ struct CreatePool : Kind<90> {
   struct Request {
     Id id = 0;
     std::uint32_t device = 0;
-    std::uint32_t usage = 0;    ///< CUmemPoolProps
+    std::uint16_t usage = 0;    ///< CUmemPoolProps
+    std::uint16_t handles = 0;  ///< CUmemAllocationHandleType: how it can be shared
     std::uint64_t largest = 0;  ///< bytes that it may have; 0: the driver's choice
   };
   using Reply = Nothing;
@@ -556,7 +557,8 @@ struct CreateMemory : Kind<93> {
     Id id = 0;
     std::uint64_t size = 0;
     std::uint32_t device = 0;
-    std::uint32_t compression = 0;  ///< CUmemAllocationCompType
+    std::uint16_t compression = 0;  ///< CUmemAllocationCompType
+    std::uint16_t handles = 0;      ///< CUmemAllocationHandleType: how it can be shared
   };
   struct Reply {
     std::uint32_t compression = 0;  ///< that it got
@@ -630,10 +632,11 @@ struct CudaApi {
       CreateEvent, RecordEvent, SyncEvent, QueryEvent, ElapsedTime, Release, LaunchHost, BeginCapture, EndCapture,
       CreateGraph, AddNode, Instantiate, LaunchGraph, AllocateInOrder, FreeInOrder, CreatePool, ReserveAddresses,
       FreeAddresses, CreateMemory, MapMemory, UnmapMemory, SetMemoryAccess, ShareMemory, Unshare, OpenMemory,
-      CloseMemory, ShareEvent, OpenEvent, CreateArray, ArrayLevel, DestroyArray, CopyArray, CreateTexture,
-      DestroyTexture, SetStreamAttribute, GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy,
-      CloneGraph, SetNode, ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable, CreateLink,
-      AddToLink, CompleteLink, ReadLink, ReadManaged, WriteManaged>;
+      CloseMemory, ShareEvent, OpenEvent, SharePhysical, OpenPhysical, SharePool, OpenPool, SharePoolMemory,
+      OpenPoolMemory, CreateArray, ArrayLevel, DestroyArray, CopyArray, CreateTexture, DestroyTexture,
+      SetStreamAttribute, GetStreamAttribute, TakeOutput, CaptureInfo, SetCaptureNodes, CaptureCopy, CloneGraph,
+      SetNode, ListNodes, FindInClone, ChangeEdges, CreateCondition, UpdateExecutable, CreateLink, AddToLink,
+      CompleteLink, ReadLink, ReadManaged, WriteManaged>;
 };
 
 }  // namespace isthmus::cuda

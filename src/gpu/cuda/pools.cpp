@@ -31,12 +31,15 @@ Answer<Nothing> LaneBackend::handle(const CreatePool::Request& request, marshal:
   if (!on) {
     return refuse(CUDA_ERROR_INVALID_DEVICE);
   }
+  if (!is_shareable_by(request.handles)) {
+    return refuse(CUDA_ERROR_NOT_SUPPORTED);
+  }
   CUmemPoolProps properties{};
   properties.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
-  properties.handleTypes = CU_MEM_HANDLE_TYPE_NONE;
+  properties.handleTypes = static_cast<CUmemAllocationHandleType>(request.handles);
   properties.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = *on};
   properties.maxSize = request.largest;
-  properties.usage = static_cast<decltype(properties.usage)>(request.usage);
+  properties.usage = request.usage;
   auto made = std::make_shared<PoolObject>(PoolObject{.device = *on});
   if (const CUresult code = driver_->cuMemPoolCreate(&made->handle, &properties); code != CUDA_SUCCESS) {
     return refuse(code);

@@ -63,6 +63,16 @@ class Ranges {
     std::erase_if(ranges_, [&](const auto& entry) { return is_gone(entry.second); });
   }
 
+  /// All ranges that start there or in the `size` bytes behind it.
+  [[nodiscard]] std::vector<Range> in(std::uint64_t base, std::uint64_t size) const {
+    std::vector<Range> all;
+    const std::shared_lock lock(mutex_);
+    for (auto at = ranges_.lower_bound(base); at != ranges_.end() && at->first - base < size; ++at) {
+      all.push_back(at->second);
+    }
+    return all;
+  }
+
   /// The range that an address lies in.
   [[nodiscard]] std::optional<Range> find(std::uint64_t address) const {
     const std::shared_lock lock(mutex_);

@@ -73,4 +73,64 @@ struct OpenEvent : Kind<103> {
   using Reply = Nothing;
 };
 
+/// Memory of CreateMemory, and pools, are shared by a descriptor of the driver's, which the note holds.
+struct SharePhysical : Kind<104> {
+  struct Request {
+    Id memory = 0;
+  };
+  struct Reply {
+    NoteName name{};
+  };
+};
+struct OpenPhysical : Kind<105> {
+  struct Request {
+    Id id = 0;
+    NoteName name{};
+  };
+  struct Reply {
+    std::uint64_t size = 0;  ///< bytes
+    std::uint32_t device = 0;
+    std::uint32_t compression = 0;
+  };
+};
+struct SharePool : Kind<106> {
+  struct Request {
+    Id pool = 0;
+  };
+  struct Reply {
+    NoteName name{};
+  };
+};
+struct OpenPool : Kind<107> {
+  struct Request {
+    Id id = 0;
+    NoteName name{};
+  };
+  struct Reply {
+    std::uint32_t device = 0;
+    std::uint32_t reserved = 0;
+  };
+};
+/// Memory of a shared pool.
+struct SharePoolMemory : Kind<108> {
+  struct Request {
+    std::uint64_t address = 0;
+  };
+  struct Reply {
+    NoteName name{};
+  };
+};
+/// It is freed as memory of the client's own.
+struct OpenPoolMemory : Kind<109> {
+  struct Request {
+    Id context = 0;
+    Id pool = 0;
+    NoteName name{};
+  };
+  struct Reply {
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;  ///< bytes
+  };
+};
+
 }  // namespace isthmus::cuda

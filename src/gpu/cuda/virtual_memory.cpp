@@ -86,15 +86,39 @@ CUresult VirtualMemory::free(std::uint64_t address, std::uint64_t bytes) {
 }
 
 CUresult VirtualMemory::create(Id id, std::uint64_t bytes, CUmemAllocationProp& properties) {
+  return keep(id, bytes, properties, [&](CUmemGenericAllocationHandle& handle) {
+    return driver_->cuMemCreate(&handle, bytes, &properties, 0);
+  });
+}
+
+CUresult VirtualMemory::open(Id id, std::uint64_t bytes, int descriptor, CUmemAllocationProp& properties) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): so the interface takes descriptors
+  void* const shared = reinterpret_cast<void*>(static_cast<std::uintptr_t>(descriptor));
+  return keep(id, bytes, properties, [&](CUmemGenericAllocationHandle& handle) {
+    return driver_->cuMemImportFromShareableHandle(&handle, shared, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+  });
+}
+
+CUresult VirtualMemory::share(Id id, int& descriptor, std::uint64_t& bytes) const {
+  const std::scoped_lock lock(mutex_);
+  const auto named = names_.find(id);
+  if (named == names_.end()) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const Physical& memory = physicals_.at(named->second);
+  bytes = memory.bytes;
+  return driver_->cuMemExportToShareableHandle(&descriptor, memory.handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+}
+
+CUresult VirtualMemory::keep(Id id, std::uint64_t bytes, CUmemAllocationProp& properties,
+                             const std::function<CUresult(CUmemGenericAllocationHandle&)>& make) {
   const std::scoped_lock lock(mutex_);
   if (id == 0 || names_.contains(id)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   const std::uint64_t number = ++last_;
   Physical made{.bytes = bytes, .key = no_address | number};
-  const CUresult code = account_->spend(
-      bytes, nullptr, [&] { return driver_->cuMemCreate(&made.handle, bytes, &properties, 0); },
-      [&] { return made.key; });
+  const CUresult code = account_->spend(bytes, nullptr, [&] { return make(made.handle); }, [&] { return made.key; });
   if (code == CUDA_SUCCESS) {
     std::ignore = driver_->cuMemGetAllocationPropertiesFromHandle(&properties, made.handle);
     physicals_.emplace(number, made);
@@ -126,8 +150,11 @@ CUresult VirtualMemory::map(std::uint64_t address, std::uint64_t bytes, std::uin
   const auto next = mappings_.lower_bound(address);
   const bool is_free =
       mapping_at(address) == mappings_.end() && (next == mappings_.end() || next->first - address >= bytes);
-  if (!is_free || offset > memory.bytes || bytes > memory.bytes - offset) {
+  if (!is_free) {
     return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (offset > memory.bytes || bytes > memory.bytes - offset) {
+    return CUDA_ERROR_NOT_SUPPORTED;  // as the driver says
   }
   const CUresult code = driver_->cuMemMap(address, bytes, offset, memory.handle, 0);
   if (code == CUDA_SUCCESS) {
@@ -139,20 +166,24 @@ CUresult VirtualMemory::map(std::uint64_t address, std::uint64_t bytes, std::uin
 
 CUresult VirtualMemory::unmap(std::uint64_t address, std::uint64_t bytes) {
   const std::scoped_lock lock(mutex_);
-  if (!is_mapped_whole(address, bytes)) {
+  const auto before = mapping_at(address);
+  const auto last = bytes != 0 ? mapping_at(address + (bytes - 1)) : mappings_.end();
+  if (bytes == 0 || !is_reserved(address, bytes) || (before != mappings_.end() && before->first != address) ||
+      (last != mappings_.end() && last->second.bytes > bytes - (last->first - address))) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  const CUresult code = driver_->cuMemUnmap(address, bytes);
-  if (code != CUDA_SUCCESS) {
-    return code;
+  CUresult code = CUDA_SUCCESS;
+  for (auto gone = mappings_.lower_bound(address);
+       gone != mappings_.end() && gone->first - address < bytes && code == CUDA_SUCCESS;) {
+    code = driver_->cuMemUnmap(gone->first, gone->second.bytes);
+    if (code == CUDA_SUCCESS) {
+      const std::uint64_t physical = gone->second.physical;
+      gone = mappings_.erase(gone);
+      --physicals_.at(physical).mapped;
+      let_go(physical);
+    }
   }
-  for (auto gone = mappings_.find(address); gone != mappings_.end() && gone->first - address < bytes;) {
-    const std::uint64_t physical = gone->second.physical;
-    gone = mappings_.erase(gone);
-    --physicals_.at(physical).mapped;
-    let_go(physical);
-  }
-  return CUDA_SUCCESS;
+  return code;
 }
 
 CUresult VirtualMemory::set_access(std::uint64_t address, std::uint64_t bytes,
@@ -225,7 +256,11 @@ Answer<CreateMemory::Reply> LaneBackend::handle(const CreateMemory::Request& req
   CUmemAllocationProp properties{};
   properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
   properties.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = *on};
+  properties.requestedHandleTypes = static_cast<CUmemAllocationHandleType>(request.handles);
   properties.allocFlags.compressionType = static_cast<unsigned char>(request.compression);
+  if (!is_shareable_by(request.handles)) {
+    return refuse(CUDA_ERROR_NOT_SUPPORTED);
+  }
   const CUresult code = virtual_.create(request.id, request.size, properties);
   return code == CUDA_SUCCESS ? Answer<CreateMemory::Reply>({.compression = properties.allocFlags.compressionType})
                               : refuse(code);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -30,10 +31,15 @@ class VirtualMemory {
   [[nodiscard]] CUresult free(std::uint64_t address, std::uint64_t bytes);
   /// Makes memory of that name. `properties` become those that it has.
   [[nodiscard]] CUresult create(Id id, std::uint64_t bytes, CUmemAllocationProp& properties);
+  /// The same of memory that another process shares by a descriptor, which stays the caller's.
+  [[nodiscard]] CUresult open(Id id, std::uint64_t bytes, int descriptor, CUmemAllocationProp& properties);
+  /// A descriptor for memory, to be closed by the caller, and its bytes.
+  [[nodiscard]] CUresult share(Id id, int& descriptor, std::uint64_t& bytes) const;
   [[nodiscard]] CUresult release(Id id);
   [[nodiscard]] CUresult map(std::uint64_t address, std::uint64_t bytes, std::uint64_t offset, Id id);
-  /// Whole mappings, one behind the other; so also set_access().
+  /// All mappings there; none is cut.
   [[nodiscard]] CUresult unmap(std::uint64_t address, std::uint64_t bytes);
+  /// Whole mappings, one behind the other.
   [[nodiscard]] CUresult set_access(std::uint64_t address, std::uint64_t bytes,
                                     std::span<const CUmemAccessDesc> access);
   /// A device's access to a mapped address.
@@ -57,6 +63,9 @@ class VirtualMemory {
   };
   using Mappings = std::map<std::uint64_t, Mapping>;  // by address
 
+  // `make(handle)` has the driver make it.
+  [[nodiscard]] CUresult keep(Id id, std::uint64_t bytes, CUmemAllocationProp& properties,
+                              const std::function<CUresult(CUmemGenericAllocationHandle&)>& make);
   [[nodiscard]] Mappings::const_iterator mapping_at(std::uint64_t address) const;
   [[nodiscard]] bool is_reserved(std::uint64_t address, std::uint64_t bytes) const;
   // Whether these bytes are whole mappings.

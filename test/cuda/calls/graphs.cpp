@@ -50,6 +50,31 @@ TEST_F(Graphs, are_captured_and_run_again_and_again) {
   ASSERT_EQ(cuMemcpyHtoDAsync(cell, &ordinary, 4, in), CUDA_SUCCESS) << "as before";
 }
 
+TEST_F(Graphs, have_one_node_for_a_copy_in_several_pieces) {
+  // Longer than what the driver knows at a time of the region.
+  constexpr std::size_t bytes = std::size_t{80} << 20;
+  CUstream in = stream();
+  std::byte* const here = pinned<std::byte>(bytes);
+  const CUdeviceptr there = memory(bytes);
+  ASSERT_EQ(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyHtoDAsync(there, here, bytes, in), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoHAsync(here, there, bytes, in), CUDA_SUCCESS);
+  CUgraph graph = nullptr;
+  ASSERT_EQ(cuStreamEndCapture(in, &graph), CUDA_SUCCESS);
+  std::array<CUgraphNode, 8> nodes{};
+  std::size_t count = nodes.size();
+  ASSERT_EQ(cuGraphGetNodes(graph, nodes.data(), &count), CUDA_SUCCESS);
+  ASSERT_EQ(count, 2U);
+  std::size_t after = 1;
+  CUgraphNode first = nullptr;
+  ASSERT_EQ(cuGraphNodeGetDependencies(nodes[1], &first, nullptr, &after), CUDA_SUCCESS);
+  EXPECT_EQ(after, 1U);
+  EXPECT_EQ(first, nodes[0]);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree(there), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeHost(here), CUDA_SUCCESS);
+}
+
 TEST_F(Graphs, are_not_spoilt_by_memory_that_is_given_up_meanwhile) {
   CUstream in = stream();
   CUstream other = stream();

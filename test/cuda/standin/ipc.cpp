@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entry points of what processes share. A handle holds the name of a file, and the process that made it.
 #include <cuda.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
@@ -18,7 +19,8 @@ struct SharedName {
   int process = 0;
   std::array<char, 52> file{};
 };
-static_assert(sizeof(SharedName) == sizeof(CUipcMemHandle) && sizeof(SharedName) == sizeof(CUipcEventHandle));
+static_assert(sizeof(SharedName) == sizeof(CUipcMemHandle) && sizeof(SharedName) == sizeof(CUipcEventHandle) &&
+              sizeof(SharedName) == sizeof(CUmemPoolPtrExportData));
 
 template <class Handle>
 void put_name(Handle& to, std::size_t size, const std::string& file) {
@@ -49,7 +51,7 @@ CUresult cuIpcGetMemHandle(CUipcMemHandle* handle, CUdeviceptr address) {
     context.synchronize();  // the memory moves into a file
     const auto block = driver().memory.find(address);
     require(block.has_value(), CUDA_ERROR_INVALID_VALUE, "no memory");
-    const Block shared = driver().memory.share(block->start, make_shared_file);
+    const Block shared = driver().memory.share(block->start, Block::Kind::device, make_shared_file);
     put_name(to, shared.size, shared.file);
   });
 }
@@ -91,5 +93,52 @@ CUresult cuIpcOpenEventHandle(CUevent* event, CUipcEventHandle handle) {
     auto made = std::make_shared<Event>(context, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING);
     made->shared = std::make_shared<SharedRecords>(name.file.data());
     to = driver().events.add(std::move(made));
+  });
+}
+
+// A pool's descriptor leads to a file that says which device it is of; memory goes by files' names, as above.
+CUresult cuMemPoolExportToShareableHandle(void* shared, CUmemoryPool pool, CUmemAllocationHandleType type,
+                                          unsigned long long flags) {
+  return initialised(__func__, [&] {
+    const auto found = driver().pools.get(pool, CUDA_ERROR_INVALID_VALUE);
+    require(shared != nullptr && flags == 0 && type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR && found->shareable,
+            CUDA_ERROR_INVALID_VALUE);
+    const int file = memfd_create("isthmus-standin-pool", MFD_CLOEXEC);
+    require(file >= 0 && pwrite(file, &found->device, sizeof found->device, 0) == sizeof found->device,
+            CUDA_ERROR_OPERATING_SYSTEM);
+    *static_cast<int*>(shared) = file;
+  });
+}
+
+CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool* pool, void* shared, CUmemAllocationHandleType type,
+                                            unsigned long long flags) {
+  return initialised(__func__, [&] {
+    auto& to = out(pool);
+    CUdevice device = 0;
+    const auto file = static_cast<int>(reinterpret_cast<std::uintptr_t>(shared));
+    require(flags == 0 && type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR &&
+                pread(file, &device, sizeof device, 0) == sizeof device,
+            CUDA_ERROR_INVALID_VALUE);
+    auto made = std::make_shared<Pool>(device);
+    made->imported = true;
+    to = driver().pools.add(std::move(made));
+  });
+}
+
+CUresult cuMemPoolExportPointer(CUmemPoolPtrExportData* data, CUdeviceptr address) {
+  return in_context(__func__, [&](Context& context) {
+    auto& to = out(data);
+    context.synchronize();
+    const Block shared = driver().memory.share(address, Block::Kind::pooled, make_shared_file);
+    put_name(to, shared.size, shared.file);
+  });
+}
+
+CUresult cuMemPoolImportPointer(CUdeviceptr* address, CUmemoryPool pool, CUmemPoolPtrExportData* data) {
+  return in_context(__func__, [&](Context& context) {
+    auto& to = out(address);
+    require(data != nullptr && driver().pools.get(pool, CUDA_ERROR_INVALID_VALUE)->imported, CUDA_ERROR_INVALID_VALUE);
+    const SharedName name = name_of(*data);
+    to = driver().memory.open(name.file.data(), name.size, context);
   });
 }

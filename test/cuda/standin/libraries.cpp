@@ -38,7 +38,15 @@ namespace {
 void load_library(CUlibrary* result, const void* code) {
   auto& to = out(result);
   auto library = std::make_shared<Library>();
-  library->image = read_image(code);
+  try {
+    library->image = read_image(code);
+  } catch (const Failure& failure) {
+    // As the driver, which looks for code when a kernel is asked for.
+    if (failure.code != CUDA_ERROR_NO_BINARY_FOR_GPU) {
+      throw;
+    }
+    library->without_code = true;
+  }
   for (const auto& [name, image] : library->image.kernels) {
     auto kernel = std::make_shared<LibraryKernel>();
     kernel->name = name;
@@ -53,6 +61,7 @@ void load_library(CUlibrary* result, const void* code) {
 void give_variable(CUlibrary handle, const char* name, bool managed, CUdeviceptr* address, size_t* bytes) {
   require(name != nullptr, CUDA_ERROR_INVALID_VALUE);
   const auto library = driver().libraries.get(handle);
+  require(!library->without_code, CUDA_ERROR_NO_BINARY_FOR_GPU);
   const auto module = module_of(*library, *checked_context());
   const auto found = module->variables.find(name);
   require(found != module->variables.end() && found->second.managed == managed, CUDA_ERROR_NOT_FOUND, name);
@@ -115,6 +124,7 @@ CUresult cuLibraryGetKernel(CUkernel* kernel, CUlibrary library, const char* nam
     auto& to = out(kernel);
     require(name != nullptr, CUDA_ERROR_INVALID_VALUE);
     const auto in = driver().libraries.get(library);
+    require(!in->without_code, CUDA_ERROR_NO_BINARY_FOR_GPU);
     const auto found = in->kernels.find(name);
     require(found != in->kernels.end(), CUDA_ERROR_NOT_FOUND, name);
     to = found->second->handle;

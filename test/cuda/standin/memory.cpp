@@ -130,7 +130,7 @@ CUresult cuMemFree(CUdeviceptr address) {
     if (block.has_value() && block->context != nullptr) {
       block->context->synchronize();  // whatever may still use it
     }
-    driver().memory.free(address, {Kind::device, Kind::managed, Kind::pooled}, CUDA_ERROR_INVALID_VALUE);
+    driver().memory.free(address, {Kind::device, Kind::opened, Kind::managed, Kind::pooled}, CUDA_ERROR_INVALID_VALUE);
   });
 }
 

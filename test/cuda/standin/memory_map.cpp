@@ -147,9 +147,9 @@ void MemoryMap::release(const Block& block) {
       nothing_at(start, whole_pages(block.size), MAP_FIXED);
       return;
     case Block::Kind::device:
+    case Block::Kind::pooled:
       remove_shared_file(block.file);
       [[fallthrough]];
-    case Block::Kind::pooled:
     case Block::Kind::managed:
     case Block::Kind::module:
       nothing_at(start, whole_pages(block.size), MAP_FIXED);
@@ -275,11 +275,11 @@ void MemoryMap::set_access(CUdeviceptr start, std::size_t size, bool writable) {
   mprotect(pointer_to(start), size, writable ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
-Block MemoryMap::share(CUdeviceptr start, const std::function<int(std::size_t, std::string&)>& make) {
+Block MemoryMap::share(CUdeviceptr start, Block::Kind kind, const std::function<int(std::size_t, std::string&)>& make) {
   const std::scoped_lock lock(mutex_);
   const auto found = blocks_.find(start);
-  require(found != blocks_.end() && found->second.kind == Block::Kind::device, CUDA_ERROR_INVALID_VALUE,
-          "not of cuMemAlloc");
+  require(found != blocks_.end() && found->second.kind == kind && !found->second.freed, CUDA_ERROR_INVALID_VALUE,
+          "not what can be shared so");
   Block& block = found->second;
   if (block.file.empty()) {
     const std::size_t size = whole_pages(block.size);

@@ -78,9 +78,9 @@ class MemoryMap {
   void set_access(CUdeviceptr start, std::size_t size, bool writable);
 
   // Memory that processes share lies in files of a common folder.
-  /// The block that starts there, which must be cuMemAlloc's, with its file: made by `make(bytes, name)` if it has
+  /// The block of that kind that starts there, with its file: made by `make(bytes, name)` if it has
   /// none.
-  Block share(CUdeviceptr start, const std::function<int(std::size_t, std::string&)>& make);
+  Block share(CUdeviceptr start, Block::Kind kind, const std::function<int(std::size_t, std::string&)>& make);
   /// Maps such a file, once; answers where.
   CUdeviceptr open(const std::string& file, std::size_t size, Context& context);
   void close(CUdeviceptr start);

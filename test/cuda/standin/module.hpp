@@ -57,6 +57,7 @@ struct LibraryKernel {
 /// An image that comes into a context when it is first used there.
 struct Library {
   Image image;
+  bool without_code = false;  ///< nothing in it is for this device
   CUlibrary handle = nullptr;
   std::map<std::string, std::shared_ptr<LibraryKernel>> kernels;
   std::mutex mutex;

@@ -11,6 +11,8 @@ namespace isthmus::standin {
 /// Memory of cuMemCreate, which lives as long as its handle or a mapping. Counts as used from beginning to end.
 struct Physical {
   Physical(std::size_t size, const CUmemAllocationProp& properties);
+  /// Of another process, which counts it: by its file, which becomes this one's.
+  Physical(int file, std::size_t size, const CUmemAllocationProp& properties);
   Physical(const Physical&) = delete;
   Physical& operator=(const Physical&) = delete;
   ~Physical();
@@ -18,6 +20,7 @@ struct Physical {
   const std::size_t size;
   const CUmemAllocationProp properties;
   int file = -1;
+  bool counts = true;
 };
 
 }  // namespace isthmus::standin

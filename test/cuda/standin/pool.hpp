@@ -15,6 +15,8 @@ struct Pool {
   explicit Pool(CUdevice of) : device(of) {}
 
   const CUdevice device;
+  bool shareable = false;
+  bool imported = false;
   std::mutex mutex;
   std::map<CUdevice, CUmemAccess_flags> access;  ///< of other devices, where they were given it
   std::map<CUdeviceptr, std::size_t> of_address;

@@ -8,6 +8,7 @@
 #include "test/cuda/standin/entry.hpp"
 #include "test/cuda/standin/graph_memory.hpp"
 #include "test/cuda/standin/pool.hpp"
+#include "test/cuda/standin/settings.hpp"
 
 namespace isthmus::standin {
 namespace {
@@ -32,6 +33,7 @@ CUmemoryPool pool_in_use(CUdevice device) {
 void allocate(Context& context, CUdeviceptr* address, std::size_t size, CUmemoryPool handle, CUstream stream) {
   auto& to = out(address);
   const auto pool = driver().pools.get(handle, CUDA_ERROR_INVALID_VALUE);
+  require(!pool->imported, CUDA_ERROR_INVALID_VALUE, "nothing is allocated from another process's pool");
   const auto in = context.stream(stream);
   if (captured(*in)) {
     submit(context, *in, graph_allocation(context, size, to));
@@ -123,9 +125,11 @@ CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* properties) {
     require(properties != nullptr && properties->allocType == CU_MEM_ALLOCATION_TYPE_PINNED &&
                 properties->location.type == CU_MEM_LOCATION_TYPE_DEVICE,
             CUDA_ERROR_INVALID_VALUE);
-    require(properties->handleTypes == CU_MEM_HANDLE_TYPE_NONE, CUDA_ERROR_NOT_SUPPORTED);
-    require_device(properties->location.id);
-    to = driver().pools.add(std::make_shared<Pool>(properties->location.id));
+    require((properties->handleTypes & ~CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) == 0, CUDA_ERROR_NOT_SUPPORTED);
+    require(properties->location.id >= 0 && properties->location.id < settings().devices, CUDA_ERROR_INVALID_VALUE);
+    auto made = std::make_shared<Pool>(properties->location.id);
+    made->shareable = properties->handleTypes != CU_MEM_HANDLE_TYPE_NONE;
+    to = driver().pools.add(std::move(made));
   });
 }
 
@@ -163,7 +167,7 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute,
 CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* access, size_t count) {
   return initialised(__func__, [&] {
     const auto found = driver().pools.get(pool, CUDA_ERROR_INVALID_VALUE);
-    require(access != nullptr && count > 0, CUDA_ERROR_INVALID_VALUE);
+    require(access != nullptr, CUDA_ERROR_INVALID_VALUE);
     const std::scoped_lock lock(found->mutex);
     for (size_t i = 0; i < count; ++i) {
       const CUmemAccessDesc& one = access[i];
@@ -180,7 +184,7 @@ CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool pool, CUmemLo
   return initialised(__func__, [&] {
     const auto found = driver().pools.get(pool, CUDA_ERROR_INVALID_VALUE);
     require(location != nullptr && location->type == CU_MEM_LOCATION_TYPE_DEVICE, CUDA_ERROR_INVALID_VALUE);
-    require_device(location->id);
+    require(location->id >= 0 && location->id < settings().devices, CUDA_ERROR_INVALID_VALUE);
     const std::scoped_lock lock(found->mutex);
     const auto given = found->access.find(location->id);
     out(flags) = location->id == found->device  ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
@@ -208,7 +212,8 @@ CUresult cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
     driver().memory.free_later(address);
     count_out(address);
     context.enqueue(*in, [address] {
-      driver().memory.free(address, {Block::Kind::pooled, Block::Kind::device}, CUDA_ERROR_INVALID_VALUE);
+      driver().memory.free(address, {Block::Kind::pooled, Block::Kind::device, Block::Kind::opened},
+                           CUDA_ERROR_INVALID_VALUE);
       let_go(address);
     });
   });

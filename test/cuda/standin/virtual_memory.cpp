@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entry points of virtual memory management: addresses and memory apart.
 #include <cuda.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,7 +21,8 @@ void check_properties(const CUmemAllocationProp& of) {
   require(of.type == CU_MEM_ALLOCATION_TYPE_PINNED && of.location.type == CU_MEM_LOCATION_TYPE_DEVICE,
           CUDA_ERROR_INVALID_VALUE, "kind of memory");
   require_device(of.location.id);
-  require(of.requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE, CUDA_ERROR_NOT_SUPPORTED, "sharing of memory");
+  require((of.requestedHandleTypes & ~CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) == 0, CUDA_ERROR_NOT_SUPPORTED,
+          "sharing of memory");
 }
 
 bool whole(std::size_t size) { return size > 0 && size % granularity == 0; }
@@ -34,9 +37,14 @@ Physical::Physical(std::size_t bytes, const CUmemAllocationProp& with) : size(by
   }
 }
 
+Physical::Physical(int of, std::size_t bytes, const CUmemAllocationProp& with)
+    : size(bytes), properties(with), file(of), counts(false) {}
+
 Physical::~Physical() {
   ::close(file);
-  driver().memory.account(properties.location.id, -static_cast<std::ptrdiff_t>(size));
+  if (counts) {
+    driver().memory.account(properties.location.id, -static_cast<std::ptrdiff_t>(size));
+  }
 }
 
 }  // namespace isthmus::standin
@@ -72,6 +80,34 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, size_t size, const CU
     require(properties != nullptr && flags == 0 && whole(size), CUDA_ERROR_INVALID_VALUE);
     check_properties(*properties);
     to = driver().physicals.add(std::make_shared<Physical>(size, *properties));
+  });
+}
+
+CUresult cuMemExportToShareableHandle(void* shared, CUmemGenericAllocationHandle handle, CUmemAllocationHandleType type,
+                                      unsigned long long flags) {
+  return initialised(__func__, [&] {
+    const auto memory = driver().physicals.get(handle, CUDA_ERROR_INVALID_VALUE);
+    require(shared != nullptr && flags == 0 && type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR &&
+                memory->properties.requestedHandleTypes == type,
+            CUDA_ERROR_INVALID_VALUE);
+    *static_cast<int*>(shared) = fcntl(memory->file, F_DUPFD_CLOEXEC, 0);
+  });
+}
+
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* shared,
+                                        CUmemAllocationHandleType type) {
+  return initialised(__func__, [&] {
+    auto& to = out(handle);
+    const int file = fcntl(static_cast<int>(reinterpret_cast<std::uintptr_t>(shared)), F_DUPFD_CLOEXEC, 0);
+    struct stat status{};
+    require(type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR && file >= 0 && fstat(file, &status) == 0 &&
+                whole(static_cast<std::size_t>(status.st_size)),
+            CUDA_ERROR_INVALID_VALUE);
+    CUmemAllocationProp properties{};
+    properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    properties.requestedHandleTypes = type;
+    properties.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0};
+    to = driver().physicals.add(std::make_shared<Physical>(file, static_cast<std::size_t>(status.st_size), properties));
   });
 }
 
