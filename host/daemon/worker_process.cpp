@@ -164,6 +164,9 @@ void WorkerProcess::read_reports() {
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
       return;
     }
+    if (got < 0 && errno == ECONNRESET) {
+      continue;  // it ended with a word of ours unread; what it said before still comes
+    }
     if (got <= 0) {  // hung up; the process's end is reported by its pidfd
       if (control_token_) {
         loop_->remove(*std::exchange(control_token_, std::nullopt));

@@ -87,7 +87,7 @@ class Takeover(unittest.TestCase):
 
     def test_it_tells_the_daemon_nonsense(self):
         self.take_over("tells_the_daemon_nonsense")
-        self.daemon.wait_for("it sent a malformed report")
+        self.daemon.wait_for(r"it sent a malformed (report|request about notes)")
 
 
 @unittest.skipUnless(os.geteuid() == 0, "only root can start a daemon as somebody else")

@@ -255,7 +255,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(lines[2:], ["err"])
 
     def test_its_timeout_leaves_nothing_behind(self):
-        process = self.start_and_wait_until_it_runs("--timeout", "6")
+        process = self.start_and_wait_until_it_runs("--timeout", "12")
         _, err = process.communicate(timeout=30)
         self.assertEqual(process.returncode, 124, err)
         self.assertIn("has not ended after", err.splitlines()[-1])
