@@ -133,8 +133,12 @@ class Report:
 
     def add_sample(self, name, verdict, kind="runtime", outcomes=()):
         """`kind`: runtime or driver, whose interface it uses. What was said is kept where it is not the same."""
-        said = {} if verdict == "same" else {"outcomes": [vars(outcome) for outcome in outcomes]}
-        self.samples.append({"sample": name, "kind": kind, "verdict": verdict, **said})
+        entry = {"sample": name, "kind": kind, "verdict": verdict}
+        if outcomes:
+            entry["native_status"] = outcomes[0].status
+        if verdict != "same":
+            entry["outcomes"] = [vars(outcome) for outcome in outcomes]
+        self.samples.append(entry)
 
     def add_vm(self, program, outcome):
         native = next((entry["native"] for entry in self.programs if entry["program"] == program), None)

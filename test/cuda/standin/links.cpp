@@ -40,7 +40,7 @@ void log(const Linking& link, CUjit_option buffer, CUjit_option size, const std:
   const std::size_t used = strnlen(text, most);
   if (used + line.size() + 1 <= most) {
     std::memcpy(text + used, line.c_str(), line.size() + 1);
-    *room = reinterpret_cast<void*>(used + line.size());
+    *room = reinterpret_cast<void*>(used + line.size());  // NOLINT(performance-no-int-to-ptr): the interface's way
   }
 }
 
