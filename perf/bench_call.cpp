@@ -82,12 +82,21 @@ void add_call(const std::string& name, Size size, const std::function<std::uniqu
   add(name, [=](State& state) { compare(state, size, kind, make); });
 }
 
+void compare_with_what_is_executed(State& state) {
+  ForkedHost host;
+  SmallCalls ours(host.channel());
+  const auto executed = ring_call_on_one_thread();
+  host.pin();
+  set_result(state, run_paired(ours, *executed));
+}
+
 }  // namespace
 
 void register_benchmarks() {
   add_call("rtt/raw_one_line", Size::slot, [] { return raw_ping_pong(Lines::one); });
   add_call("rtt/raw_two_lines", Size::slot, [] { return raw_ping_pong(Lines::two); });
   add_call("rtt/ring_alone", Size::slot, ring_call);
+  add("rtt/ring_on_one_thread", compare_with_what_is_executed);
   for (const Rival& rival : call_rivals()) {
     add_context("version " + rival.name, rival.version);
     add_call("rtt/" + rival.name, Size::slot, rival.make, rival.host);

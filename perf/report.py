@@ -13,7 +13,7 @@ from svg_plot import Axis, decades, line_plot, steps
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMITS = {"raw_one_line", "raw_two_lines", "raw_copy", "futex"}
-PARTS = {"ring_alone", "raw_lines"}  # of Isthmus itself, or of what it is made of: no rivals
+PARTS = {"ring_alone", "ring_on_one_thread", "raw_lines"}  # of Isthmus itself, or of what it is made of: no rivals
 KIB, MIB = 1024, 1024 * 1024
 
 
