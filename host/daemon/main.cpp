@@ -2,6 +2,9 @@
 
 // isthmusd: serves VMs and processes of this machine with workers, by its configuration file (docs/isthmusd.md).
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <tuple>
@@ -20,6 +23,18 @@ constexpr int exit_usage = 2;
 int say(const isthmus::Error& error, int status) {
   std::ignore = std::fprintf(stderr, "isthmusd: %s\n", error.message.c_str());
   return status;
+}
+
+// A worker costs up to seven descriptors, and its VM's notes hold more: 1024, the usual limit, are soon spent, and who
+// spends them would keep other VMs from workers. Bounded, because what workers start closes what it does not know one
+// by one, up to this limit.
+void allow_many_descriptors() {
+  constexpr rlim_t enough = 65536;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < enough) {
+    limit.rlim_cur = std::min(enough, limit.rlim_max);
+    std::ignore = setrlimit(RLIMIT_NOFILE, &limit);  // what is not allowed is not needed by most
+  }
 }
 
 }  // namespace
@@ -42,6 +57,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   isthmus::host::log::open();
+  allow_many_descriptors();
 
   auto daemon = isthmus::host::Daemon::start(*config);
   if (!daemon) {

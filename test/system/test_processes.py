@@ -350,6 +350,11 @@ class Life(unittest.TestCase):
         self.assertIn("workers: they run as user 65534, as isthmusd does", daemon.log)
         self.assertEqual(probe(daemon, "ping", "-e", "shm:local", "-n", "10").returncode, 0)
 
+    def test_the_daemon_may_open_as_many_files_as_it_is_allowed_to(self):
+        with Daemon(BUILD, shms=[LOCAL], wrapper=["prlimit", "--nofile=256:4096"]) as daemon:
+            limits = Path(f"/proc/{daemon.process.pid}/limits").read_text()
+        self.assertRegex(limits, r"Max open files +4096 +4096 ")
+
     def test_regions_are_in_huge_pages_on_request_or_the_log_says_why_not(self):
         with Daemon(BUILD, vms=[{**ALPHA, "huge_pages": True}], shms=[{**LOCAL, "huge_pages": True}]) as daemon:
             daemon.wait_for(r"worker \d+: .*huge pages", timeout=10)  # the VM's
