@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -587,6 +588,84 @@ TEST_F(HostileCudaClient, has_modules_loaded_that_are_none) {
   EXPECT_EQ(load({.options = 1}, std::as_bytes(std::span(&address_option, 1))), CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_F(HostileCudaClient, links_what_cannot_be_linked) {
+  const JitOption address_option{.option = CU_JIT_ERROR_LOG_BUFFER, .value = 1};
+  const auto options = std::as_bytes(std::span(&address_option, 1));
+  EXPECT_EQ(status<CreateLink>({.id = 60, .context = 99}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(status<CreateLink>({.id = 60, .context = context, .options = 1}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<CreateLink>({.id = 60, .context = context, .options = 1}, options), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<CreateLink>({.id = 60, .context = context, .options = UINT32_MAX}), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(status<CreateLink>({.id = 60, .context = context, .info_log = UINT32_MAX, .error_log = UINT32_MAX}),
+            CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateLink>({.id = 60, .context = context}), CUDA_ERROR_INVALID_HANDLE);
+  const Reference data = frame().reference();
+  EXPECT_EQ(status<AddToLink>({.id = 61, .data = data, .type = CU_JIT_INPUT_PTX}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<AddToLink>({.id = 60, .data = data, .type = UINT32_MAX}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<AddToLink>({.id = 60, .data = data, .type = CU_JIT_INPUT_PTX, .options = 1}),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<AddToLink>({.id = 60, .data = {}, .type = CU_JIT_INPUT_PTX}), CUDA_ERROR_INVALID_VALUE);
+  const auto add = [&] {
+    std::vector<std::byte> logs(abi::max_body);
+    const auto added = client().call<AddToLink>({.id = 60, .data = data, .type = CU_JIT_INPUT_PTX}, {}, logs);
+    return added && added->status == CUDA_SUCCESS ? added->reply.status : INT32_MIN;
+  };
+  std::memset(frame().data(), 'x', frame().size());  // a text without an end
+  EXPECT_EQ(add(), CUDA_ERROR_INVALID_PTX);
+  EXPECT_EQ(status<ReadLink>({.id = 60, .into = data}), CUDA_ERROR_INVALID_VALUE) << "it is not complete";
+  std::memcpy(frame().data(), test::kernels, std::strlen(test::kernels) + 1);
+  EXPECT_EQ(add(), CUDA_SUCCESS);
+  std::vector<std::byte> logs(abi::max_body);
+  const auto done = client().call<CompleteLink>({.id = 60}, {}, logs);
+  ASSERT_TRUE(done && done->status == CUDA_SUCCESS);
+  EXPECT_EQ(done->reply.jit.status, CUDA_SUCCESS);
+  EXPECT_GT(done->reply.bytes, 8U);
+  EXPECT_EQ(status<ReadLink>({.id = 60, .into = frame().reference(0, 8)}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<ReadLink>({.id = 60, .into = frame().reference(0, done->reply.bytes)}), CUDA_SUCCESS);
+  EXPECT_EQ(status<Release>({.kind = ObjectKind::link, .id = 60}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CompleteLink>({.id = 60}), CUDA_ERROR_INVALID_HANDLE);
+}
+
+TEST_F(HostileCudaClient, reads_and_writes_beyond_managed_variables) {
+  constexpr std::string_view text =
+      ".version 8.0\n.target sm_90\n.address_size 64\n.global .attribute(.managed) .align 4 .b8 both[16];\n"
+      ".global .align 4 .b8 room[16];\n";
+  std::memset(frame().data(), 0, frame().size());
+  std::memcpy(frame().data(), text.data(), text.size());
+  const auto loaded =
+      client().call<LoadModule>({.id = 62, .image = frame().reference(0, text.size() + 1), .library = 1});
+  ASSERT_TRUE(loaded && loaded->status == CUDA_SUCCESS && loaded->reply.status == CUDA_SUCCESS);
+  const auto name = [](std::string_view of) { return std::as_bytes(std::span(of)); };
+  EXPECT_EQ(status<FindGlobal>({.owner = 20, .context = context, .managed = 1}, name("room")),
+            CUDA_ERROR_INVALID_HANDLE)
+      << "it is no library";
+  EXPECT_EQ(status<FindGlobal>({.owner = 62, .context = context, .managed = 1}, name("room")), CUDA_ERROR_NOT_FOUND);
+  EXPECT_EQ(status<FindGlobal>({.owner = 62, .context = 99, .managed = 1}, name("both")), CUDA_ERROR_INVALID_CONTEXT);
+  const auto found = client().call<FindGlobal>({.owner = 62, .context = context, .managed = 1}, name("both"));
+  ASSERT_TRUE(found && found->status == CUDA_SUCCESS);
+  ASSERT_EQ(found->reply.size, 16U);
+  const std::uint64_t at = found->reply.address;
+  const std::array<std::byte, 17> some{};
+  EXPECT_EQ(status<ReadManaged>({.owner = 62, .address = at, .size = 16}), CUDA_SUCCESS);
+  EXPECT_EQ(status<WriteManaged>({.owner = 62, .address = at + 8}, std::span(some).first(8)), CUDA_SUCCESS);
+  for (const auto& [address, size] : {std::pair<std::uint64_t, std::uint64_t>{at, 17},
+                                      {at - 1, 1},
+                                      {at + 17, 1},
+                                      {at + 16, 1},
+                                      {0, 8},
+                                      {UINT64_MAX, 8},
+                                      {at, UINT64_MAX},
+                                      {at + 1, UINT64_MAX}}) {
+    EXPECT_EQ(status<ReadManaged>({.owner = 62, .address = address, .size = size}), CUDA_ERROR_INVALID_VALUE);
+    const auto written = std::span(some).first(std::min<std::uint64_t>(size, some.size()));
+    EXPECT_EQ(status<WriteManaged>({.owner = 62, .address = address}, written), CUDA_ERROR_INVALID_VALUE);
+  }
+  EXPECT_EQ(status<WriteManaged>({.owner = 62, .address = at}), CUDA_ERROR_INVALID_VALUE) << "nothing";
+  EXPECT_EQ(status<ReadManaged>({.owner = 20, .address = at, .size = 1}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<ReadManaged>({.owner = 63, .address = at, .size = 1}), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(status<Release>({.kind = ObjectKind::module, .id = 62}), CUDA_SUCCESS);
+  EXPECT_EQ(status<ReadManaged>({.owner = 62, .address = at, .size = 1}), CUDA_ERROR_INVALID_HANDLE);
+}
+
 TEST_F(HostileCudaClient, asks_and_sets_what_is_not_there) {
   for (std::uint32_t subject = 0; subject < 32; ++subject) {
     for (const std::uint64_t value : {std::uint64_t{0}, UINT64_MAX}) {
@@ -852,6 +931,11 @@ TEST_F(HostileCudaClient, sends_random_numbers) {
     status<MapMemory>(fill(MapMemory::Request{}));
     status<UnmapMemory>(fill(UnmapMemory::Request{}));
     status<SetMemoryAccess>(fill(SetMemoryAccess::Request{}), trailing);
+    status<ReadManaged>(fill(ReadManaged::Request{}));
+    status<WriteManaged>(fill(WriteManaged::Request{}), trailing);
+    status<CreateLink>(fill(CreateLink::Request{}), trailing);
+    status<AddToLink>(fill(AddToLink::Request{}), trailing);
+    status<CompleteLink>(fill(CompleteLink::Request{}));
     status<CreateEvent>(fill(CreateEvent::Request{}));
     status<WaitEvent>(fill(WaitEvent::Request{}));
   }
