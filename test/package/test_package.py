@@ -81,5 +81,15 @@ class TwoEnds(unittest.TestCase):
         self.assertRegex(said, r"rtt_p50_us [0-9.]+")
 
 
+class Documentation(unittest.TestCase):
+    def test_the_links_of_every_page_lead_to_something(self):
+        pages = [page for page in ROOT.rglob("*.md") if not page.is_relative_to(ROOT / "build")]
+        self.assertGreater(len(pages), 20)
+        for page in pages:
+            for link in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text()):
+                with self.subTest(page=str(page.relative_to(ROOT)), link=link):
+                    self.assertTrue((page.parent / link).exists(), "it leads nowhere")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
