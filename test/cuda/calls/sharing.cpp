@@ -108,7 +108,7 @@ TEST_F(Sharing, reaches_another_process_of_the_vm_and_no_other) {
   EXPECT_EQ(std::memcmp(&handles.first, &handles.second, sizeof handles.first) == 0, false);
   const CUipcMemHandle again = handle_for(first);
   EXPECT_EQ(std::memcmp(&handles.first, &again, sizeof again), 0);
-  const CUevent event = shared_event(handles.event);
+  CUevent event = shared_event(handles.event);
   CUstream in = stream();
   ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
   std::array<int, 2> pipe_ends{};
