@@ -54,7 +54,7 @@ TEST_F(Graphs, have_one_node_for_a_copy_in_several_pieces) {
   // Longer than what the driver knows at a time of the region.
   constexpr std::size_t bytes = std::size_t{80} << 20;
   CUstream in = stream();
-  std::byte* const here = pinned<std::byte>(bytes);
+  auto* const here = pinned<std::byte>(bytes);
   const CUdeviceptr there = memory(bytes);
   ASSERT_EQ(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
   ASSERT_EQ(cuMemcpyHtoDAsync(there, here, bytes, in), CUDA_SUCCESS);
