@@ -74,8 +74,8 @@ class DeviceAccount {
     std::optional<CUmemoryPool> pool;
   };
   struct Pool {
-    std::uint64_t live = 0;           // bytes of entries_
-    std::uint64_t freed = 0;          // bytes that the pool may still hold
+    std::uint64_t live = 0;         // bytes of entries_
+    std::uint64_t freed = 0;        // bytes that the pool may still hold
     std::function<void()> destroy;  // of one that is retired
   };
   template <class Allocate, class Key>
