@@ -28,18 +28,18 @@ class NoteBoard {
     UniqueFd descriptor;
   };
 
-  /// Nothing where the holder has left as many as it may.
+  /// Nothing where as many are left as may be.
   [[nodiscard]] std::optional<Name> pin(Holder holder, std::span<const std::byte> bytes, UniqueFd descriptor) {
-    Held& held = held_[holder];
+    std::size_t& held = held_[holder];
     const bool has_descriptor = static_cast<bool>(descriptor);
     Name name{};
-    if (bytes.size() > plugin::Notes::most_bytes || held.notes >= plugin::Notes::most_notes ||
-        (has_descriptor && held.descriptors >= plugin::Notes::most_descriptors) ||
+    if (bytes.size() > plugin::Notes::most_bytes || held >= plugin::Notes::most_notes ||
+        (has_descriptor && descriptors_ >= plugin::Notes::most_descriptors) ||
         getrandom(name.data(), name.size(), 0) != static_cast<ssize_t>(name.size())) {
       return std::nullopt;
     }
-    ++held.notes;
-    held.descriptors += has_descriptor ? 1 : 0;
+    ++held;
+    descriptors_ += has_descriptor ? 1 : 0;
     notes_.insert_or_assign(name, Note{.holder = holder,
                                        .bytes = std::vector<std::byte>(bytes.begin(), bytes.end()),
                                        .descriptor = std::move(descriptor)});
@@ -56,26 +56,26 @@ class NoteBoard {
     if (found == notes_.end() || found->second.holder != holder) {
       return false;
     }
-    Held& held = held_[holder];
-    --held.notes;
-    held.descriptors -= found->second.descriptor ? 1 : 0;
+    --held_[holder];
+    descriptors_ -= found->second.descriptor ? 1 : 0;
     notes_.erase(found);
     return true;
   }
   /// The holder is gone, and what it left.
   void forget(Holder holder) {
-    std::erase_if(notes_, [holder](const auto& entry) { return entry.second.holder == holder; });
+    std::erase_if(notes_, [&](const auto& entry) {
+      const bool is_its = entry.second.holder == holder;
+      descriptors_ -= is_its && entry.second.descriptor ? 1 : 0;
+      return is_its;
+    });
     held_.erase(holder);
   }
   [[nodiscard]] std::size_t size() const noexcept { return notes_.size(); }
 
  private:
-  struct Held {
-    std::size_t notes = 0;
-    std::size_t descriptors = 0;
-  };
   std::map<Name, Note> notes_;
-  std::map<Holder, Held> held_;
+  std::map<Holder, std::size_t> held_;  // notes
+  std::size_t descriptors_ = 0;
 };
 
 }  // namespace isthmus::host

@@ -342,23 +342,25 @@ CUresult CUDAAPI cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, st
 
 CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, std::size_t bytes, CUstream stream) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
-    if (address == nullptr || bytes == 0) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    return allocate_in_order(here, place, bytes, pool_in_use(here.cuda, here.record.device), address);
+    return address == nullptr
+               ? CUDA_ERROR_INVALID_VALUE
+               : allocate_in_order(here, place, bytes, pool_in_use(here.cuda, here.record.device), address);
   });
 }
 
 CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, std::size_t bytes, CUmemoryPool pool, CUstream stream) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
     const auto from = find_pool(here.cuda, pool);
-    return address == nullptr || bytes == 0 || !from ? CUDA_ERROR_INVALID_VALUE
-                                                     : allocate_in_order(here, place, bytes, *from, address);
+    return address == nullptr || !from ? CUDA_ERROR_INVALID_VALUE
+                                       : allocate_in_order(here, place, bytes, *from, address);
   });
 }
 
 CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
   return on(stream, [&](const Here& here, const Place& place) -> CUresult {
+    if (address == 0) {
+      return CUDA_SUCCESS;
+    }
     const auto range = here.cuda.memory.find(address);
     if (!range || range->base != address || !range->value.is_allocation() || range->value.pooled) {
       return CUDA_ERROR_INVALID_VALUE;

@@ -89,6 +89,9 @@ Pool pool_in_use(const Frontend& cuda, std::uint32_t device) noexcept {
 
 CUresult allocate_in_order(const Here& here, const Place& place, std::uint64_t bytes, const Pool& pool,
                            CUdeviceptr* address) {
+  if (bytes == 0) {
+    return give(address, 0);  // as the driver does
+  }
   const auto made = call_for_address<AllocateInOrder>(
       here.cuda, here.context, {.place = place, .size = bytes, .pool = pool.id}, Effort::all,
       [&](const AllocateInOrder::Reply&) { return bytes; },

@@ -18,7 +18,7 @@ struct Pool {
 /// The pool that cuMemAllocAsync takes from on a device.
 [[nodiscard]] Pool pool_in_use(const Frontend& cuda, std::uint32_t device) noexcept;
 
-/// Memory from a pool, in the order of a stream; its address goes to `*address`. \pre bytes > 0
+/// Memory from a pool, in the order of a stream; its address, 0 for no bytes, goes to `*address`.
 [[nodiscard]] CUresult allocate_in_order(const Here& here, const Place& place, std::uint64_t bytes, const Pool& pool,
                                          CUdeviceptr* address);
 

@@ -264,7 +264,6 @@ CUresult CUDAAPI cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* ha
     }
     PhysicalRecord record{.size = made->reply.size};
     record.properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-    record.properties.requestedHandleTypes = type;
     record.properties.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = static_cast<int>(made->reply.device)};
     record.properties.allocFlags.compressionType = static_cast<unsigned char>(made->reply.compression);
     cuda.physicals.publish(*id, record);

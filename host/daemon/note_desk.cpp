@@ -3,6 +3,7 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -49,9 +50,16 @@ void NoteDesk::answer() {
     close();  // the worker's end is seen elsewhere
     return;
   }
-  const bool is_request = received.bytes == static_cast<ssize_t>(sizeof request) &&
-                          request.magic == wire::hello_magic && request.size <= request.bytes.size() &&
-                          request.want >= wire::NoteWish::pin && request.want <= wire::NoteWish::take_down;
+  bool is_request = received.bytes == static_cast<ssize_t>(sizeof request) && request.magic == wire::hello_magic &&
+                    request.size <= request.bytes.size() && request.want >= wire::NoteWish::pin &&
+                    request.want <= wire::NoteWish::take_down;
+  // The last one who closes a socket may wait for what is still to be sent.
+  if (struct stat status{};
+      received.descriptor && fstat(received.descriptor.get(), &status) == 0 && S_ISSOCK(status.st_mode)) {
+    const linger none{};
+    setsockopt(received.descriptor.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    is_request = false;
+  }
   if (!is_request) {
     close();
     broken_("it sent a malformed request about notes");

@@ -73,7 +73,7 @@ class Notes {
  public:
   static constexpr std::size_t most_bytes = 192;       ///< of a note
   static constexpr std::size_t most_notes = 4096;      ///< of a worker
-  static constexpr std::size_t most_descriptors = 64;  ///< of a worker
+  static constexpr std::size_t most_descriptors = 64;  ///< of all workers that share them
   /// Random: who was not told it does not guess it.
   using Name = std::array<std::byte, 32>;
   struct Note {

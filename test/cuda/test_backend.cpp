@@ -899,6 +899,7 @@ TEST_F(HostileCudaClient, opens_and_shares_what_is_not_its_to_share) {
   EXPECT_EQ(status<ShareEvent>({.event = 91}), CUDA_ERROR_INVALID_HANDLE) << "not for other processes";
   EXPECT_EQ(status<Unshare>({.name = shared->reply.name}), CUDA_SUCCESS);
   EXPECT_EQ(open(shared->reply.name), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(status<Free>({.context = context, .address = address()}), CUDA_SUCCESS);  // and the stand-in's file
 }
 
 TEST_F(HostileCudaClient, sends_random_numbers) {

@@ -152,7 +152,7 @@ class Quota(Base):
     def test_it_ends_in_the_native_error_and_is_shared(self):
         daemon = daemon_over_standin(self, shms=[{**LOCAL, "device_memory": "64 MiB"}], ISTHMUS_STANDIN_MEMORY_MIB="256")
         environment = self.environment(daemon)
-        self.run_calls("Quota.is_all*:Quota.counts*:Quota.that*", environment, lambda: daemon.log)
+        self.run_calls("Quota.is_all*:Quota.counts*:Quota.that*:SharedQuota.*", environment, lambda: daemon.log)
         holder = subprocess.Popen([CALLS, "--gtest_filter=Victim.holds*"], env=environment, stdout=subprocess.PIPE,
                                   text=True)
         self.addCleanup(holder.stdout.close)

@@ -129,6 +129,7 @@ TEST_F(NoteDeskTest, KeepsNoMoreThanAWorkerMayLeave) {
     ASSERT_TRUE(small.pin(this, note, UniqueFd(dup(STDIN_FILENO))));
   }
   EXPECT_FALSE(small.pin(this, note, UniqueFd(dup(STDIN_FILENO))));
+  EXPECT_FALSE(small.pin(&small, note, UniqueFd(dup(STDIN_FILENO)))) << "of the VM";
   for (std::size_t i = small.size(); i < plugin::Notes::most_notes; ++i) {
     ASSERT_TRUE(small.pin(this, note, {}));
   }
@@ -145,6 +146,13 @@ TEST_F(NoteDeskTest, TurnsAwayAWorkerThatSendsWhatIsNoRequest) {
   EXPECT_FALSE(say(first, pinning("late"))) << "it is not listened to any more";
   EXPECT_FALSE(say(second, pinning("short"), -1, sizeof(NoteRequest) - 1));
   EXPECT_NE(second.broken, "");
+  EXPECT_EQ(board->size(), 0U);
+}
+
+TEST_F(NoteDeskTest, TurnsAwayAWorkerThatLeavesASocketToBeClosed) {
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_FALSE(say(first, pinning("socket"), socket.get()));
+  EXPECT_NE(first.broken, "");
   EXPECT_EQ(board->size(), 0U);
 }
 

@@ -74,9 +74,9 @@ class DeviceAccount {
     std::optional<CUmemoryPool> pool;
   };
   struct Pool {
-    std::uint64_t live = 0;           // bytes of entries_
-    std::uint64_t freed = 0;          // bytes that the pool may still hold
-    std::function<void()> destroy{};  // of one that is retired
+    std::uint64_t live = 0;         // bytes of entries_
+    std::uint64_t freed = 0;        // bytes that the pool may still hold
+    std::function<void()> destroy;  // of one that is retired
   };
   template <class Allocate, class Key>
   [[nodiscard]] CUresult spend_for(const Entry& entry, Allocate allocate, Key key) {

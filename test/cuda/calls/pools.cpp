@@ -45,7 +45,8 @@ class Pools : public Cuda {
   }
   static CUmemoryPool pool_of(CUdeviceptr address) {
     CUmemoryPool pool = nullptr;
-    EXPECT_EQ(cuPointerGetAttribute(&pool, CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, address), CUDA_SUCCESS);
+    EXPECT_EQ(cuPointerGetAttribute(static_cast<void*>(&pool), CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, address),
+              CUDA_SUCCESS);
     return pool;
   }
 };
@@ -73,6 +74,10 @@ TEST_F(Pools, of_the_program_give_what_is_asked_of_them) {
   EXPECT_EQ(read<int>(there, 1024), values);
   EXPECT_EQ(cuMemFreeAsync(there, in), CUDA_SUCCESS);
   EXPECT_EQ(cuMemPoolTrimTo(mine, 0), CUDA_ERROR_INVALID_VALUE);
+  // As a driver on an H100 does with no bytes.
+  EXPECT_EQ(cuMemAllocFromPoolAsync(&there, 0, own(), in), CUDA_SUCCESS);
+  EXPECT_EQ(there, 0U);
+  EXPECT_EQ(cuMemFreeAsync(there, in), CUDA_SUCCESS);
   EXPECT_EQ(cuMemAllocFromPoolAsync(&there, 4096, mine, in), CUDA_ERROR_INVALID_VALUE);
 }
 

@@ -3,11 +3,13 @@
 // Memory and events that processes share. Openers and strangers are started by the others' tests.
 
 #include <fcntl.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): raise and kill are POSIX, not C++
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -108,7 +110,7 @@ TEST_F(Sharing, reaches_another_process_of_the_vm_and_no_other) {
   EXPECT_EQ(std::memcmp(&handles.first, &handles.second, sizeof handles.first) == 0, false);
   const CUipcMemHandle again = handle_for(first);
   EXPECT_EQ(std::memcmp(&handles.first, &again, sizeof again), 0);
-  const CUevent event = shared_event(handles.event);
+  CUevent event = shared_event(handles.event);
   CUstream in = stream();
   ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
   std::array<int, 2> pipe_ends{};
@@ -267,6 +269,46 @@ TEST_F(Sharing, by_descriptors_reaches_another_process_of_the_vm_and_no_other) {
   EXPECT_EQ(cuMemPoolImportFromShareableHandle(&pool, as_taken(0), by_descriptor, 0), CUDA_ERROR_INVALID_VALUE);
   close(handles.physical);
   close(handles.pool);
+}
+
+// In a VM that has 64 MiB of device memory.
+class SharedQuota : public Sharing {
+ public:
+  static std::size_t free_memory() {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    EXPECT_EQ(cuMemGetInfo(&free, &total), CUDA_SUCCESS);
+    return free;
+  }
+};
+
+constexpr std::size_t mib = std::size_t{1} << 20;
+
+TEST_F(SharedQuota, counts_what_is_open_until_its_process_is_gone) {
+  const CUdeviceptr there = memory(20 * mib);
+  const Handles handles{.first = handle_for(there), .second = {}, .event = {}, .piece = {}};
+  ASSERT_EQ(free_memory(), 44 * mib);
+  EXPECT_EQ(run("SharedQuota.DISABLED_*", handles), SIGKILL);
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (free_memory() != 44 * mib && std::chrono::steady_clock::now() < patience) {
+  }
+  EXPECT_EQ(free_memory(), 44 * mib);
+  EXPECT_EQ(cuMemFree(there), CUDA_SUCCESS);
+}
+
+TEST_F(SharedQuota, DISABLED_opens_and_is_killed) {
+  const Handles handles = from_environment();
+  const CUdeviceptr there = open(handles.first);
+  ASSERT_EQ(open(handles.first), there);
+  ASSERT_EQ(free_memory(), 24 * mib) << "once, however often it is open";
+  CUdeviceptr none = 0;
+  ASSERT_EQ(cuMemAlloc(&none, 25 * mib), CUDA_ERROR_OUT_OF_MEMORY);
+  ASSERT_EQ(cuIpcCloseMemHandle(there), CUDA_SUCCESS);
+  ASSERT_EQ(free_memory(), 24 * mib);
+  ASSERT_EQ(cuIpcCloseMemHandle(there), CUDA_SUCCESS);
+  ASSERT_EQ(free_memory(), 44 * mib);
+  ASSERT_EQ(open(handles.first) != 0, true);
+  raise(SIGKILL);
 }
 
 TEST_F(Opener, DISABLED_takes_descriptors) {

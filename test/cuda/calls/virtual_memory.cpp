@@ -140,6 +140,7 @@ TEST_F(VirtualMemory, is_there_as_long_as_it_has_a_handle_or_is_mapped) {
   ASSERT_EQ(allow(at, 1), CUDA_SUCCESS);
   write(at, numbers(100));
   CUmemGenericAllocationHandle again = 0;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the interface wants a pointer
   ASSERT_EQ(cuMemRetainAllocationHandle(&again, reinterpret_cast<void*>(at + 100)), CUDA_SUCCESS);
   EXPECT_EQ(cuMemRetainAllocationHandle(&again, &again), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(cuMemUnmap(at, unit), CUDA_SUCCESS);

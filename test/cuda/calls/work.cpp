@@ -153,7 +153,7 @@ TEST_F(Devices, refuse_what_is_there_for_those_alone_who_load_every_name) {
 }
 
 TEST_F(Devices, refuse_tables_that_are_not_documented) {
-  const void* table = static_cast<const void*>(&context);
+  const auto* table = static_cast<const void*>(&context);
   const CUuuid which{};
   EXPECT_EQ(cuGetExportTable(&table, &which), CUDA_ERROR_NOT_FOUND);
   EXPECT_EQ(table, nullptr);
@@ -184,9 +184,8 @@ class Linking {
   CUlinkState state = nullptr;
 
  private:
-  static void* number(std::size_t value) {
-    return reinterpret_cast<void*>(value);  // NOLINT(performance-no-int-to-ptr): the interface's way
-  }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the interface takes numbers in the form of pointers
+  static void* number(std::size_t value) { return reinterpret_cast<void*>(value); }
 
   std::array<CUjit_option, 5> names_{CU_JIT_WALL_TIME, CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES,
                                      CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
