@@ -12,7 +12,7 @@ if(NOT EXISTS build/${PRESET}/build.ninja)
   run(${CMAKE_COMMAND} --preset ${PRESET})
 endif()
 run(${CMAKE_COMMAND} --build --preset ${PRESET} -j ${CPUS})
-math(EXPR jobs "${CPUS} + 1")  # many a test waits most of its time
+math(EXPR jobs "2 * ${CPUS} + 1")  # a test waits most of its time
 run(${CMAKE_CTEST_COMMAND} --preset ${PRESET} -j ${jobs})
 
 # Their programs' cases share processes there, so that ctest does not know of them.
