@@ -108,6 +108,7 @@ class Connection {
 
   [[nodiscard]] Result<Channel*> channel() { return lane_.channel(); }
   [[nodiscard]] Result<Frame> allocate(std::size_t bytes) { return lane_.allocate(bytes); }
+  [[nodiscard]] SlabStatistics slab_statistics() const { return lane_.slab_statistics(); }
   [[nodiscard]] Result<void> map_again(const Frame& frame, std::byte* at) { return lane_.map_again(frame, at); }
 
   /// What call() would answer before it sends anything, for what is answered without the host.
