@@ -201,7 +201,7 @@ enum class ChannelState : std::uint32_t { free = 0, open = 1, refused = 2 };
 struct alignas(page_size) LaneHostPage {
   LoneWord<std::uint32_t> state;                    ///< HostState, in the low byte
   LoneWord<std::uint64_t> epoch;                    ///< counts the lane's lives; laps start from its low 32 bits
-  LoneWord<std::uint64_t> heartbeat;                ///< counts while the worker lives, about twice a second
+  LoneWord<std::uint64_t> heartbeat;                ///< counts while the worker lives, once a second or more often
   LoneWord<std::uint32_t> upcalls;                  ///< ChannelState of the upcall pair
   alignas(512) std::array<char, text_size> reason;  ///< why the host closed the lane; valid once state is closing
   alignas(1024) std::array<SharedWord<std::uint32_t>, max_channels> channels;  ///< ChannelState

@@ -43,7 +43,7 @@ constexpr std::uint32_t word(HostState state) { return static_cast<std::uint32_t
 constexpr std::uint32_t word(ChannelState state) { return static_cast<std::uint32_t>(state); }
 
 // The heartbeat, and the bound after which destroyed regions and missed kicks are noticed.
-constexpr std::chrono::milliseconds heartbeat_interval{500};
+constexpr std::chrono::milliseconds heartbeat_interval{700};
 // Looking at intervals (ivshmem-plain): often while channels were busy lately, rarely when they were not.
 constexpr std::chrono::microseconds shortest_look_interval{50};
 constexpr std::chrono::milliseconds longest_interval_serving{5};

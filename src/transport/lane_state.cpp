@@ -24,7 +24,7 @@ using abi::ChannelState;
 using abi::ClaimState;
 using abi::HostState;
 
-// The worker counts its heartbeat up twice a second. Silence ends the lane for its client (an error instead of an
+// The worker counts its heartbeat up every 0.7 s. Silence ends the lane for its client (an error instead of an
 // endless wait); it never frees memory, so a host that was merely paused can do no harm when it goes on.
 constexpr std::chrono::seconds longest_silence{5};
 
