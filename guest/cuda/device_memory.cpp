@@ -67,6 +67,12 @@ CUresult wait_for_devices(Frontend& cuda, Id context) {
   return code;
 }
 
+void let_work_end(Frontend& cuda, Id context) {
+  if (!cuda.lane->work().is_quiet_since(0)) {
+    std::ignore = wait_for_devices(cuda, context);
+  }
+}
+
 MemoryInfo info_of(const Here& here, MemoryKind kind, std::uint32_t flags) {
   return {.kind = kind,
           .context = here.context,

@@ -27,6 +27,9 @@ enum class Effort : std::uint8_t { little, all };
 /// Waits until no context works any more: then all that was freed may be handed out again. `context` is whose failure
 /// is the answer; 0: the first one's. CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED while a stream is captured.
 [[nodiscard]] CUresult wait_for_devices(Frontend& cuda, Id context);
+/// Before memory goes that the driver takes away at once: a copy that would have returned natively is perhaps on its
+/// way here. What a device has failed with is told elsewhere. `context` as above.
+void let_work_end(Frontend& cuda, Id context);
 
 /// Gives the pool's unused chunks back to the driver. False where it had none. `context` is the current one, or 0.
 [[nodiscard]] bool give_back_unused(Frontend& cuda, Id context);

@@ -78,18 +78,19 @@ std::optional<NoteName> name_behind(void* descriptor, char kind) {
                                                                                             : std::nullopt;
 }
 
-// The name under which an object is shared: a known one, or what `share()` makes, an Expected<Outcome> with a name.
-template <class Share>
-Expected<NoteName> name_of(Frontend& cuda, Id id, Share share) {
+// The name under which something is shared: that in `names` (Frontend::shared or shared_objects), or what `share()`
+// makes, an Expected<Outcome> with a name.
+template <class Names, class Share>
+Expected<NoteName> name_of(Frontend& cuda, Names& names, const typename Names::key_type& key, Share share) {
   const std::scoped_lock lock(cuda.sharing_mutex);
-  if (const auto known = cuda.shared_objects.find(id); known != cuda.shared_objects.end()) {
+  if (const auto known = names.find(key); known != names.end()) {
     return known->second;
   }
   const auto shared = share();
   if (!shared) {
     return std::unexpected(shared.error());
   }
-  cuda.shared_objects.insert_or_assign(id, shared->reply.name);
+  names.insert_or_assign(key, shared->reply.name);
   return shared->reply.name;
 }
 
@@ -128,17 +129,11 @@ CUresult CUDAAPI cuIpcGetMemHandle(CUipcMemHandle* handle, CUdeviceptr address) 
     if (handle == nullptr || !range || !is_shareable(range->value)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const std::scoped_lock lock(cuda.sharing_mutex);
-    if (const auto known = cuda.shared.find(range->base); known != cuda.shared.end()) {
-      return give_token(handle, token::memory, known->second);
-    }
-    const auto shared =
-        here.lane().call<ShareMemory>({.context = range->value.context, .address = range->base, .size = range->size});
-    if (!shared) {
-      return shared.error();
-    }
-    cuda.shared.insert_or_assign(range->base, shared->reply.name);
-    return give_token(handle, token::memory, shared->reply.name);
+    const auto name = name_of(cuda, cuda.shared, range->base, [&] {
+      return here.lane().call<ShareMemory>(
+          {.context = range->value.context, .address = range->base, .size = range->size});
+    });
+    return name ? give_token(handle, token::memory, *name) : name.error();
   });
 }
 
@@ -176,10 +171,7 @@ CUresult CUDAAPI cuIpcCloseMemHandle(CUdeviceptr address) {
     if (!range || range->base != address || !range->value.opened) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    // A copy that has returned natively is perhaps on its way here.
-    if (!cuda.lane->work().is_quiet_since(0)) {
-      std::ignore = wait_for_devices(cuda, here.context);  // what a device has failed with is told elsewhere
-    }
+    let_work_end(cuda, here.context);
     const std::scoped_lock lock(cuda.sharing_mutex);
     const CUresult code = cuda.lane->tell<CloseMemory>({.address = address});
     const auto times = cuda.opened.find(address);
@@ -201,7 +193,8 @@ CUresult CUDAAPI cuIpcGetEventHandle(CUipcEventHandle* handle, CUevent event) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
     const auto id = reinterpret_cast<std::uintptr_t>(event);
-    const auto name = name_of(cuda, id, [&] { return cuda.lane->call<ShareEvent>({.event = id}); });
+    const auto name =
+        name_of(cuda, cuda.shared_objects, id, [&] { return cuda.lane->call<ShareEvent>({.event = id}); });
     if (!name) {
       return name.error();
     }
@@ -241,7 +234,8 @@ CUresult CUDAAPI cuMemExportToShareableHandle(void* shareable, CUmemGenericAlloc
         type == CU_MEM_HANDLE_TYPE_NONE || (record->properties.requestedHandleTypes & type) != type) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const auto name = name_of(cuda, handle, [&] { return cuda.lane->call<SharePhysical>({.memory = handle}); });
+    const auto name =
+        name_of(cuda, cuda.shared_objects, handle, [&] { return cuda.lane->call<SharePhysical>({.memory = handle}); });
     return name ? give_descriptor(shareable, token::physical, *name) : name.error();
   });
 }
@@ -281,7 +275,8 @@ CUresult CUDAAPI cuMemPoolExportToShareableHandle(void* shareable, CUmemoryPool 
     if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) {
       return CUDA_ERROR_NOT_SUPPORTED;
     }
-    const auto name = name_of(cuda, known->id, [&] { return cuda.lane->call<SharePool>({.pool = known->id}); });
+    const auto name =
+        name_of(cuda, cuda.shared_objects, known->id, [&] { return cuda.lane->call<SharePool>({.pool = known->id}); });
     return name ? give_descriptor(shareable, token::pool, *name) : name.error();
   });
 }
@@ -313,16 +308,9 @@ CUresult CUDAAPI cuMemPoolExportPointer(CUmemPoolPtrExportData* data, CUdevicept
     if (data == nullptr || !range || range->base != address || range->value.from == nullptr || range->value.of_graph) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const std::scoped_lock lock(cuda.sharing_mutex);
-    if (const auto known = cuda.shared.find(address); known != cuda.shared.end()) {
-      return give_token(data, token::pool_memory, known->second);
-    }
-    const auto shared = cuda.lane->call<SharePoolMemory>({.address = address});
-    if (!shared) {
-      return shared.error();
-    }
-    cuda.shared.insert_or_assign(address, shared->reply.name);
-    return give_token(data, token::pool_memory, shared->reply.name);
+    const auto name =
+        name_of(cuda, cuda.shared, address, [&] { return cuda.lane->call<SharePoolMemory>({.address = address}); });
+    return name ? give_token(data, token::pool_memory, *name) : name.error();
   });
 }
 

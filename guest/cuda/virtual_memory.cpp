@@ -191,10 +191,7 @@ CUresult CUDAAPI cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t of
 
 CUresult CUDAAPI cuMemUnmap(CUdeviceptr address, std::size_t bytes) {
   return in_turn([&](Frontend& cuda) -> CUresult {
-    // A copy that has returned natively is perhaps on its way here.
-    if (!cuda.lane->work().is_quiet_since(0)) {
-      std::ignore = wait_for_devices(cuda, 0);  // what a device has failed with is told elsewhere
-    }
+    let_work_end(cuda, 0);
     CUresult code = cuda.lane->tell<UnmapMemory>({.address = address, .size = bytes});
     if (code != CUDA_SUCCESS) {
       return code;
