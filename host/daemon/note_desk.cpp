@@ -42,7 +42,8 @@ void NoteDesk::close() {
 
 void NoteDesk::answer() {
   wire::NoteRequest request;
-  auto received = receive_with_descriptor(socket_.get(), std::as_writable_bytes(std::span(&request, 1)), MSG_DONTWAIT);
+  auto received =
+      receive_with_descriptors(socket_.get(), std::as_writable_bytes(std::span(&request, 1)), MSG_DONTWAIT | MSG_TRUNC);
   if (received.bytes < 0 && (errno == EAGAIN || errno == EINTR)) {
     return;
   }
@@ -53,11 +54,11 @@ void NoteDesk::answer() {
   bool is_request = received.bytes == static_cast<ssize_t>(sizeof request) && request.magic == wire::hello_magic &&
                     request.size <= request.bytes.size() && request.want >= wire::NoteWish::pin &&
                     request.want <= wire::NoteWish::take_down;
+  UniqueFd& given = received.descriptors.front();
   // The last one who closes a socket may wait for what is still to be sent.
-  if (struct stat status{};
-      received.descriptor && fstat(received.descriptor.get(), &status) == 0 && S_ISSOCK(status.st_mode)) {
+  if (struct stat status{}; given && fstat(given.get(), &status) == 0 && S_ISSOCK(status.st_mode)) {
     const linger none{};
-    setsockopt(received.descriptor.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    setsockopt(given.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     is_request = false;
   }
   if (!is_request) {
@@ -68,8 +69,7 @@ void NoteDesk::answer() {
   wire::NoteAnswer answer{.name = request.name};
   int descriptor = -1;
   if (request.want == wire::NoteWish::pin) {
-    if (const auto name =
-            board_->pin(this, std::span(request.bytes).first(request.size), std::move(received.descriptor))) {
+    if (const auto name = board_->pin(this, std::span(request.bytes).first(request.size), std::move(given))) {
       answer.done = 1;
       answer.name = *name;
     }

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -17,6 +17,7 @@
 #include "host/shm_region.hpp"
 #include "isthmus/abi.hpp"
 #include "src/transport/daemon_protocol.hpp"
+#include "src/transport/descriptor_message.hpp"
 #include "src/transport/format_region.hpp"
 #include "src/transport/text.hpp"
 
@@ -35,20 +36,8 @@ void refuse(int socket, wire::Welcome verdict, std::string_view why) {
 
 Result<void> accept_with(int socket, int region, int kick) {
   wire::DaemonWelcome welcome{.verdict = wire::Welcome::accepted};
-  iovec part{.iov_base = &welcome, .iov_len = sizeof welcome};
-  const std::array<int, 2> fds{region, kick};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> ancillary{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = ancillary.data();
-  message.msg_controllen = ancillary.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fds);
-  std::memcpy(CMSG_DATA(header), fds.data(), sizeof fds);
-  if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != static_cast<ssize_t>(sizeof welcome)) {
+  if (!send_with_descriptors(socket, std::as_bytes(std::span(&welcome, 1)), std::array{region, kick},
+                             MSG_NOSIGNAL | MSG_DONTWAIT)) {
     return fail(Errc::peer_died, text("the client hung up: ", errno_text(errno)));
   }
   return {};

@@ -29,14 +29,15 @@ std::optional<NoteClient::Answered> NoteClient::ask(const wire::NoteRequest& req
   }
   DescriptorMessage received;
   do {
-    received = receive_with_descriptor(wire::worker_note_fd, std::as_writable_bytes(std::span(&answered.answer, 1)), 0);
+    received = receive_with_descriptors(wire::worker_note_fd, std::as_writable_bytes(std::span(&answered.answer, 1)),
+                                        MSG_TRUNC);
   } while (received.bytes < 0 && errno == EINTR);
   const wire::NoteAnswer& answer = answered.answer;
   if (received.bytes != static_cast<ssize_t>(sizeof answer) || answer.magic != wire::hello_magic || answer.done != 1 ||
       answer.size > answer.bytes.size()) {
     return std::nullopt;
   }
-  answered.descriptor = std::move(received.descriptor);
+  answered.descriptor = std::move(received.descriptors.front());
   return answered;
 }
 

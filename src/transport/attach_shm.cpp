@@ -5,17 +5,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "src/transport/claim.hpp"
 #include "src/transport/daemon_protocol.hpp"
+#include "src/transport/descriptor_message.hpp"
 #include "src/transport/lane_state.hpp"
 #include "src/transport/text.hpp"
 #include "src/transport/unique_fd.hpp"
@@ -130,30 +131,8 @@ Result<Descriptors> receive_welcome(int socket, const std::string& name, std::ch
                 text("endpoint shm:", name, ": isthmusd did not answer within ", timeout.count(), " ms"));
   }
   wire::DaemonWelcome welcome;
-  iovec part{.iov_base = &welcome, .iov_len = sizeof welcome};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> ancillary{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = ancillary.data();
-  message.msg_controllen = ancillary.size();
-  const ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-
-  std::vector<UniqueFd> received;
-  for (cmsghdr* part_header = got >= 0 ? CMSG_FIRSTHDR(&message) : nullptr; part_header != nullptr;
-       part_header = CMSG_NXTHDR(&message, part_header)) {
-    if (part_header->cmsg_level == SOL_SOCKET && part_header->cmsg_type == SCM_RIGHTS) {
-      std::array<int, 2> fds{-1, -1};
-      const std::size_t bytes = std::min(part_header->cmsg_len - CMSG_LEN(0), sizeof fds);
-      std::memcpy(fds.data(), CMSG_DATA(part_header), bytes);
-      for (const int fd : fds) {
-        if (fd >= 0) {
-          received.emplace_back(fd);
-        }
-      }
-    }
-  }
-  if (got != static_cast<ssize_t>(sizeof welcome) || welcome.magic != wire::hello_magic) {
+  DescriptorMessage received = receive_with_descriptors(socket, std::as_writable_bytes(std::span(&welcome, 1)), 0);
+  if (received.bytes != static_cast<ssize_t>(sizeof welcome) || welcome.magic != wire::hello_magic) {
     return fail(Errc::version_mismatch,
                 text("endpoint shm:", name, ": whoever listens there is no isthmusd, or it ended just now"));
   }
@@ -168,11 +147,12 @@ Result<Descriptors> receive_welcome(int socket, const std::string& name, std::ch
     default:
       return fail(Errc::system, text("endpoint shm:", name, ": ", copy_text(welcome.text)));
   }
-  if (received.size() != 2) {
-    return fail(Errc::protocol_violation,
-                text("endpoint shm:", name, ": the daemon sent ", received.size(), " descriptors instead of 2"));
+  auto& [region, kick] = received.descriptors;
+  if (!region || !kick) {
+    return fail(Errc::protocol_violation, text("endpoint shm:", name, ": the daemon sent ", region ? 1 : 0,
+                                               " descriptors instead of ", received.descriptors.size()));
   }
-  return Descriptors{.region = std::move(received[0]), .kick = std::move(received[1])};
+  return Descriptors{.region = std::move(region), .kick = std::move(kick)};
 }
 
 }  // namespace

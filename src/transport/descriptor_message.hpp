@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstddef>
 #include <span>
 
@@ -10,16 +11,24 @@
 
 namespace isthmus {
 
-/// sendmsg() of one datagram, with a copy of a descriptor unless that is -1. Whether all of it was sent; else errno
-/// says why.
-[[nodiscard]] bool send_with_descriptor(int socket, std::span<const std::byte> message, int descriptor,
-                                        int flags) noexcept;
+/// How many descriptors come along with a message at most.
+inline constexpr std::size_t most_descriptors = 2;
+
+/// sendmsg() of one datagram, with copies of descriptors. Whether all of it was sent; else errno says why.
+/// \pre most_descriptors or fewer
+[[nodiscard]] bool send_with_descriptors(int socket, std::span<const std::byte> message,
+                                         std::span<const int> descriptors, int flags) noexcept;
+/// The same with one, or none where that is -1.
+[[nodiscard]] inline bool send_with_descriptor(int socket, std::span<const std::byte> message, int descriptor,
+                                               int flags) noexcept {
+  return send_with_descriptors(socket, message, std::span(&descriptor, descriptor >= 0 ? 1 : 0), flags);
+}
 
 struct DescriptorMessage {
-  ssize_t bytes = -1;   ///< of the datagram, also of what did not fit; -1: errno says why
-  UniqueFd descriptor;  ///< the first that came along
+  ssize_t bytes = -1;                                  ///< as recvmsg() says; -1: errno says why
+  std::array<UniqueFd, most_descriptors> descriptors;  ///< what came along, in order
 };
-/// recvmsg() of one datagram into `message`. Of the descriptors that came along all but the first are closed.
-[[nodiscard]] DescriptorMessage receive_with_descriptor(int socket, std::span<std::byte> message, int flags) noexcept;
+/// recvmsg() of one datagram into `message`. Descriptors are closed on exec; more than most_descriptors are closed.
+[[nodiscard]] DescriptorMessage receive_with_descriptors(int socket, std::span<std::byte> message, int flags) noexcept;
 
 }  // namespace isthmus

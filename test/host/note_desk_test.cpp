@@ -63,9 +63,9 @@ class NoteDeskTest : public testing::Test {
                                      descriptor, MSG_NOSIGNAL));
     look();
     Answered answered;
-    auto received = receive_with_descriptor(worker.socket.get(), std::as_writable_bytes(std::span(&answered.answer, 1)),
-                                            MSG_DONTWAIT);
-    answered.descriptor = std::move(received.descriptor);
+    auto received = receive_with_descriptors(worker.socket.get(),
+                                             std::as_writable_bytes(std::span(&answered.answer, 1)), MSG_DONTWAIT);
+    answered.descriptor = std::move(received.descriptors.front());
     return received.bytes == static_cast<ssize_t>(sizeof(NoteAnswer)) ? std::optional(std::move(answered))
                                                                       : std::nullopt;
   }
