@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Variables that are declared __managed__: the driver's memory, which this process reads and writes for its client.
 #include <cstring>
-#include <iterator>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -18,13 +17,8 @@ constexpr std::uint64_t most_bytes_at_once = 32 * 1024;
 // So many bytes of a variable, while `lock` is held; nothing where they do not lie in one.
 std::optional<std::span<std::byte>> managed_bytes(const ModuleObject& owner, std::uint64_t address,
                                                   std::uint64_t size) {
-  auto found = owner.managed.upper_bound(address);
-  if (found == owner.managed.begin()) {
-    return std::nullopt;
-  }
-  found = std::prev(found);
-  const std::uint64_t offset = address - found->first;
-  if (offset > found->second || size > found->second - offset) {
+  const auto variable = owner.managed.find(address);
+  if (!variable || !variable->holds(address, size)) {
     return std::nullopt;
   }
   // NOLINTNEXTLINE(performance-no-int-to-ptr): the driver's address
@@ -52,7 +46,7 @@ Answer<FindGlobal::Reply> LaneBackend::find_managed(Id context, ModuleObject& li
   const auto owner = contexts_.find(context);
   memory_.add(address, size, owner != nullptr ? owner->handle : nullptr);
   const std::scoped_lock lock(library.managed_mutex);
-  library.managed.insert_or_assign(address, size);
+  library.managed.add(address, size, {});
   return FindGlobal::Reply{.address = address, .size = size};
 }
 

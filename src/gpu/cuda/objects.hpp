@@ -8,12 +8,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <variant>
 #include <vector>
 
 #include "src/gpu/cuda/cu.hpp"
 #include "src/gpu/cuda/host_functions.hpp"
 #include "src/gpu/cuda/jit_options.hpp"
 #include "src/gpu/cuda/messages.hpp"
+#include "src/gpu/cuda/ranges.hpp"
 #include "src/gpu/object_table.hpp"
 
 namespace isthmus::cuda {
@@ -44,13 +46,13 @@ struct EventObject {
 struct ModuleObject {
   std::shared_ptr<ContextObject> context;  ///< of a module
   CUmodule module = nullptr;
-  CUlibrary library = nullptr;                     ///< if not null, it is one
-  std::mutex managed_mutex;                        ///< guards what follows, and its memory while it is read or written
-  std::map<std::uint64_t, std::uint64_t> managed;  ///< variables of a library that were asked for: address, size
+  CUlibrary library = nullptr;     ///< if not null, it is one
+  std::mutex managed_mutex;        ///< guards what follows, and its memory while it is read or written
+  Ranges<std::monostate> managed;  ///< variables of a library that were asked for
 
   void forget_managed() {
     const std::scoped_lock lock(managed_mutex);
-    managed.clear();
+    managed.remove_if([](const auto&) { return true; });
   }
 };
 

@@ -27,12 +27,8 @@ VirtualMemory::Mappings::const_iterator VirtualMemory::mapping_at(std::uint64_t 
 }
 
 bool VirtualMemory::is_reserved(std::uint64_t address, std::uint64_t bytes) const {
-  const auto after = reservations_.upper_bound(address);
-  if (after == reservations_.begin()) {
-    return false;
-  }
-  const auto& [base, size] = *std::prev(after);
-  return address - base < size && bytes <= size - (address - base);
+  const auto reservation = reservations_.find(address);
+  return reservation && reservation->holds(address, bytes);
 }
 
 bool VirtualMemory::is_mapped_whole(std::uint64_t address, std::uint64_t bytes) const {
@@ -62,7 +58,7 @@ CUresult VirtualMemory::reserve(std::uint64_t bytes, std::uint64_t alignment, st
   CUdeviceptr made = 0;
   const CUresult code = driver_->cuMemAddressReserve(&made, bytes, alignment, wanted, 0);
   if (code == CUDA_SUCCESS) {
-    reservations_.insert_or_assign(made, bytes);
+    reservations_.add(made, bytes, {});
     address = made;
   }
   return code;
@@ -71,7 +67,7 @@ CUresult VirtualMemory::reserve(std::uint64_t bytes, std::uint64_t alignment, st
 CUresult VirtualMemory::free(std::uint64_t address, std::uint64_t bytes) {
   const std::scoped_lock lock(mutex_);
   const auto found = reservations_.find(address);
-  if (found == reservations_.end() || found->second != bytes) {
+  if (!found || found->base != address || found->size != bytes) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (const auto mapped = mappings_.lower_bound(address);
@@ -80,7 +76,7 @@ CUresult VirtualMemory::free(std::uint64_t address, std::uint64_t bytes) {
   }
   const CUresult code = driver_->cuMemAddressFree(address, bytes);
   if (code == CUDA_SUCCESS) {
-    reservations_.erase(found);
+    reservations_.remove(address);
   }
   return code;
 }

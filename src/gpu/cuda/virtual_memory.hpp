@@ -7,11 +7,13 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <variant>
 
 #include "src/gpu/cuda/cu.hpp"
 #include "src/gpu/cuda/device_account.hpp"
 #include "src/gpu/cuda/driver.hpp"
 #include "src/gpu/cuda/message_kind.hpp"
+#include "src/gpu/cuda/ranges.hpp"
 
 namespace isthmus::cuda {
 
@@ -75,9 +77,9 @@ class VirtualMemory {
   const Driver* driver_;
   DeviceAccount* account_;
   mutable std::mutex mutex_;
-  std::map<std::uint64_t, std::uint64_t> reservations_;  // address -> bytes
-  std::map<std::uint64_t, Physical> physicals_;          // by a number of ours
-  std::map<Id, std::uint64_t> names_;                    // of physicals_ that are named
+  Ranges<std::monostate> reservations_;
+  std::map<std::uint64_t, Physical> physicals_;  // by a number of ours
+  std::map<Id, std::uint64_t> names_;            // of physicals_ that are named
   Mappings mappings_;
   std::uint64_t last_ = 0;
 };
