@@ -4,8 +4,9 @@
 
 /**
  * \file
- * The stable binary interface of Isthmus: the client's side of a lane, for C and whatever can call C. The C++ headers
- * beside this one promise nothing between versions; this one does (docs/c-api.md says what, and how it may grow).
+ * The stable binary interface of Isthmus, for C and whatever can call C: the client's side of a lane, and services that
+ * answer requests. The C++ headers beside this one promise nothing between versions; this one does (docs/c-api.md says
+ * what, and how it may grow).
  *
  *     isthmus_lane* lane = NULL;
  *     isthmus_channel* channel = NULL;
@@ -25,7 +26,7 @@
  * - A required pointer that is NULL is ISTHMUS_INVALID_ARGUMENT. Pointers that are not NULL have to be good.
  * - A pointer with a size of 0 may be NULL.
  * - Times are in nanoseconds, from the call on: ISTHMUS_FOREVER (or any negative number) waits as long as the peer
- * lives, 0 does not wait. Every wait ends when the peer is gone.
+ *   lives, 0 does not wait. Every wait ends when the peer is gone.
  *
  * ## Structs
  *
@@ -55,7 +56,7 @@ extern "C" {
 
 /** Version of this header: 16 bits for what breaks programs (the library's soname), 16 bits that count additions. */
 #define ISTHMUS_ABI_MAJOR 0
-#define ISTHMUS_ABI_MINOR 1
+#define ISTHMUS_ABI_MINOR 2
 #define ISTHMUS_ABI_VERSION (ISTHMUS_ABI_MAJOR * 65536U + ISTHMUS_ABI_MINOR)
 
 /** The version of the library that is loaded, made up as ISTHMUS_ABI_VERSION. Any thread. */
@@ -99,6 +100,11 @@ ISTHMUS_API const char* isthmus_result_name(isthmus_result result);
 typedef struct isthmus_lane isthmus_lane;       /**< this process's connection to its worker; any thread */
 typedef struct isthmus_channel isthmus_channel; /**< one thread's connection to its own worker thread */
 typedef struct isthmus_frame isthmus_frame;     /**< memory that both sides see; one thread at a time */
+
+typedef struct isthmus_request isthmus_request; /**< what a service is asked; its handler's thread, while that runs */
+typedef struct isthmus_pending_call isthmus_pending_call; /**< a call to be answered later; any thread */
+typedef struct isthmus_frame_hold isthmus_frame_hold;     /**< keeps a post's frames from its client; any thread */
+typedef struct isthmus_upcalls isthmus_upcalls;           /**< a service's way back to its client; any thread */
 
 /** Names a call that was submitted; void once its reply was taken, or it was cancelled. */
 typedef uint32_t isthmus_call_id;
@@ -300,6 +306,143 @@ ISTHMUS_API size_t isthmus_frame_size(isthmus_frame* frame);
 /** Names `length` bytes of the frame from `offset` on. Errors: INVALID_ARGUMENT (not within the frame). */
 ISTHMUS_API isthmus_result isthmus_frame_reference(isthmus_frame* frame, size_t offset, size_t length,
                                                    isthmus_reference* reference) ISTHMUS_MUST_CHECK;
+
+/* ---- services --------------------------------------------------------------------------------------------------- */
+/*
+ * A service answers requests: those of a client in its worker, and in the client what the worker asks back (upcalls).
+ *
+ * Its function is called by many threads at the same time, one for each channel, in the channel's order; a request
+ * starts only when every call and post of the lane that had returned before it was made has been handled. It has to
+ * return, and must not throw, nor detach the lane, nor wait for what a thread of the client has yet to do: what waits,
+ * or takes long, is deferred. A call that it neither answers nor defers is answered with ISTHMUS_UNHANDLED.
+ *
+ * Errors of all of the functions for requests: INVALID_ARGUMENT (a struct; a request that is NULL, that another thread
+ * handles, or whose handler has returned), WRONG_THREAD (after fork).
+ */
+
+/** Status of a reply to a call that no service handled. */
+#define ISTHMUS_UNHANDLED INT32_MIN
+
+typedef struct isthmus_service {
+  uint32_t struct_size;
+  uint32_t reserved; /**< 0 */
+  void (*handle)(void* context, isthmus_request* request);
+  void* context; /**< handed to `handle`; may be NULL */
+} isthmus_service;
+
+/** What a call is answered: the reply's body is `fixed` and `trailing` joined, together as long as a request's. */
+typedef struct isthmus_answer {
+  uint32_t struct_size;
+  int32_t status; /**< 0, or the service's own error code */
+  const void* fixed;
+  size_t fixed_size;
+  const void* trailing;
+  size_t trailing_size;
+} isthmus_answer;
+
+typedef struct isthmus_local_options {
+  uint32_t struct_size;
+  uint32_t timeout_ms;  /**< how long the worker may take to serve; 0: 2000 */
+  uint64_t region_size; /**< bytes, a power of two, at least 8 MiB; 0: 32 MiB */
+  uint32_t in_child;    /**< 1: the worker is a child process, forked by the call; 0: a thread of this process */
+  uint32_t reserved;    /**< 0 */
+} isthmus_local_options;
+
+/**
+ * Attaches to a worker of one's own, without a daemon: for tests, and for programs that fork their own worker. Rings,
+ * slab and every check are those of a lane that isthmusd serves; nobody else can attach to it. Of `service` a copy is
+ * kept; its context has to outlive the lane. `options` may be NULL. isthmus_lane_detach() ends the worker and waits for
+ * it; frames that are still there are void for it from then on.
+ *
+ * A child process is a boundary of trust and of crashes, a thread is none. Ask for a child while the program has one
+ * thread; it has a copy of the context, and ends with the lane, also when this process is killed. Any thread. Errors:
+ * INVALID_ARGUMENT (region_size), EXHAUSTED (memory, descriptors, threads), TIMED_OUT, CLOSED and PEER_DIED
+ * (the worker ended at once), UNSUPPORTED, SYSTEM.
+ */
+ISTHMUS_API isthmus_result isthmus_lane_start_local(const isthmus_service* service,
+                                                    const isthmus_local_options* options,
+                                                    isthmus_lane** lane) ISTHMUS_MUST_CHECK;
+
+/**
+ * Answers the upcalls of the lane's worker from now on, in a thread of the library's. Of `service` a copy is kept; its
+ * context has to outlive the lane and every frame of it. Any thread. Errors: INVALID_ARGUMENT (a second time),
+ * EXHAUSTED (thread, slab memory), and those of isthmus_lane_channel().
+ */
+ISTHMUS_API isthmus_result isthmus_lane_serve_upcalls(isthmus_lane* lane,
+                                                      const isthmus_service* service) ISTHMUS_MUST_CHECK;
+
+/**
+ * What is asked. The body is a private copy, which the client cannot change any more and which is gone when the handler
+ * returns. What references name is shared memory, which the client can change at any time: parse nothing there.
+ */
+ISTHMUS_API isthmus_result isthmus_request_message(isthmus_request* request,
+                                                   isthmus_message* message) ISTHMUS_MUST_CHECK;
+
+/** 1 for a call, whose client waits; 0 for a post, which takes no reply, and for a bad handle. */
+ISTHMUS_API int isthmus_request_wants_reply(isthmus_request* request);
+
+/**
+ * Where the bytes lie that a reference names, all `reference->length` of them. A call's stay the client's, and may be
+ * touched until it is answered; a post's until the handler returns, unless they are held. Errors besides:
+ * INVALID_ARGUMENT (not within the lane's windows: the client is not to be trusted).
+ */
+ISTHMUS_API isthmus_result isthmus_request_resolve(isthmus_request* request, const isthmus_reference* reference,
+                                                   void** data) ISTHMUS_MUST_CHECK;
+
+/**
+ * Answers a call, once; the bytes are copied. Does nothing for a post. Errors besides: INVALID_ARGUMENT (too long;
+ * answered or deferred before), CLOSED (the lane is over).
+ */
+ISTHMUS_API isthmus_result isthmus_request_reply(isthmus_request* request, const isthmus_answer* answer);
+
+/**
+ * Keeps a call, to be answered later by isthmus_pending_call_reply(), from any thread and in any order; the channel
+ * goes on with its next request when the handler has returned. Errors besides: INVALID_ARGUMENT (a post; answered or
+ * deferred before), EXHAUSTED (16 million are kept: it is answered with ISTHMUS_UNHANDLED).
+ */
+ISTHMUS_API isthmus_result isthmus_request_defer(isthmus_request* request,
+                                                 isthmus_pending_call** call) ISTHMUS_MUST_CHECK;
+
+/**
+ * Answers a call that was kept; the bytes are copied. The handle is void afterwards, except when the answer itself is
+ * bad: INVALID_ARGUMENT. ISTHMUS_UNHANDLED is the status for one that will have no answer. Any thread, also when the
+ * lane is over. Errors besides: WRONG_THREAD (after fork), CLOSED (the channel or its lane is over).
+ */
+ISTHMUS_API isthmus_result isthmus_pending_call_reply(isthmus_pending_call* call, const isthmus_answer* answer);
+
+/**
+ * Keeps the frames that this post names from its client, for a device that works on them after the handler has
+ * returned. Frames of later posts of the same channel wait behind it: release soon. For a call nothing is held, and
+ * `*hold` is NULL: its frames stay the client's until it is answered. Errors besides: EXHAUSTED.
+ */
+ISTHMUS_API isthmus_result isthmus_request_hold_frames(isthmus_request* request,
+                                                       isthmus_frame_hold** hold) ISTHMUS_MUST_CHECK;
+
+/** Ends a hold. NULL is not an error. Any thread, also when the lane is over. Errors: INVALID_ARGUMENT (released). */
+ISTHMUS_API isthmus_result isthmus_frame_hold_release(isthmus_frame_hold* hold);
+
+/**
+ * The way back to the client, to be given back by isthmus_upcalls_release(); it may be kept beyond the request, and
+ * answers CLOSED once the lane is over. Errors besides: NOT_FOUND (the client serves no upcalls), EXHAUSTED.
+ */
+ISTHMUS_API isthmus_result isthmus_request_upcalls(isthmus_request* request,
+                                                   isthmus_upcalls** upcalls) ISTHMUS_MUST_CHECK;
+
+/**
+ * Calls the client and waits for its answer, whose body is written to `buffer`. The client is not to be trusted: it may
+ * answer anything, or never, so give a time. Any thread; one upcall at a time is under way, the others wait for it.
+ * Errors: those of isthmus_channel_call(), except that no thread is the wrong one but in a child after fork.
+ */
+ISTHMUS_API isthmus_result isthmus_upcalls_call(isthmus_upcalls* upcalls, const isthmus_message* message, void* buffer,
+                                                size_t buffer_size, int64_t timeout_ns,
+                                                isthmus_reply* reply) ISTHMUS_MUST_CHECK;
+
+/** Tells the client something; `timeout_ns` is for room in the ring. Errors: as isthmus_upcalls_call(). */
+ISTHMUS_API isthmus_result isthmus_upcalls_post(isthmus_upcalls* upcalls, const isthmus_message* message,
+                                                int64_t timeout_ns) ISTHMUS_MUST_CHECK;
+
+/** No other thread may be inside a call of it. NULL is not an error. Errors: INVALID_ARGUMENT (released before). */
+ISTHMUS_API isthmus_result isthmus_upcalls_release(isthmus_upcalls* upcalls);
 
 #ifdef __cplusplus
 }

@@ -61,6 +61,8 @@ class Lane {
   /// Answers the host's upcalls from now on, in a thread of the library's. `service` must outlive the lane and every
   /// frame of it. Errors: invalid_argument (a second time), exhausted (thread, slab memory), and those of channel().
   [[nodiscard]] Result<void> serve_upcalls(Service& service);
+  /// The same, with a service that the lane keeps for as long as it may be called. \pre it is not null
+  [[nodiscard]] Result<void> serve_upcalls(std::unique_ptr<Service> service);
 
   /// Whether the worker still serves this lane; the error says why not.
   [[nodiscard]] Result<void> check();

@@ -1,134 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <exception>
-#include <limits>
 #include <memory>
 #include <mutex>
-#include <new>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "isthmus/abi.hpp"
 #include "isthmus/isthmus.h"
 #include "isthmus/lane.hpp"
+#include "isthmus/local_lane.hpp"
+#include "src/transport/c_error.hpp"
 #include "src/transport/c_handles.hpp"
+#include "src/transport/c_message.hpp"
+#include "src/transport/c_service.hpp"
+#include "src/transport/c_struct.hpp"
 #include "src/transport/process_mark.hpp"
 #include "src/transport/text.hpp"
 
-// The C interface over the C++ one. What is here: handles, structs that grow, and the end of every exception's way.
+// The client's side of the C interface, over the C++ one: lanes, channels and frames.
 
-namespace isthmus {
+namespace isthmus::c {
 namespace {
-
-// ---- errors --------------------------------------------------------------------------------------------------------
-
-// Zero is success in C, so each code is one more than in C++.
-constexpr isthmus_result code(Errc errc) { return static_cast<isthmus_result>(errc) + 1; }
-static_assert(code(Errc::invalid_argument) == ISTHMUS_INVALID_ARGUMENT && code(Errc::not_found) == ISTHMUS_NOT_FOUND);
-static_assert(code(Errc::permission_denied) == ISTHMUS_PERMISSION_DENIED);
-static_assert(code(Errc::version_mismatch) == ISTHMUS_VERSION_MISMATCH && code(Errc::busy) == ISTHMUS_BUSY);
-static_assert(code(Errc::exhausted) == ISTHMUS_EXHAUSTED && code(Errc::timed_out) == ISTHMUS_TIMED_OUT);
-static_assert(code(Errc::peer_died) == ISTHMUS_PEER_DIED && code(Errc::closed) == ISTHMUS_CLOSED);
-static_assert(code(Errc::protocol_violation) == ISTHMUS_PROTOCOL_VIOLATION);
-static_assert(code(Errc::unsupported) == ISTHMUS_UNSUPPORTED && code(Errc::wrong_thread) == ISTHMUS_WRONG_THREAD);
-static_assert(code(Errc::system) == ISTHMUS_SYSTEM);
-
-// No std::string: it must work without memory, and have nothing to destroy when the thread ends.
-thread_local constinit std::array<char, 512> last_error{};
-
-isthmus_result failed(isthmus_result result, std::string_view why) noexcept {
-  const std::size_t length = std::min(why.size(), last_error.size() - 1);
-  std::copy_n(why.begin(), length, last_error.begin());
-  last_error.at(length) = '\0';
-  return result;
-}
-isthmus_result failed(const Error& error) noexcept { return failed(code(error.code), error.message); }
-isthmus_result invalid(std::string_view why) noexcept { return failed(ISTHMUS_INVALID_ARGUMENT, why); }
-
-// Every function's body runs in here.
-template <class Body>
-isthmus_result guarded(const Body& body) noexcept {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return failed(ISTHMUS_EXHAUSTED, "no memory");
-  } catch (const std::exception& error) {
-    return failed(ISTHMUS_SYSTEM, error.what());
-  } catch (...) {
-    return failed(ISTHMUS_SYSTEM, "an unknown exception");
-  }
-}
-
-// ---- structs that grow ---------------------------------------------------------------------------------------------
-
-constexpr std::uint32_t longest_struct = 4096;
-
-// Where each struct ended in version 0. Never to be changed.
-template <class T>
-constexpr std::uint32_t first_size = 0;
-template <>
-constexpr std::uint32_t first_size<isthmus_attach_options> = 8;
-template <>
-constexpr std::uint32_t first_size<isthmus_message> = 40;
-template <>
-constexpr std::uint32_t first_size<isthmus_reply> = 16;
-template <>
-constexpr std::uint32_t first_size<isthmus_channel_counts> = 40;
-template <>
-constexpr std::uint32_t first_size<isthmus_slab_counts> = 64;
-
-template <class T>
-isthmus_result check_size(const T* given, std::string_view name) noexcept {
-  static_assert(first_size<T> != 0 && first_size<T> <= sizeof(T) && offsetof(T, struct_size) == 0);
-  if (given == nullptr) {
-    return invalid(text(name, ": NULL"));
-  }
-  if (given->struct_size < first_size<T> || given->struct_size > longest_struct) {
-    return invalid(text(name, ": struct_size ", given->struct_size, "; set it to sizeof, from ", first_size<T>, " to ",
-                        longest_struct));
-  }
-  return ISTHMUS_OK;
-}
-
-// Reads a struct that may be older (what is missing is zero) or newer (what is not known has to be zero).
-template <class T>
-isthmus_result read_struct(const T* given, T& known, std::string_view name) noexcept {
-  if (const auto result = check_size(given, name); result != ISTHMUS_OK) {
-    return result;
-  }
-  if (given->struct_size == sizeof(T)) [[likely]] {
-    known = *given;
-    return ISTHMUS_OK;
-  }
-  const auto* const bytes = reinterpret_cast<const std::byte*>(given);
-  const std::span all(bytes, given->struct_size);
-  const auto common = all.first(std::min(all.size(), sizeof(T)));
-  known = T{};
-  std::memcpy(&known, common.data(), common.size());
-  if (!std::ranges::all_of(all.subspan(common.size()), [](std::byte b) { return b == std::byte{0}; })) {
-    return failed(ISTHMUS_UNSUPPORTED, text(name, ": struct_size ", all.size(), ", and something after byte ",
-                                            sizeof(T), " is not zero: this library is too old to know what"));
-  }
-  return ISTHMUS_OK;
-}
-
-// Writes a struct whose size was checked.
-template <class T>
-void write_struct(T known, T* given) noexcept {
-  known.struct_size = given->struct_size;
-  const std::size_t common = std::min<std::size_t>(known.struct_size, sizeof(T));
-  auto* const bytes = reinterpret_cast<std::byte*>(given);
-  std::memset(bytes + common, 0, known.struct_size - common);
-  std::memcpy(bytes, &known, common);
-}
 
 // ---- handles -------------------------------------------------------------------------------------------------------
 
@@ -138,7 +36,16 @@ struct LaneChannels {
   std::vector<std::uintptr_t> handles;
 };
 
+/// The worker of a lane without a daemon.
+struct LocalWorker {
+  explicit LocalWorker(const isthmus_service& functions) : service(functions) {}
+
+  CService service;
+  std::optional<LocalLane> worker;
+};
+
 struct OpenLane {
+  std::unique_ptr<LocalWorker> local;  // where there is one; ends after the lane
   Lane lane;
   ProcessMark process;
   std::shared_ptr<LaneChannels> channels;
@@ -157,20 +64,9 @@ const void* this_thread() noexcept {
 }
 
 // constinit, and never destroyed: other libraries' threads may still call while the program ends.
-constinit CHandles<OpenLane, 1> lanes;
-constinit CHandles<OpenChannel, 2> channels;
-constinit CHandles<Frame, 3> frames;
-
-// NOLINTBEGIN(cppcoreguidelines-pro-type-reinterpret-cast, performance-no-int-to-ptr): handles are numbers in disguise
-template <class Handle>
-std::uintptr_t number(Handle* handle) noexcept {
-  return reinterpret_cast<std::uintptr_t>(handle);
-}
-template <class Handle>
-Handle* disguise(std::uintptr_t number) noexcept {
-  return reinterpret_cast<Handle*>(number);
-}
-// NOLINTEND(cppcoreguidelines-pro-type-reinterpret-cast, performance-no-int-to-ptr)
+constinit CHandles<OpenLane, CHandleKind::lane> lanes;
+constinit CHandles<OpenChannel, CHandleKind::channel> channels;
+constinit CHandles<Frame, CHandleKind::frame> frames;
 
 constexpr std::string_view bad_lane = "lane: NULL, detached, or no lane at all";
 constexpr std::string_view bad_channel =
@@ -229,49 +125,17 @@ ThreadHandles& thread_handles() {
 
 // ---- what several functions need -----------------------------------------------------------------------------------
 
-Channel::Clock::time_point deadline(std::int64_t timeout_ns) {
-  if (timeout_ns < 0) {
-    return Channel::no_deadline;
+// Gives an attached lane out.
+isthmus_result put_lane(std::unique_ptr<LocalWorker> local, Lane attached, isthmus_lane** lane) {
+  const auto handle = lanes.put({.local = std::move(local),
+                                 .lane = std::move(attached),
+                                 .process = ProcessMark::current(),
+                                 .channels = std::make_shared<LaneChannels>()});
+  if (!handle) {
+    return failed(ISTHMUS_EXHAUSTED, "no handle is left for a lane");
   }
-  const auto now = Channel::Clock::now();
-  const auto farthest = Channel::no_deadline - now;
-  const std::chrono::nanoseconds timeout(timeout_ns);
-  return timeout >= farthest ? Channel::no_deadline : now + timeout;
-}
-
-std::span<const std::byte> bytes(const void* data, std::size_t size) noexcept {
-  return {static_cast<const std::byte*>(data), size};
-}
-std::span<std::byte> bytes(void* data, std::size_t size) noexcept { return {static_cast<std::byte*>(data), size}; }
-
-isthmus_result read_request(const isthmus_message* given, Message& request) noexcept {
-  isthmus_message known;
-  if (const auto result = read_struct(given, known, "message"); result != ISTHMUS_OK) {
-    return result;
-  }
-  if ((known.fixed == nullptr && known.fixed_size != 0) || (known.trailing == nullptr && known.trailing_size != 0)) {
-    return invalid("message: a NULL pointer with a size that is not 0");
-  }
-  constexpr std::size_t longest_fixed = std::numeric_limits<std::uint16_t>::max();
-  // Here, because the sum of two sizes that cannot be could be one that can.
-  if (known.fixed_size > longest_fixed || known.trailing_size > abi::max_body) {
-    return invalid(text("message: a fixed part of ", known.fixed_size, " bytes and ", known.trailing_size,
-                        " trailing ones; ", abi::max_body, " together are possible, put more into a frame"));
-  }
-  request = {.api = known.api,
-             .opcode = known.opcode,
-             .fixed = bytes(known.fixed, known.fixed_size),
-             .trailing = bytes(known.trailing, known.trailing_size)};
+  *lane = disguise<isthmus_lane>(*handle);
   return ISTHMUS_OK;
-}
-
-void write_reply(const Reply& reply, isthmus_reply* given) noexcept {
-  write_struct({.struct_size = 0, .status = reply.status, .size = reply.size, .fixed_size = reply.fixed}, given);
-}
-
-isthmus_result in_a_child() noexcept {
-  return failed(ISTHMUS_WRONG_THREAD,
-                "used in a child after fork, which owns nothing of its parent's; attach anew there");
 }
 
 // Runs a body with a channel, or says that the handle is none.
@@ -324,37 +188,16 @@ isthmus_result take_frames(std::span<isthmus_frame* const> handles, std::vector<
 }
 
 }  // namespace
-}  // namespace isthmus
+}  // namespace isthmus::c
 
 // ---- the interface -------------------------------------------------------------------------------------------------
 
 using namespace isthmus;
+using namespace isthmus::c;
 
 extern "C" {
 
 uint32_t isthmus_abi_version(void) { return ISTHMUS_ABI_VERSION; }
-
-const char* isthmus_last_error(void) { return last_error.data(); }
-
-const char* isthmus_result_name(isthmus_result result) {
-  constexpr std::array names{"ok",
-                             "invalid_argument",
-                             "not_found",
-                             "permission_denied",
-                             "version_mismatch",
-                             "busy",
-                             "exhausted",
-                             "timed_out",
-                             "peer_died",
-                             "closed",
-                             "protocol_violation",
-                             "unsupported",
-                             "wrong_thread",
-                             "system"};
-  static_assert(names.size() == ISTHMUS_SYSTEM + 1);
-  return result >= 0 && static_cast<std::size_t>(result) < names.size() ? names.at(static_cast<std::size_t>(result))
-                                                                        : "unknown";
-}
 
 isthmus_result isthmus_lane_attach(const char* endpoint, const isthmus_attach_options* options, isthmus_lane** lane) {
   return guarded([&]() -> isthmus_result {
@@ -375,14 +218,58 @@ isthmus_result isthmus_lane_attach(const char* endpoint, const isthmus_attach_op
     if (!attached) {
       return failed(attached.error());
     }
-    const auto handle = lanes.put({.lane = std::move(*attached),
-                                   .process = ProcessMark::current(),
-                                   .channels = std::make_shared<LaneChannels>()});
-    if (!handle) {
-      return failed(ISTHMUS_EXHAUSTED, "no handle is left for a lane");
+    return put_lane(nullptr, std::move(*attached), lane);
+  });
+}
+
+isthmus_result isthmus_lane_start_local(const isthmus_service* service, const isthmus_local_options* options,
+                                        isthmus_lane** lane) {
+  return guarded([&]() -> isthmus_result {
+    isthmus_service functions;
+    if (const auto result = read_service(service, functions); result != ISTHMUS_OK) {
+      return result;
     }
-    *lane = disguise<isthmus_lane>(*handle);
-    return ISTHMUS_OK;
+    if (lane == nullptr) {
+      return invalid("isthmus_lane_start_local: NULL");
+    }
+    LocalLaneOptions chosen;
+    bool in_child = false;
+    if (options != nullptr) {
+      isthmus_local_options known;
+      if (const auto result = read_struct(options, known, "local_options"); result != ISTHMUS_OK) {
+        return result;
+      }
+      if (known.in_child > 1 || known.reserved != 0) {
+        return failed(ISTHMUS_UNSUPPORTED, text("local_options: in_child ", known.in_child, ", reserved ",
+                                                known.reserved, "; in_child is 0 or 1, reserved is 0"));
+      }
+      in_child = known.in_child == 1;
+      if (known.timeout_ms != 0) {
+        chosen.timeout = std::chrono::milliseconds(known.timeout_ms);
+      }
+      if (known.region_size != 0) {
+        chosen.region_size = known.region_size;
+      }
+    }
+    auto local = std::make_unique<LocalWorker>(functions);
+    auto started = in_child ? LocalLane::in_child([&] { return std::make_unique<CService>(functions); }, chosen)
+                            : LocalLane::in_thread(local->service, chosen);
+    if (!started) {
+      return failed(started.error());
+    }
+    local->worker = std::move(*started);
+    Lane attached = std::move(local->worker->lane());
+    return put_lane(std::move(local), std::move(attached), lane);
+  });
+}
+
+isthmus_result isthmus_lane_serve_upcalls(isthmus_lane* lane, const isthmus_service* service) {
+  return with_lane(lane, [&](OpenLane& known) -> isthmus_result {
+    isthmus_service functions;
+    if (const auto result = read_service(service, functions); result != ISTHMUS_OK) {
+      return result;
+    }
+    return result_of(known.lane.serve_upcalls(std::make_unique<CService>(functions)));
   });
 }
 
@@ -406,10 +293,7 @@ isthmus_result isthmus_lane_detach(isthmus_lane* lane) {
 }
 
 isthmus_result isthmus_lane_check(isthmus_lane* lane) {
-  return with_lane(lane, [](OpenLane& known) {
-    const auto ok = known.lane.check();
-    return ok ? ISTHMUS_OK : failed(ok.error());
-  });
+  return with_lane(lane, [](OpenLane& known) { return result_of(known.lane.check()); });
 }
 
 isthmus_result isthmus_lane_channel(isthmus_lane* lane, isthmus_channel** channel) {
@@ -457,14 +341,8 @@ isthmus_result isthmus_channel_call(isthmus_channel* channel, const isthmus_mess
                                     size_t buffer_size, int64_t timeout_ns, isthmus_reply* reply) {
   return with_channel(channel, [&](Channel& known) -> isthmus_result {
     Message message;
-    if (const auto result = read_request(request, message); result != ISTHMUS_OK) {
+    if (const auto result = read_call(request, message, buffer, buffer_size, reply); result != ISTHMUS_OK) {
       return result;
-    }
-    if (const auto result = check_size(reply, "reply"); result != ISTHMUS_OK) {
-      return result;
-    }
-    if (buffer == nullptr && buffer_size != 0) {
-      return invalid("buffer: NULL with a size that is not 0");
     }
     const auto answer = known.call(message, bytes(buffer, buffer_size), deadline(timeout_ns));
     if (!answer) {
@@ -483,8 +361,7 @@ isthmus_result isthmus_channel_post(isthmus_channel* channel, const isthmus_mess
       return result;
     }
     if (frame_count == 0) {
-      const auto ok = known.post(message, deadline(timeout_ns));
-      return ok ? ISTHMUS_OK : failed(ok.error());
+      return result_of(known.post(message, deadline(timeout_ns)));
     }
     if (posted == nullptr) {
       return invalid("frames: NULL with a count that is not 0");
@@ -493,8 +370,7 @@ isthmus_result isthmus_channel_post(isthmus_channel* channel, const isthmus_mess
     if (const auto result = take_frames(std::span(posted, frame_count), taken); result != ISTHMUS_OK) {
       return result;
     }
-    const auto ok = known.post(message, std::move(taken), deadline(timeout_ns));
-    return ok ? ISTHMUS_OK : failed(ok.error());
+    return result_of(known.post(message, std::move(taken), deadline(timeout_ns)));
   });
 }
 

@@ -11,18 +11,40 @@
 #include <optional>
 #include <utility>
 
-namespace isthmus {
+namespace isthmus::c {
+
+/// The low bits of a handle. Never 0: no handle looks like NULL.
+enum class CHandleKind : std::uint8_t {
+  lane = 1,
+  channel = 2,
+  frame = 3,
+  request = 4,  // not of CHandles: c_service.cpp
+  pending_call = 5,
+  frame_hold = 6,
+  upcalls = 7,
+};
+inline constexpr unsigned handle_kind_bits = 8;
+
+// NOLINTBEGIN(cppcoreguidelines-pro-type-reinterpret-cast, performance-no-int-to-ptr): handles are numbers in disguise
+template <class Handle>
+std::uintptr_t number(Handle* handle) noexcept {
+  return reinterpret_cast<std::uintptr_t>(handle);
+}
+template <class Handle>
+Handle* disguise(std::uintptr_t number) noexcept {
+  return reinterpret_cast<Handle*>(number);
+}
+// NOLINTEND(cppcoreguidelines-pro-type-reinterpret-cast, performance-no-int-to-ptr)
 
 /// The handles of one kind that the C interface gives out: numbers, made up of a slot's index and of how often the slot
 /// was used. A handle that was given back is told from the slot's next one, so nothing is ever reached through a stale
 /// handle. Slots are never freed. Any thread; without locks, so that a fork can happen at any time.
-template <class T, std::uint32_t kind>
+template <class T, CHandleKind kind>
 class CHandles {
-  static_assert(kind > 0 && kind < 4);  // never 0: no handle looks like NULL
-
  public:
   static constexpr std::size_t slots_in_chunk = 4096;
   static constexpr std::size_t most_chunks = 4096;
+  static_assert(slots_in_chunk * most_chunks <= std::size_t{1} << (32 - handle_kind_bits));
 
   constexpr CHandles() = default;
 
@@ -37,7 +59,7 @@ class CHandles {
     // H1: whoever finds the handle's generation here sees the value
     const std::uint32_t generation = slot.generation.load(std::memory_order_relaxed) + 1;
     slot.generation.store(generation, std::memory_order_release);
-    return std::uintptr_t{generation} << 32 | std::uintptr_t{*index} << 2 | kind;
+    return std::uintptr_t{generation} << 32 | std::uintptr_t{*index} << handle_kind_bits | kind_bits;
   }
 
   /// What the handle stands for, until take(); null for a handle that is none of ours, or was given back.
@@ -64,6 +86,8 @@ class CHandles {
   }
 
  private:
+  static constexpr std::uintptr_t kind_bits = static_cast<std::uintptr_t>(kind);
+
   struct Slot {
     std::atomic<std::uint32_t> generation{0};  // odd while in use
     std::atomic<std::uint32_t> next{0};        // in the list of unused slots: index + 1
@@ -78,14 +102,15 @@ class CHandles {
     return static_cast<std::uint32_t>(handle >> 32);
   }
   [[nodiscard]] static std::uint32_t index_of(std::uintptr_t handle) noexcept {
-    return static_cast<std::uint32_t>(handle) >> 2;
+    return static_cast<std::uint32_t>(handle) >> handle_kind_bits;
   }
   [[nodiscard]] Slot& at(std::uint32_t index) const noexcept {
     return (*chunks_[index / slots_in_chunk].load(std::memory_order_acquire))[index % slots_in_chunk];
   }
   [[nodiscard]] Slot* slot_of(std::uintptr_t handle) const noexcept {
     const std::uint32_t index = index_of(handle);
-    if ((handle & 3) != kind || generation_of(handle) % 2 == 0 || index >= slots_in_chunk * most_chunks ||
+    if ((handle & ((1U << handle_kind_bits) - 1)) != kind_bits || generation_of(handle) % 2 == 0 ||
+        index >= slots_in_chunk * most_chunks ||
         chunks_[index / slots_in_chunk].load(std::memory_order_acquire) == nullptr) {
       return nullptr;
     }
@@ -134,4 +159,4 @@ class CHandles {
   std::array<std::atomic<Chunk*>, most_chunks> chunks_{};
 };
 
-}  // namespace isthmus
+}  // namespace isthmus::c

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "src/transport/lane_state.hpp"
@@ -68,7 +69,11 @@ Result<void> Lane::map_again(const Frame& frame, std::byte* at) {
   return {};
 }
 
-Result<void> Lane::serve_upcalls(Service& service) { return state_->serve_upcalls(service); }
+Result<void> Lane::serve_upcalls(Service& service) { return state_->serve_upcalls(service, nullptr); }
+Result<void> Lane::serve_upcalls(std::unique_ptr<Service> service) {
+  Service& served = *service;
+  return state_->serve_upcalls(served, std::move(service));
+}
 Result<void> Lane::check() { return state_->check(); }
 const std::string& Lane::region_name() const noexcept { return state_->region().name(); }
 std::uint32_t Lane::index() const noexcept { return state_->index(); }

@@ -381,7 +381,7 @@ Result<std::shared_ptr<CompletionWaiter>> LaneState::completion_waiter() {
   return completion_waiter_;
 }
 
-Result<void> LaneState::serve_upcalls(Service& service) {
+Result<void> LaneState::serve_upcalls(Service& service, std::unique_ptr<Service> owned) {
   if (!usable()) {
     return check();
   }
@@ -414,6 +414,7 @@ Result<void> LaneState::serve_upcalls(Service& service) {
       slab_->free_channel(offset);
       return fail(Errc::exhausted, text("lane ", index_, ": no thread for upcalls: ", error.what()));
     }
+    upcall_service_ = std::move(owned);
   }
   control().client.upcalls.word.store_release(offset | abi::channel_present);  // D1
   announce_change();

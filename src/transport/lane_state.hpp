@@ -70,9 +70,9 @@ class LaneState final : public CallerLane, public std::enable_shared_from_this<L
   /// The lane's helper thread for completion descriptors. Errors: exhausted.
   [[nodiscard]] Result<std::shared_ptr<CompletionWaiter>> completion_waiter();
 
-  /// Answers the host's upcalls from now on, in a thread of its own. `service` must outlive the lane. Errors:
-  /// invalid_argument (a second time), exhausted, and the lane's.
-  [[nodiscard]] Result<void> serve_upcalls(Service& service);
+  /// Answers the host's upcalls from now on, in a thread of its own. `service` must outlive the lane, or be `owned` by
+  /// it. Errors: invalid_argument (a second time), exhausted, and the lane's.
+  [[nodiscard]] Result<void> serve_upcalls(Service& service, std::unique_ptr<Service> owned);
 
   [[nodiscard]] bool is_owner_process() const noexcept { return mark_.is_this_process(); }
   [[nodiscard]] const Region& region() const noexcept { return region_; }
@@ -110,6 +110,7 @@ class LaneState final : public CallerLane, public std::enable_shared_from_this<L
   std::bitset<abi::max_channels> lost_numbers_;            // not to be used again
   std::array<std::unique_ptr<RetireList>, abi::max_channels> left_behind_;  // frames of posts of threads that ended
   std::shared_ptr<CompletionWaiter> completion_waiter_;
+  std::unique_ptr<Service> upcall_service_;  // where the lane owns it
   std::unique_ptr<Twin> upcall_twin_;
   std::uint64_t last_heartbeat_ = 0;
   Clock::time_point last_heartbeat_seen_;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* c_api_probe CASE ENDPOINT: one test of the C interface against a real worker. Exit status 0 when all was right. */
+/* c_api_probe CASE ENDPOINT: one test of the C interface, against a real worker or (no endpoint) one of its own. Exit
+ * status 0 when all was right. */
 
 /* NOLINTBEGIN(clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling): wants Annex K, which glibc lacks
  */
@@ -15,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "checks.h"
 #include "isthmus/isthmus.h"
 
 /* The probe API, which every worker serves (isthmus/api/probe.hpp). */
@@ -29,21 +31,6 @@ struct hash_finished {
 };
 
 int version_in_cpp(void);
-
-#define CHECK(condition)                                                                                    \
-  do {                                                                                                      \
-    if (!(condition)) {                                                                                     \
-      fprintf(stderr, "%s:%d: %s\nlast error: %s\n", __FILE__, __LINE__, #condition, isthmus_last_error()); \
-      exit(1);                                                                                              \
-    }                                                                                                       \
-  } while (0)
-#define OK(call) CHECK((call) == ISTHMUS_OK)
-/* A failure of that kind, whose text says that. */
-#define FAILS(call, code, words)                          \
-  do {                                                    \
-    CHECK((call) == (code));                              \
-    CHECK(strstr(isthmus_last_error(), (words)) != NULL); \
-  } while (0)
 
 static const char* endpoint;
 static isthmus_lane* lane;
@@ -315,7 +302,6 @@ static void nulls(void) {
   const isthmus_message note = echo_of(NULL, 0);
   isthmus_message without_bytes = echo_of(NULL, 1);
   OK(isthmus_frame_allocate(lane, 1, &frame));
-#define REFUSED(call) CHECK((call) == ISTHMUS_INVALID_ARGUMENT)
   REFUSED(isthmus_lane_attach(NULL, NULL, &no_lane));
   REFUSED(isthmus_lane_attach(endpoint, NULL, NULL));
   REFUSED(isthmus_lane_attach("nonsense", NULL, &no_lane));
@@ -535,16 +521,20 @@ int main(int argc, char** argv) {
                {"fork", fork_child},
                {"dead_peer", dead_peer},
                {"exhausted", exhausted},
-               {"exceptions", exceptions}};
+               {"exceptions", exceptions},
+               {"service", service},
+               {"service_misused", service_misused},
+               {"service_in_child", service_in_child},
+               {"upcalls", upcalls}};
   alarm(50);
-  for (size_t i = 0; argc == 3 && i < sizeof cases / sizeof *cases; ++i) {
+  for (size_t i = 0; (argc == 2 || argc == 3) && i < sizeof cases / sizeof *cases; ++i) {
     if (strcmp(argv[1], cases[i].name) == 0) {
-      endpoint = argv[2];
+      endpoint = argc == 3 ? argv[2] : NULL;
       cases[i].run();
       return 0;
     }
   }
-  fprintf(stderr, "c_api_probe: CASE ENDPOINT\n");
+  fprintf(stderr, "c_api_probe: CASE [ENDPOINT]\n");
   return 2;
 }
 

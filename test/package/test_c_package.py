@@ -1,6 +1,8 @@
-"""A program in C, built by a stranger against the installed shared library, talks to a worker."""
+"""Programs in C, built by a stranger against the installed shared library: one talks to a worker, the other, which is on
+a page of the documentation, to one of its own."""
 
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -9,6 +11,7 @@ from pathlib import Path
 from isthmus_host import Daemon
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
+ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = r"""#include <isthmus/isthmus.h>
 #include <stdio.h>
@@ -39,6 +42,11 @@ target_link_libraries(program PRIVATE isthmus::c)
 """
 
 
+def program_of_the_page():
+    (program,) = re.findall(r"```c\n(.*?)```", (ROOT / "docs/c-api.md").read_text(), re.DOTALL)
+    return program
+
+
 def run(*command, **options):
     result = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
     if result.returncode != 0:
@@ -61,13 +69,16 @@ class CPackage(unittest.TestCase):
 
             environment = {**os.environ, "PKG_CONFIG_PATH": str(library / "pkgconfig")}
             flags = run("pkg-config", "--cflags", "--libs", "isthmus-c", env=environment).split()
-            run("gcc", "-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", folder / "main.c", "-o",
-                folder / "program", *flags)
+            (folder / "page.c").write_text(program_of_the_page())
+            for source, program in (("main.c", "program"), ("page.c", "page")):
+                run("gcc", "-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", folder / source, "-o",
+                    folder / program, *flags)
 
             with Daemon(BUILD, shms=[{"name": "local", "region_size": "16 MiB"}]) as daemon:
                 environment = {**daemon.environment, "LD_LIBRARY_PATH": str(library)}
                 for program in (folder / "build/program", folder / "program"):
                     self.assertEqual(run(program, env=environment), "hello from ABI 0\n")
+                self.assertEqual(run(folder / "page", env=environment), "status 0, first pixel 55\n")
 
 
 if __name__ == "__main__":
