@@ -20,7 +20,8 @@
 namespace isthmus {
 
 struct AttachOptions {
-  /// How long a worker may take to answer. A daemon that is not there is noticed sooner where that is possible.
+  /// How long daemon and worker may each take to answer; a day at most counts. A daemon that is not there is noticed
+  /// sooner where that is possible.
   std::chrono::milliseconds timeout{2000};
   /// What drivers in the worker are to find in their environment, "KEY=VALUE", 1016 bytes in all with an end for each.
   /// Each plug-in of the worker takes the variables that it knows, and only where the host's configuration does not set

@@ -8,8 +8,8 @@ namespace isthmus {
 /// Names payload bytes that stay where they are: {window: 8 bits, offset: 56 bits, length: 64 bits}.
 ///
 /// It travels inside a message in place of the bytes. Offsets count from the start of the window; window 0 is the
-/// lane's region. A reference is data from the other side of a trust boundary: only a bounds-checked resolve()
-/// (see isthmus/request.hpp) turns it into memory.
+/// lane's region. A reference is data from the other side of a trust boundary: only a bounds-checked
+/// Request::resolve() (isthmus/service.hpp) turns it into memory.
 struct Reference {
   std::uint64_t window_and_offset = 0;  ///< window in the top 8 bits, byte offset in the low 56
   std::uint64_t length = 0;             ///< bytes

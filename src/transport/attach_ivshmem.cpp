@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "src/transport/claim.hpp"
+#include "src/transport/deadline.hpp"
 #include "src/transport/ivshmem_device.hpp"
 #include "src/transport/lane_state.hpp"
 #include "src/transport/text.hpp"
@@ -46,7 +47,7 @@ class IvshmemLink final : public Link {
 // A lane without an owner is free as soon as the host has cleaned it up, which takes some milliseconds.
 Result<std::uint32_t> claim_soon(const Region& region, int lock_file, std::string_view environment,
                                  std::chrono::milliseconds patience) {
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto deadline = deadline_after(patience);
   for (;;) {
     auto lane = claim_any_lane(region, lock_file, environment);
     if (lane || lane.error().code != Errc::exhausted || !lanes_come_free(region) ||

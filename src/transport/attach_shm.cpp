@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -16,6 +18,7 @@
 
 #include "src/transport/claim.hpp"
 #include "src/transport/daemon_protocol.hpp"
+#include "src/transport/deadline.hpp"
 #include "src/transport/descriptor_message.hpp"
 #include "src/transport/lane_state.hpp"
 #include "src/transport/text.hpp"
@@ -72,7 +75,26 @@ std::vector<std::string> runtime_folders() {
   return folders;
 }
 
-Result<UniqueFd> connect_to(const std::string& path, const std::string& name) {
+// connect() waits while the daemon's queue is full, which it is while the daemon is stopped.
+bool connect_within(int socket, const sockaddr_un& address, std::chrono::milliseconds timeout) {
+  const auto deadline = deadline_after(timeout);
+  for (;;) {
+    const auto left = std::max(deadline - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration(1000));
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+    const timeval bound{.tv_sec = seconds.count(),
+                        .tv_usec = std::chrono::floor<std::chrono::microseconds>(left - seconds).count()};
+    setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the sockets interface
+    if (connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+      return true;
+    }
+    if (errno != EINTR) {
+      return false;
+    }
+  }
+}
+
+Result<UniqueFd> connect_to(const std::string& path, const std::string& name, std::chrono::milliseconds timeout) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -81,8 +103,7 @@ Result<UniqueFd> connect_to(const std::string& path, const std::string& name) {
   }
   std::memcpy(static_cast<char*>(address.sun_path), path.data(), path.size());
   UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the sockets interface
-  if (fd && connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+  if (fd && connect_within(fd.get(), address, timeout)) {
     return fd;
   }
   const int error = errno;
@@ -95,13 +116,17 @@ Result<UniqueFd> connect_to(const std::string& path, const std::string& name) {
     return fail(Errc::not_found, text("endpoint shm:", name, ": nobody listens at ", path,
                                       "; is isthmusd running, with a [[shm]] of that name?"));
   }
+  if (error == EAGAIN) {
+    return fail(Errc::timed_out, text("endpoint shm:", name, ": isthmusd took no connection at ", path, " within ",
+                                      timeout.count(), " ms; is it stopped, or overloaded?"));
+  }
   return fail(Errc::system, text("endpoint shm:", name, ": ", path, ": ", errno_text(error)));
 }
 
-Result<UniqueFd> connect_to_daemon(const std::string& name) {
+Result<UniqueFd> connect_to_daemon(const std::string& name, std::chrono::milliseconds timeout) {
   Result<UniqueFd> outcome = fail(Errc::not_found, "");
   for (const std::string& folder : runtime_folders()) {
-    outcome = connect_to(text(folder, "/", name, ".sock"), name);
+    outcome = connect_to(text(folder, "/", name, ".sock"), name, timeout);
     if (outcome || outcome.error().code != Errc::not_found) {
       break;
     }
@@ -124,9 +149,7 @@ struct Descriptors {
 };
 
 Result<Descriptors> receive_welcome(int socket, const std::string& name, std::chrono::milliseconds timeout) {
-  pollfd readable{.fd = socket, .events = POLLIN, .revents = 0};
-  const int ready = poll(&readable, 1, static_cast<int>(timeout.count()));
-  if (ready <= 0) {
+  if (!wait_readable(socket, timeout)) {
     return fail(Errc::timed_out,
                 text("endpoint shm:", name, ": isthmusd did not answer within ", timeout.count(), " ms"));
   }
@@ -162,7 +185,7 @@ Result<std::shared_ptr<LaneState>> attach_shm(const Endpoint& endpoint, const At
   if (!environment) {
     return std::unexpected(environment.error());
   }
-  auto socket = connect_to_daemon(endpoint.name);
+  auto socket = connect_to_daemon(endpoint.name, options.timeout);
   if (!socket) {
     return std::unexpected(std::move(socket.error()));
   }

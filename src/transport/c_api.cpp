@@ -22,6 +22,7 @@
 #include "src/transport/c_struct.hpp"
 #include "src/transport/process_mark.hpp"
 #include "src/transport/text.hpp"
+#include "src/transport/thread_object.hpp"
 
 // The client's side of the C interface, over the C++ one: lanes, channels and frames.
 
@@ -118,10 +119,7 @@ class ThreadHandles {
   std::vector<std::uintptr_t> handles_;
 };
 
-ThreadHandles& thread_handles() {
-  static thread_local ThreadHandles handles;
-  return handles;
-}
+ThreadHandles& thread_handles() { return ThreadObject<ThreadHandles>::get(); }
 
 // ---- what several functions need -----------------------------------------------------------------------------------
 

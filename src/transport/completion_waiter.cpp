@@ -38,14 +38,15 @@ constexpr std::uint32_t futex_32_bits = 2;
 constexpr std::uint32_t futex_private = 128;
 constexpr std::size_t most_futexes = 128;
 
-// False when the kernel has no futex_waitv.
+// False when there is no futex_waitv: the kernel is older, or a filter of system calls does not know it.
 bool wait_for_any(std::vector<FutexWaitV>& futexes, std::chrono::nanoseconds timeout) noexcept {
   timespec until{};
   clock_gettime(CLOCK_MONOTONIC, &until);
   const std::int64_t nanoseconds = until.tv_nsec + timeout.count();
   until.tv_sec += nanoseconds / 1'000'000'000;
   until.tv_nsec = nanoseconds % 1'000'000'000;
-  return syscall(SYS_futex_waitv, futexes.data(), futexes.size(), 0, &until, CLOCK_MONOTONIC) >= 0 || errno != ENOSYS;
+  return syscall(SYS_futex_waitv, futexes.data(), futexes.size(), 0, &until, CLOCK_MONOTONIC) >= 0 || errno == EAGAIN ||
+         errno == ETIMEDOUT || errno == EINTR;
 }
 
 }  // namespace

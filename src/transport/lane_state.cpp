@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/transport/lane_state.hpp"
 
-#include <cxxabi.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -12,10 +11,9 @@
 #include "src/transport/channel_impl.hpp"
 #include "src/transport/claim.hpp"
 #include "src/transport/completion_waiter.hpp"
+#include "src/transport/deadline.hpp"
 #include "src/transport/text.hpp"
-
-// NOLINTNEXTLINE(readability-identifier-naming,bugprone-reserved-identifier): the C++ ABI's name
-extern "C" void* __dso_handle;  // of this library or program; the compiler makes it
+#include "src/transport/thread_object.hpp"
 
 namespace isthmus {
 namespace {
@@ -48,20 +46,22 @@ bool nap_until(const Done& done, std::chrono::steady_clock::time_point deadline)
 // Lanes of this process, for the fork handler: a child must not keep its parent's lanes alive.
 class OpenLanes {
  public:
+  // Made anew by pthread_once in a child whose parent forked while a thread of it was making it: so no static object,
+  // whose guard would be locked for ever there. Never destroyed: threads may still end after the program's static
+  // objects are gone.
   static OpenLanes& instance() {
-    // Never destroyed: threads may still end after the program's static objects are gone.
-    static OpenLanes* const lanes = [] {
-      auto* made = new OpenLanes;
-      pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
+    static constinit pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, [] {
+      lanes = new OpenLanes;
+      pthread_atfork([] { lanes->mutex_.lock(); }, [] { lanes->mutex_.unlock(); },
                      [] {
-                       for (Link* link : instance().links_) {
+                       for (Link* link : lanes->links_) {
                          link->forget_in_child();
                        }
-                       instance().links_.clear();
-                       instance().mutex_.unlock();
+                       lanes->links_.clear();
+                       lanes->mutex_.unlock();
                      });
-      return made;
-    }();
+    });
     return *lanes;
   }
   void add(Link& link) {
@@ -74,9 +74,12 @@ class OpenLanes {
   }
 
  private:
+  static OpenLanes* lanes;
+
   std::mutex mutex_;
   std::vector<Link*> links_;
 };
+constinit OpenLanes* OpenLanes::lanes = nullptr;
 
 // The channels of one thread, which go back when it ends.
 class ThreadChannels {
@@ -119,22 +122,7 @@ class ThreadChannels {
   std::vector<Entry> entries_;
 };
 
-constinit thread_local ThreadChannels* channels_of_thread = nullptr;
-
-// Made anew where a thread calls again after its end has begun: from destructors of objects of its own, or, the main
-// thread, from exit handlers, where nothing is destroyed any more.
-ThreadChannels& thread_channels() {
-  if (channels_of_thread == nullptr) {
-    channels_of_thread = new ThreadChannels;
-    __cxxabiv1::__cxa_thread_atexit(
-        [](void* channels) {
-          channels_of_thread = nullptr;
-          delete static_cast<ThreadChannels*>(channels);
-        },
-        channels_of_thread, static_cast<void*>(&__dso_handle));
-  }
-  return *channels_of_thread;
-}
+ThreadChannels& thread_channels() { return ThreadObject<ThreadChannels>::get(); }
 
 }  // namespace
 
@@ -194,7 +182,7 @@ Result<void> LaneState::await_worker(std::chrono::milliseconds timeout) {
     }
     return verdict.has_value();
   };
-  if (!nap_until(served, Clock::now() + timeout)) {
+  if (!nap_until(served, deadline_after(timeout))) {
     return fail(Errc::timed_out, text("region ", region_.name(), ": no worker took lane ", index_, " within ",
                                       timeout.count(), " ms; is isthmusd running on the host?"));
   }

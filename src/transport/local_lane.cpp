@@ -2,7 +2,6 @@
 #include "isthmus/local_lane.hpp"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -22,6 +21,7 @@
 
 #include "src/transport/claim.hpp"
 #include "src/transport/daemon_protocol.hpp"
+#include "src/transport/deadline.hpp"
 #include "src/transport/format_region.hpp"
 #include "src/transport/lane_state.hpp"
 #include "src/transport/text.hpp"
@@ -41,10 +41,7 @@ class Control {
   void tell_to_end() noexcept { shutdown(socket_.get(), SHUT_WR); }
   void forget() noexcept { socket_.reset(); }
   /// Whether the worker has ended, after so long a wait.
-  [[nodiscard]] bool ended(std::chrono::milliseconds wait) const noexcept {
-    pollfd readable{.fd = socket_.get(), .events = POLLIN, .revents = 0};
-    return poll(&readable, 1, static_cast<int>(wait.count())) > 0;
-  }
+  [[nodiscard]] bool ended(std::chrono::milliseconds wait) const noexcept { return wait_readable(socket_.get(), wait); }
   /// How the worker ended; nothing while it lives.
   [[nodiscard]] std::optional<LaneEnd> last_words() const {
     wire::WorkerReport report;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -506,6 +507,27 @@ static void exceptions(void) {
   OK(isthmus_lane_detach(lane));
 }
 
+static void hear_a_signal(int signal) { (void)signal; }
+
+/* A program whose timer interrupts every system call that waits. */
+static void signals(void) {
+  const struct itimerval often = {{0, 1000}, {0, 1000}};
+  const struct itimerval never = {{0, 0}, {0, 0}};
+  const struct sigaction action = {.sa_handler = hear_a_signal}; /* no SA_RESTART */
+  const isthmus_attach_options options = {.struct_size = sizeof options, .timeout_ms = UINT32_MAX};
+  CHECK(sigaction(SIGALRM, &action, NULL) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
+  OK(isthmus_lane_attach(endpoint, &options, &lane));
+  OK(isthmus_lane_channel(lane, &channel));
+  OK(isthmus_lane_detach(lane));
+  CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
+}
+
+/* The test listens, and takes no connection any more. */
+static void no_connection(void) {
+  const isthmus_attach_options options = {.struct_size = sizeof options, .timeout_ms = 20};
+  FAILS(isthmus_lane_attach(endpoint, &options, &lane), ISTHMUS_TIMED_OUT, "took no connection");
+}
+
 int main(int argc, char** argv) {
   static const struct {
     const char* name;
@@ -525,7 +547,10 @@ int main(int argc, char** argv) {
                {"service", service},
                {"service_misused", service_misused},
                {"service_in_child", service_in_child},
-               {"upcalls", upcalls}};
+               {"upcalls", upcalls},
+               {"at_exit", at_exit},
+               {"signals", signals},
+               {"no_connection", no_connection}};
   alarm(50);
   for (size_t i = 0; (argc == 2 || argc == 3) && i < sizeof cases / sizeof *cases; ++i) {
     if (strcmp(argv[1], cases[i].name) == 0) {

@@ -394,5 +394,20 @@ void upcalls(void) {
   OK(isthmus_frame_free(frame));
 }
 
+/* After the end of the main thread's own objects, channels of it among them. */
+static void use_a_lane(void) {
+  const uint64_t before = taken();
+  OK(isthmus_lane_channel(lane, &channel));
+  CHECK(ask(op_ask + 1, NULL, 0, NULL, 0).status == ISTHMUS_UNHANDLED && taken() == before);
+  OK(isthmus_lane_detach(lane));
+  puts("an exit handler used it");
+  fflush(stdout);
+}
+void at_exit(void) {
+  static struct device device; /* the worker's thread still uses it */
+  CHECK(atexit(use_a_lane) == 0);
+  start(&device, 0);
+}
+
 /* NOLINTEND(readability-identifier-naming) */
 /* NOLINTEND(clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling) */

@@ -31,5 +31,6 @@ void service(void);
 void service_misused(void);
 void service_in_child(void);
 void upcalls(void);
+void at_exit(void);
 
 #endif

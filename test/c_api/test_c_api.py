@@ -3,7 +3,9 @@
 import os
 import re
 import signal
+import socket
 import subprocess
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -30,9 +32,10 @@ class CApi(unittest.TestCase):
                                     env=daemon.environment)
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr + daemon.log)
 
-    def run_alone(self, name):
+    def run_alone(self, name, says=""):
         result = subprocess.run([PROBE, name], capture_output=True, text=True, timeout=55)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertEqual(result.stdout, says)
 
     def test_a_service_in_c(self):
         self.run_alone("service")
@@ -45,6 +48,30 @@ class CApi(unittest.TestCase):
 
     def test_upcalls_in_c(self):
         self.run_alone("upcalls")
+
+    def test_exit_handlers_that_use_a_lane(self):
+        self.run_alone("at_exit", says="an exit handler used it\n")
+
+    def test_signals_while_a_client_attaches(self):
+        self.run_case("signals")
+
+    def test_a_daemon_that_takes_no_connection(self):
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            path = f"{folder}/local.sock"
+            listener.bind(path)
+            listener.listen(0)
+            waiting = []
+            try:
+                while True:  # until its queue is full
+                    waiting.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK))
+                    waiting[-1].connect(path)
+            except BlockingIOError:
+                pass
+            result = subprocess.run([PROBE, "no_connection", "shm:local"], capture_output=True, text=True, timeout=55,
+                                    env={**os.environ, "ISTHMUS_RUNTIME_DIR": folder})
+            for one in waiting:
+                one.close()
+        self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_calls_and_versions(self):
         self.run_case("calls")
