@@ -69,7 +69,7 @@ Result<void> Lane::map_again(const Frame& frame, std::byte* at) {
   return {};
 }
 
-Result<void> Lane::serve_upcalls(Service& service) { return state_->serve_upcalls(service, nullptr); }
+Result<void> Lane::serve_upcalls(Service& service) { return state_->serve_upcalls(service); }
 Result<void> Lane::serve_upcalls(std::unique_ptr<Service> service) {
   Service& served = *service;
   return state_->serve_upcalls(served, std::move(service));

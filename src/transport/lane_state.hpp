@@ -72,7 +72,7 @@ class LaneState final : public CallerLane, public std::enable_shared_from_this<L
 
   /// Answers the host's upcalls from now on, in a thread of its own. `service` must outlive the lane, or be `owned` by
   /// it. Errors: invalid_argument (a second time), exhausted, and the lane's.
-  [[nodiscard]] Result<void> serve_upcalls(Service& service, std::unique_ptr<Service> owned);
+  [[nodiscard]] Result<void> serve_upcalls(Service& service, std::unique_ptr<Service> owned = nullptr);
 
   [[nodiscard]] bool is_owner_process() const noexcept { return mark_.is_this_process(); }
   [[nodiscard]] const Region& region() const noexcept { return region_; }
