@@ -59,16 +59,20 @@ void PayloadCalls::call(std::uint32_t count) {
   }
 }
 
-void Posts::call(std::uint32_t count) {
+void Posts::call(std::uint32_t count) { CallsBehindPosts(*channel_, count).call(1); }
+
+void CallsBehindPosts::call(std::uint32_t count) {
   wire::OneSlot message;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    message.words.front() = i;
-    if (const auto sent = channel_->post(wire::request(wire::swallow, bytes_of(message))); !sent) {
-      throw std::runtime_error(sent.error().message);
+  for (; count > 0; --count) {
+    for (std::uint32_t i = 0; i < posts_; ++i) {
+      message.words.front() = i;
+      if (const auto sent = channel_->post(wire::request(wire::swallow, bytes_of(message))); !sent) {
+        throw std::runtime_error(sent.error().message);
+      }
     }
+    wire::OneSlot answer;
+    check_reply(channel_->call(wire::request(wire::swallow), std::as_writable_bytes(std::span(&answer, 1))));
   }
-  wire::OneSlot answer;
-  check_reply(channel_->call(wire::request(wire::swallow), std::as_writable_bytes(std::span(&answer, 1))));
 }
 
 }  // namespace isthmus::perf

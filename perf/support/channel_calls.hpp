@@ -58,4 +58,15 @@ class Posts final : public Participant {
   Channel* channel_;
 };
 
+/// Isthmus calls, each behind that many posts: as a program starts work and waits for it.
+class CallsBehindPosts final : public Participant {
+ public:
+  CallsBehindPosts(Channel& channel, std::uint32_t posts) noexcept : channel_(&channel), posts_(posts) {}
+  void call(std::uint32_t count) override;
+
+ private:
+  Channel* channel_;
+  std::uint32_t posts_;
+};
+
 }  // namespace isthmus::perf

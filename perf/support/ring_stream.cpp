@@ -14,7 +14,7 @@
 #include "src/transport/doorbell.hpp"
 #include "src/transport/ring_consumer.hpp"
 #include "src/transport/ring_producer.hpp"
-#include "src/transport/spin.hpp"
+#include "src/transport/stream_pace.hpp"
 
 namespace isthmus::perf {
 namespace {
@@ -55,6 +55,7 @@ class RingStream final : public Exchange {
     bool right = true;
     std::uint64_t received = received_;
     const auto take = [&](const Incoming& incoming) {
+      pace_.took(true);
       wire::OneSlot message;
       if (incoming.body.size() != sizeof message) [[unlikely]] {
         right = false;
@@ -70,9 +71,7 @@ class RingStream final : public Exchange {
     for (const std::uint64_t end = received_ + count; right && received < end;) {
       switch (consumer_.drain(static_cast<std::uint32_t>(end - received), take)) {
         case Polled::empty:  // as a twin does after a post
-          for (int i = 0; i < 3; ++i) {
-            spin_pause();
-          }
+          keep_away(pace_.caught_up());
           break;
         case Polled::violated:
           throw std::runtime_error("the ring is violated");
@@ -107,6 +106,7 @@ class RingStream final : public Exchange {
   std::uint32_t batch_;
   RingProducer producer_;
   RingConsumer consumer_;
+  StreamPace pace_;
   Doorbell to_host_;
   Doorbell to_client_;
   std::uint64_t sent_ = 0;

@@ -95,15 +95,15 @@ class Spinner {
     if (!begin()) {
       return ready();
     }
-    bool found = poll(ready);
-    if (!found) {
-      const Clock::time_point start = Clock::now();
-      do {
-        for (int i = 0; i < polls_per_clock && !found; ++i) {
-          spin_pause();
-          found = ready();
-        }
-      } while (!found && Clock::now() - start < budget_);
+    bool found = ready();
+    for (const Clock::time_point start = Clock::now(); !found;) {
+      for (int i = 0; i < polls_per_clock && !found; ++i) {
+        spin_pause();
+        found = ready();
+      }
+      if (Clock::now() - start >= budget_) {
+        break;
+      }
     }
     end();
     return found;
@@ -115,7 +115,10 @@ class Spinner {
     if (!begin()) {
       return ready();
     }
-    const bool found = poll(ready);
+    bool found = false;
+    for (int i = 0; i < brief_polls && !found; ++i) {
+      found = ready();
+    }
     end();
     return found;
   }
@@ -126,22 +129,12 @@ class Spinner {
   [[nodiscard]] std::chrono::nanoseconds budget() const noexcept { return budget_; }
 
  private:
-  static constexpr int unclocked_polls = 256;
+  static constexpr int brief_polls = 256;
   static constexpr int polls_per_clock = 32;
 
   static constexpr std::uint32_t max_places = 64;
   static std::array<SpinPlace, max_places> places;
   static const std::uint32_t place_count;  // (processors - 1), as far as there is room
-
-  template <class Ready>
-  [[nodiscard]] static bool poll(const Ready& ready) noexcept {
-    for (int i = 0; i < unclocked_polls; ++i) {
-      if (ready()) {
-        return true;
-      }
-    }
-    return false;
-  }
 
   [[nodiscard]] bool begin() noexcept {
     SpinPlace& last = places[place_];

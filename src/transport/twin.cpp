@@ -9,6 +9,7 @@
 
 #include "src/transport/caller.hpp"
 #include "src/transport/futex.hpp"
+#include "src/transport/stream_pace.hpp"
 #include "src/transport/text.hpp"
 
 namespace isthmus {
@@ -173,15 +174,14 @@ void Twin::run() {
     return requests_.ready() || mailbox_->has_letters() || may_end(stop_.load(std::memory_order_seq_cst)) ||
            (!parked_.empty() && replies_.credit(slots_of(parked_.front())) != Credit::wait);
   };
-  constexpr int pauses_after_post = 3;
-  bool after_post = false;
+  StreamPace pace;
   bool going = true;
   // Whatever else is to be done is looked for after each request.
   const auto take = [&](const Incoming& incoming) {
     if (requests_.take_news()) {
       publish_progress(true);
     }
-    after_post = (incoming.control.flags & abi::flag_post) != 0;
+    pace.took((incoming.control.flags & abi::flag_post) != 0);
     going = handle(incoming);
     return going && !mailbox_->has_letters() && parked_.empty();
   };
@@ -203,14 +203,12 @@ void Twin::run() {
       case Polled::empty:
         going = going && !may_end(stop);
         if (going) {
-          // More posts are likely to follow a post, and nobody waits for an answer: looking at the next line while the
-          // client writes it would only slow both down.
-          for (int i = 0; after_post && i < pauses_after_post; ++i) {
-            spin_pause();
+          if (const std::uint32_t pauses = pace.caught_up(); pauses > 0) {
+            keep_away(pauses);
+          } else {
+            static_cast<void>(
+                sleeper_.wait(wanted, Sleeper::Clock::time_point::max(), [this]() noexcept { publish_progress(); }));
           }
-          after_post = false;
-          static_cast<void>(
-              sleeper_.wait(wanted, Sleeper::Clock::time_point::max(), [this]() noexcept { publish_progress(); }));
         }
         break;
       case Polled::violated:

@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <optional>
 #include <thread>
 #include <vector>
+
+#include "src/transport/stream_pace.hpp"
 
 namespace isthmus::test::spin_tests {
 namespace {
@@ -70,6 +73,40 @@ TEST_F(BusyWaiterTest, ManyThreadsLeaveNothingBehind) {
   }
   threads.clear();
   EXPECT_EQ(BusyWaiter::count(), 0);
+}
+
+// Taken are so many posts, then the ring is empty.
+std::uint32_t after_posts(StreamPace& pace, std::uint32_t count) {
+  for (; count > 0; --count) {
+    pace.took(true);
+  }
+  return pace.caught_up();
+}
+
+TEST(StreamPaceTest, KeepsFartherAwayForAsLongAsTheTimeIsFilledByFewPosts) {
+  StreamPace pace;
+  EXPECT_EQ(pace.caught_up(), 0);
+  EXPECT_EQ(after_posts(pace, 1), StreamPace::shortest);
+  EXPECT_EQ(after_posts(pace, 1), 2 * StreamPace::shortest);
+  EXPECT_EQ(after_posts(pace, StreamPace::enough - 1), 4 * StreamPace::shortest);
+  EXPECT_EQ(after_posts(pace, StreamPace::enough), 4 * StreamPace::shortest);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_LE(after_posts(pace, 2), StreamPace::longest);
+  }
+  EXPECT_EQ(after_posts(pace, 2), StreamPace::longest);
+}
+
+TEST(StreamPaceTest, StartsAnewAfterACallOrNothing) {
+  StreamPace pace;
+  EXPECT_EQ(after_posts(pace, 1), StreamPace::shortest);
+  EXPECT_EQ(after_posts(pace, 1), 2 * StreamPace::shortest);
+  pace.took(true);
+  pace.took(false);
+  EXPECT_EQ(pace.caught_up(), 0);
+  EXPECT_EQ(after_posts(pace, 1), StreamPace::shortest);
+  EXPECT_EQ(after_posts(pace, 1), 2 * StreamPace::shortest);
+  EXPECT_EQ(after_posts(pace, 0), 0);
+  EXPECT_EQ(after_posts(pace, 1), StreamPace::shortest);
 }
 
 }  // namespace
