@@ -327,7 +327,8 @@ class HostileCudaClient : public testing::Test {
     ASSERT_TRUE(hello);
     ASSERT_EQ(hello->status, CUDA_SUCCESS);
     ASSERT_GE(hello->reply.devices, 1U);
-    ASSERT_EQ(status<RetainPrimary>({.id = context}), CUDA_SUCCESS);
+    first_number_ = number_of_primary();
+    ASSERT_NE(first_number_, 0U);
     const auto memory = client().call<Allocate>({.context = context, .size = bytes});
     ASSERT_TRUE(memory);
     address_ = memory->reply.address;
@@ -363,12 +364,15 @@ class HostileCudaClient : public testing::Test {
   [[nodiscard]] std::uint64_t address() const { return address_; }
   [[nodiscard]] const Frame& frame() const { return frame_; }
   [[nodiscard]] Place place() const { return {.context = context, .stream = legacy_stream}; }
-  /// The number that the driver gives each context that it makes, one after the other.
-  std::uint64_t number_of_primary(Id id) {
-    const auto outcome = client().call<RetainPrimary>({.id = id});
+  /// Retains the primary context; the number that the driver gives each context that it makes, one after the other.
+  std::uint64_t number_of_primary() {
+    const auto outcome = client().call<RetainPrimary>({.id = context});
     EXPECT_TRUE(outcome) << outcome.error().message;
     return outcome && outcome->status == CUDA_SUCCESS ? outcome->reply.number : 0;
   }
+
+  /// Of the context that the client had first.
+  [[nodiscard]] std::uint64_t first_number() const { return first_number_; }
 
   /// Runs in the worker before its lane's backend is made, and returns the backend's window.
   std::span<std::byte> (*before_the_lane_)() = [] { return std::span<std::byte>(); };
@@ -377,6 +381,7 @@ class HostileCudaClient : public testing::Test {
   std::unique_ptr<LocalLane> lane_;
   Channel* channel_ = nullptr;
   std::uint64_t address_ = 0;
+  std::uint64_t first_number_ = 0;
   Frame frame_;
 };
 
@@ -397,19 +402,27 @@ class WarmCudaBackend : public HostileCudaClient {
 };
 
 TEST_F(WarmCudaBackend, hands_its_context_to_the_client_who_alone_holds_it_from_then_on) {
-  EXPECT_EQ(number_of_primary(11), 1U) << "two contexts were made";
-  EXPECT_EQ(status<ReleasePrimary>({.id = 11}), CUDA_SUCCESS);
+  EXPECT_EQ(first_number(), 1U) << "two contexts were made";
   EXPECT_EQ(status<ReleasePrimary>({.id = context}), CUDA_SUCCESS);
-  EXPECT_EQ(number_of_primary(context), 2U) << "somebody else still held the first one";
+  EXPECT_EQ(number_of_primary(), 2U) << "somebody else still held the first one";
 }
 
-TEST_F(HostileCudaClient, finds_a_cold_worker_with_one_context_of_its_own) { EXPECT_EQ(number_of_primary(11), 1U); }
+TEST_F(HostileCudaClient, finds_a_cold_worker_with_one_context_of_its_own) { EXPECT_EQ(first_number(), 1U); }
+
+TEST_F(HostileCudaClient, has_its_primary_context_again_after_a_name_that_none_can_have) {
+  EXPECT_EQ(status<ReleasePrimary>({.id = context}), CUDA_SUCCESS);
+  EXPECT_EQ(status<RetainPrimary>({.id = 0}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(number_of_primary(), 3U) << "nobody holds the one without a name";
+}
 
 TEST_F(HostileCudaClient, names_objects_that_do_not_exist) {
   constexpr Id none = 77;
   EXPECT_EQ(status<DescribeDevice>({.device = UINT32_MAX}), CUDA_ERROR_INVALID_DEVICE);
   EXPECT_EQ(status<RetainPrimary>({.id = 11, .device = 99}), CUDA_ERROR_INVALID_DEVICE);
   EXPECT_EQ(status<RetainPrimary>({.id = context}), CUDA_ERROR_INVALID_CONTEXT) << "a name twice";
+  EXPECT_EQ(status<RetainPrimary>({.id = 11}), CUDA_ERROR_INVALID_CONTEXT) << "a context with two names";
+  EXPECT_EQ(status<ReleasePrimary>({.id = 11, .reset = 1}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(status<SyncContext>({.context = context}), CUDA_SUCCESS) << "the one that is there was reset";
   EXPECT_EQ(status<RetainPrimary>({.id = 0}), CUDA_ERROR_INVALID_CONTEXT);
   EXPECT_EQ(status<ReleasePrimary>({.id = none}), CUDA_ERROR_INVALID_CONTEXT);
   EXPECT_EQ(status<DestroyContext>({.id = context}), CUDA_ERROR_INVALID_CONTEXT) << "a primary one";

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <span>
 #include <string>
@@ -179,6 +180,10 @@ class LaneBackend {
   [[nodiscard]] CUresult enter(Id context);
   /// The same, and finds the stream.
   [[nodiscard]] Answer<Entered> enter(const Place& place);
+  /// Whether this lane did not hold the device's primary context yet; it does now. The client counts further retains:
+  /// under two names, what is in the context would be forgotten with the first that is released.
+  [[nodiscard]] bool hold_primary(CUdevice device);
+  void let_go_of_primary(CUdevice device);
   /// Makes a context known that the driver has made.
   [[nodiscard]] Answer<ContextInfo> keep_context(Id id, CUcontext handle, CUdevice device, bool primary);
   /// Forgets a context that is about to be destroyed, and all that is in it, and makes it current for that.
@@ -357,6 +362,8 @@ class LaneBackend {
 
   std::atomic<std::uint64_t> generation_{0};  // counts up when a context goes, so that threads look anew
   gpu::ObjectTable<ContextObject> contexts_;
+  std::mutex primaries_mutex_;
+  std::set<CUdevice> primaries_;  // devices whose primary context this lane holds, or is about to
   gpu::ObjectTable<StreamObject> streams_;
   gpu::ObjectTable<EventObject> events_;
   gpu::ObjectTable<ModuleObject> modules_;

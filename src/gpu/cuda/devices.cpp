@@ -62,6 +62,7 @@ Answer<ContextInfo> LaneBackend::keep_context(Id id, CUcontext handle, CUdevice 
     return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
   if (const CUresult code = enter(id); code != CUDA_SUCCESS) {
+    std::ignore = contexts_.take(id);
     return refuse(code);
   }
   ContextInfo info;
@@ -111,21 +112,36 @@ void LaneBackend::restore(const std::vector<std::uint64_t>& arenas) {
   slab_->restore(arenas, other);
 }
 
+bool LaneBackend::hold_primary(CUdevice device) {
+  const std::scoped_lock lock(primaries_mutex_);
+  return primaries_.insert(device).second;
+}
+
+void LaneBackend::let_go_of_primary(CUdevice device) {
+  const std::scoped_lock lock(primaries_mutex_);
+  primaries_.erase(device);
+}
+
 Answer<ContextInfo> LaneBackend::handle(const RetainPrimary::Request& request, marshal::Call& /*call*/) {
   const auto found = device(request.device);
   if (!found) {
     return refuse(CUDA_ERROR_INVALID_DEVICE);
+  }
+  if (!hold_primary(*found)) {
+    return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
   CUcontext handle = nullptr;
   if (const auto made = Warmth::of_process().take(*found)) {
     handle = made->context;
     slab_->adopt(made->arenas, handle);
   } else if (const CUresult code = driver_->cuDevicePrimaryCtxRetain(&handle, *found); code != CUDA_SUCCESS) {
+    let_go_of_primary(*found);
     return refuse(code);
   }
   auto kept = keep_context(request.id, handle, *found, true);
   if (!kept) {
     std::ignore = driver_->cuDevicePrimaryCtxRelease(*found);
+    let_go_of_primary(*found);
   }
   return kept;
 }
@@ -136,7 +152,7 @@ Answer<Nothing> LaneBackend::handle(const ReleasePrimary::Request& request, mars
   if (!found) {
     return refuse(CUDA_ERROR_INVALID_DEVICE);
   }
-  if (known != nullptr && (!known->primary || known->device != *found)) {
+  if (known == nullptr || !known->primary || known->device != *found) {
     return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
   const Buried buried = bury_context(request.id);
@@ -148,6 +164,7 @@ Answer<Nothing> LaneBackend::handle(const ReleasePrimary::Request& request, mars
     // The retain that this lane holds goes with a reset, too.
     const CUresult released = driver_->cuDevicePrimaryCtxRelease(*found);
     code = request.reset != 0 ? code : released;
+    let_go_of_primary(*found);
   }
   restore(buried.arenas);
   return answer(code);

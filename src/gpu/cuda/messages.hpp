@@ -61,7 +61,7 @@ struct ContextInfo {
   std::uint64_t number = 0;  ///< cuCtxGetId
 };
 
-/// Makes the primary context usable under that name.
+/// Makes the primary context usable under that name, the only one until it is released.
 struct RetainPrimary : Kind<3> {
   struct Request {
     Id id = 0;
