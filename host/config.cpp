@@ -33,6 +33,9 @@ namespace {
 constexpr std::size_t max_name_length = abi::name_size - 1;
 // A program that allocates anything has a chunk of some MiB.
 constexpr std::uint64_t least_device_memory = std::uint64_t{16} << 20;
+// What a context was seen to take at most, on an H100 (CUDA 13.0, driver 580; docs/cuda.md). Not 0: who sets a limit
+// wants it kept, and 16 programs' contexts are 8 GiB that nobody would have counted.
+constexpr std::uint64_t usual_context_memory = std::uint64_t{526} << 20;
 constexpr std::size_t max_socket_path = sizeof(sockaddr_un::sun_path) - 1;
 
 /// Walks one parsed file. The first error ends it.
@@ -74,6 +77,9 @@ class Reader {
   /// What VMs and shm names have alike. `clients`: as many as there may be at a time.
   template <class Config>
   [[nodiscard]] Result<void> read_common(const toml::table& table, Config& config, std::uint32_t clients) const;
+  /// device_memory and context_memory. \pre warm_workers are read
+  template <class Config>
+  [[nodiscard]] Result<void> read_device_memory(const toml::table& table, Config& config) const;
   [[nodiscard]] Result<VmConfig> read_vm(const toml::table& table);
   [[nodiscard]] Result<ShmConfig> read_shm(const toml::table& table);
   [[nodiscard]] Result<void> claim(std::vector<std::pair<std::string, std::string>>& taken, const toml::node& node,
@@ -400,6 +406,44 @@ Result<void> Reader::claim(std::vector<std::pair<std::string, std::string>>& tak
 }
 
 template <class Config>
+Result<void> Reader::read_device_memory(const toml::table& table, Config& config) const {
+  const toml::node* const whole = table.get("device_memory");
+  const toml::node* const part = table.get("context_memory");
+  if (whole == nullptr) {
+    return part == nullptr ? Result<void>()
+                           : fail_at(part->source(),
+                                     "context_memory is what a context counts as in device_memory, which is not set; "
+                                     "set it, or leave context_memory out");
+  }
+  const auto total = size_of(*whole, "device_memory");
+  if (!total) {
+    return std::unexpected(total.error());
+  }
+  if (*total < least_device_memory) {
+    return fail_at(whole->source(), text("device_memory ", Bytes{*total}, " is too small; the least is ",
+                                         Bytes{least_device_memory}, "; leave it out for no limit"));
+  }
+  const auto context = part == nullptr ? Result<std::uint64_t>(usual_context_memory) : size_of(*part, "context_memory");
+  if (!context) {
+    return std::unexpected(context.error());
+  }
+  // What can never be is an error now, not a log full of workers that stay cold.
+  const std::uint64_t contexts = std::max<std::uint64_t>(config.warm_workers, 1);
+  if (*context > (*total - least_device_memory) / contexts) {
+    return fail_at((part == nullptr ? whole : part)->source(),
+                   text("device_memory ", Bytes{*total}, " has no room for ",
+                        contexts == 1 ? "a context" : text("the contexts of ", contexts, " warm_workers"), ", ",
+                        Bytes{*context}, contexts == 1 ? "" : " each",
+                        part == nullptr ? " (context_memory's default), and " : " (context_memory), and ",
+                        Bytes{least_device_memory}, " for a program; enlarge it, or set context_memory to ",
+                        "what a context takes on this device, or to 0 so that contexts do not count"));
+  }
+  config.device_memory = *total;
+  config.context_memory = *context;
+  return {};
+}
+
+template <class Config>
 Result<void> Reader::read_common(const toml::table& table, Config& config, std::uint32_t clients) const {
   const auto warm_workers = count_of(table, "warm_workers", config.warm_workers, 0, clients);
   if (!warm_workers) {
@@ -407,16 +451,8 @@ Result<void> Reader::read_common(const toml::table& table, Config& config, std::
   }
   config.warm_workers = *warm_workers;
 
-  if (const toml::node* node = table.get("device_memory"); node != nullptr) {
-    const auto size = size_of(*node, "device_memory");
-    if (!size) {
-      return std::unexpected(size.error());
-    }
-    if (*size < least_device_memory) {
-      return fail_at(node->source(), text("device_memory ", Bytes{*size}, " is too small; the least is ",
-                                          Bytes{least_device_memory}, "; leave it out for no limit"));
-    }
-    config.device_memory = *size;
+  if (auto memory = read_device_memory(table, config); !memory) {
+    return memory;
   }
 
   const auto huge_pages = flag_of(table, "huge_pages");
@@ -443,7 +479,7 @@ Result<VmConfig> Reader::read_vm(const toml::table& table) {
   constexpr std::string_view place = "[[vm]]";
   if (auto keys = check_keys(table, place,
                              {"name", "path", "region_size", "mode", "owner", "group", "lanes", "warm_workers",
-                              "device_memory", "huge_pages", "plugins", "environment"});
+                              "device_memory", "context_memory", "huge_pages", "plugins", "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }
@@ -499,7 +535,7 @@ Result<ShmConfig> Reader::read_shm(const toml::table& table) {
   constexpr std::string_view place = "[[shm]]";
   if (auto keys = check_keys(table, place,
                              {"name", "region_size", "mode", "owner", "group", "max_clients", "warm_workers",
-                              "device_memory", "huge_pages", "plugins", "environment"});
+                              "device_memory", "context_memory", "huge_pages", "plugins", "environment"});
       !keys) {
     return std::unexpected(std::move(keys).error());
   }

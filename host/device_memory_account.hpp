@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 
 namespace isthmus::host {
 
@@ -13,8 +14,17 @@ class DeviceMemoryAccount {
   /// Whoever takes memory, as long as it lives: an address of its own.
   using Holder = const void*;
 
-  /// `total` in bytes.
-  explicit DeviceMemoryAccount(std::uint64_t total) noexcept : total_(total) {}
+  /// `total`, and what is to be taken of it for each context that a worker makes on a device, in bytes; 0: nothing.
+  DeviceMemoryAccount(std::uint64_t total, std::uint64_t per_context) noexcept
+      : total_(total), per_context_(per_context) {}
+
+  /// The one that a [[vm]] or [[shm]] asks for; null where it has no limit.
+  template <class Config>
+  [[nodiscard]] static std::shared_ptr<DeviceMemoryAccount> of(const Config& config) {
+    return config.device_memory == 0
+               ? nullptr
+               : std::make_shared<DeviceMemoryAccount>(config.device_memory, config.context_memory);
+  }
 
   /// False, and nothing is taken, where not so much is left.
   [[nodiscard]] bool take(Holder holder, std::uint64_t bytes) {
@@ -44,10 +54,12 @@ class DeviceMemoryAccount {
   }
 
   [[nodiscard]] std::uint64_t total() const noexcept { return total_; }
+  [[nodiscard]] std::uint64_t per_context() const noexcept { return per_context_; }
   [[nodiscard]] std::uint64_t used() const noexcept { return used_; }
 
  private:
   std::uint64_t total_;
+  std::uint64_t per_context_;
   std::uint64_t used_ = 0;  // the sum of held_, never above total_
   std::map<Holder, std::uint64_t> held_;
 };

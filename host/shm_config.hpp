@@ -19,6 +19,7 @@ struct ShmConfig {
   std::uint32_t max_clients = 64;        ///< at a time, 1..max_max_clients
   std::uint32_t warm_workers = 0;        ///< each with a region, 0..max_clients
   std::uint64_t device_memory = 0;       ///< bytes for all its workers together; 0: no limit
+  std::uint64_t context_memory = 0;      ///< bytes of these for each context on a device; 0: contexts are not counted
   bool huge_pages = false;               ///< as in VmConfig
   std::vector<std::string> plugins;      ///< as in VmConfig
   std::vector<std::string> environment;  ///< as in VmConfig

@@ -19,6 +19,7 @@ struct VmConfig {
   std::uint32_t lanes = 16;              ///< 1..abi::max_lanes
   std::uint32_t warm_workers = 0;        ///< kept ready for the next clients, 0..lanes
   std::uint64_t device_memory = 0;       ///< bytes for all its workers together; 0: no limit
+  std::uint64_t context_memory = 0;      ///< bytes of these for each context on a device; 0: contexts are not counted
   bool huge_pages = false;               ///< back the region with them where the kernel can
   std::vector<std::string> plugins;      ///< names, or absolute paths; see find_plugins()
   std::vector<std::string> environment;  ///< of its workers, "KEY=VALUE"

@@ -4,13 +4,28 @@
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction and kill are POSIX, not C++
 #include <sys/epoll.h>
 
+#include <string_view>
 #include <tuple>
 #include <utility>
 
 #include "host/daemon/log.hpp"
 #include "host/worker_path.hpp"
+#include "src/transport/text.hpp"
 
 namespace isthmus::host {
+namespace {
+
+// Programs see less than device_memory, also where nobody has set context_memory: so the log says why.
+template <class Config>
+void tell_device_memory(std::string_view kind, const Config& config) {
+  if (config.device_memory != 0) {
+    log::info("{} {}: device memory of {}; {}", kind, config.name, text(Bytes{config.device_memory}),
+              config.context_memory == 0 ? "contexts are not counted"
+                                         : text("each context counts as ", Bytes{config.context_memory}));
+  }
+}
+
+}  // namespace
 
 Daemon::Daemon(std::unique_ptr<EventLoop> loop, SignalSource signals, WorkerSetup setup) noexcept
     : loop_(std::move(loop)), signals_(std::move(signals)), setup_(std::move(setup)) {}
@@ -47,6 +62,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
       new Daemon(std::move(*loop), std::move(*signals),
                  {.program = *worker, .plugin_dir = config.plugin_dir, .confinement = std::move(*confinement)}));
   for (const VmConfig& vm : config.vms) {
+    tell_device_memory("vm", vm);
     auto host = VmHost::start(*daemon->loop_, vm, daemon->setup_, daemon->addresses_.take(vm.region_size));
     if (!host) {
       daemon->shut_down();
@@ -56,6 +72,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(const Config& config) {
     daemon->vms_.push_back(std::move(*host));
   }
   for (const ShmConfig& shm : config.shms) {
+    tell_device_memory("shm", shm);
     auto host = ShmHost::start(*daemon->loop_, shm, config.runtime_dir, daemon->setup_, daemon->addresses_);
     if (!host) {
       daemon->shut_down();

@@ -70,7 +70,10 @@ void DeviceMemoryDesk::answer() {
     turn_away("it gave back device memory that it did not have");
     return;
   }
-  const wire::MemoryAnswer answer{.granted = granted ? 1U : 0U, .total = account_->total(), .used = account_->used()};
+  const wire::MemoryAnswer answer{.granted = granted ? 1U : 0U,
+                                  .total = account_->total(),
+                                  .used = account_->used(),
+                                  .per_context = account_->per_context()};
   // Who does not take its answers gets no more of them, and waits for ever.
   std::ignore = send(socket_.get(), &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

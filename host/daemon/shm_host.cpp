@@ -80,8 +80,7 @@ ShmHost::ShmHost(EventLoop& loop, ShmConfig config, ShmListener listener, Worker
       setup_(&setup),
       plugins_(std::move(plugins)),
       addresses_(&addresses),
-      device_memory_(config_.device_memory == 0 ? nullptr
-                                                : std::make_shared<DeviceMemoryAccount>(config_.device_memory)),
+      device_memory_(DeviceMemoryAccount::of(config_)),
       warm_(loop, text("shm ", config_.name), config_.warm_workers, ::geteuid(),
             [this](uid_t user, WorkerProcess::Events events) {
               return make_lane(user, WorkerSpec::Start::warm, std::move(events));

@@ -53,8 +53,7 @@ Result<std::unique_ptr<VmHost>> VmHost::start(EventLoop& loop, const VmConfig& c
                   .huge_pages = config.huge_pages,
                   .how = config.warm_workers > 0 ? WorkerSpec::Start::warm : WorkerSpec::Start::cold,
                   .plugins = std::move(*plugins),
-                  .device_memory =
-                      config.device_memory == 0 ? nullptr : std::make_shared<DeviceMemoryAccount>(config.device_memory),
+                  .device_memory = DeviceMemoryAccount::of(config),
                   .notes = config.plugins.empty() ? nullptr : std::make_shared<NoteBoard>(),
                   .confined = std::move(*confined)};
   std::unique_ptr<VmHost> host(new VmHost(loop, config, std::move(*region), std::move(*watch), std::move(spec)));

@@ -188,8 +188,12 @@ void WorkerProcess::read_reports() {
         loading_ = copy_text(report.text);
         break;
       case wire::Report::warm:
-        is_warm_ = true;
+        warmth_ = ", which is warm";
         log::info("worker {} is warm: {}", pid_, copy_text(report.text));
+        break;
+      case wire::Report::cold:
+        warmth_ = ", which is cold";
+        log::warn("worker {} stays cold: {}", pid_, copy_text(report.text));
         break;
       case wire::Report::taken:
         events_.taken(report.lane);

@@ -83,10 +83,8 @@ class WorkerProcess {
   void kill(std::string reason);
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-  /// Whether its plug-ins have told that they are done with warming up.
-  [[nodiscard]] bool is_warm() const noexcept { return is_warm_; }
-  /// The same for a line of the log that names it.
-  [[nodiscard]] std::string_view warmth() const noexcept { return is_warm_ ? ", which is warm" : ", which warms up"; }
+  /// How far a warm one's plug-ins are, by their own word: for a line of the log that names it.
+  [[nodiscard]] std::string_view warmth() const noexcept { return warmth_; }
 
  private:
   WorkerProcess(EventLoop& loop, ChildProcess child, UniqueFd control, Events events);
@@ -111,7 +109,7 @@ class WorkerProcess {
   std::optional<std::string> last_word_;
   bool orderly_ = false;
   bool killed_ = false;
-  bool is_warm_ = false;
+  std::string_view warmth_ = ", which warms up";
 };
 
 }  // namespace isthmus::host

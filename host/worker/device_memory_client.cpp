@@ -41,7 +41,7 @@ void DeviceMemoryClient::give(std::uint64_t bytes) { std::ignore = ask(wire::Mem
 
 plugin::DeviceMemory::State DeviceMemoryClient::state() {
   const auto answer = ask(wire::MemoryWish::ask, 0);
-  return answer ? State{.total = answer->total, .used = answer->used} : State{};
+  return answer ? State{.total = answer->total, .used = answer->used, .per_context = answer->per_context} : State{};
 }
 
 }  // namespace isthmus::host

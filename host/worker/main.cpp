@@ -303,8 +303,9 @@ int main(int argc, char** argv) {
 
   isthmus::host::Warming warming;
   if (is_warm) {
-    warming.begin(*plugins, server->window(),
-                  [](const std::string& line) { tell_daemon(Report::warm, 0, true, line); });
+    warming.begin(*plugins, server->window(), from_daemon.device_memory, [](bool made_all, const std::string& line) {
+      tell_daemon(made_all ? Report::warm : Report::cold, 0, true, line);
+    });
     if (!shares_kernel && !told_to_serve()) {
       return give_up("told to stop before it was needed");
     }

@@ -12,10 +12,9 @@
 namespace isthmus::host {
 namespace {
 
-Result<std::string> warm_one(const plugin::Descriptor& plugin, std::span<std::byte> window,
-                             const std::stop_token& stop) {
+Result<std::string> warm_one(const plugin::Descriptor& plugin, const plugin::WarmUp& with) {
   try {
-    return plugin.warm(window, stop);
+    return plugin.warm(with);
   } catch (const std::exception& thrown) {
     return fail(Errc::system, text("threw while it warmed up: ", thrown.what()));
   }
@@ -24,21 +23,23 @@ Result<std::string> warm_one(const plugin::Descriptor& plugin, std::span<std::by
 }  // namespace
 
 void Warming::begin(const Plugins& plugins, std::span<std::byte> window,
-                    const std::function<void(const std::string&)>& done) {
-  const auto work = [plugins, window, done](const std::stop_token& stop) {
+                    std::shared_ptr<plugin::DeviceMemory> device_memory, const Done& done) {
+  const auto work = [plugins, window, memory = std::move(device_memory), done](const std::stop_token& stop) {
+    bool is_warm = true;
     std::string line;
     for (const plugin::Descriptor* plugin : plugins) {
       if (plugin->warm != nullptr) {
-        const auto made = warm_one(*plugin, window, stop);
+        const auto made = warm_one(*plugin, {.window = window, .device_memory = memory, .stop = stop});
+        is_warm = is_warm && made;
         line += text(line.empty() ? "" : "; ", "plug-in ", plugin->name, ": ", made ? *made : made.error().message);
       }
     }
-    done(line.empty() ? "its plug-ins have nothing to warm up" : line);
+    done(is_warm, line.empty() ? "its plug-ins have nothing to warm up" : line);
   };
   try {
     thread_ = std::jthread(work);
   } catch (const std::system_error& no_thread) {
-    done(text("cold: no thread to be had: ", no_thread.what()));
+    done(false, text("no thread to be had: ", no_thread.what()));
   }
 }
 

@@ -28,7 +28,7 @@ namespace isthmus::plugin {
 
 inline constexpr std::uint32_t magic = 0x4950'5449;  ///< "ITPI"
 /// Counted up whenever something that worker and plug-in share changes its form.
-inline constexpr std::uint32_t abi = 3;
+inline constexpr std::uint32_t abi = 4;
 
 /// What decides whether C++ objects of two compilations fit each other.
 inline constexpr const char* standard_library =
@@ -47,6 +47,9 @@ class DeviceMemory {
   struct State {
     std::uint64_t total = 0;  ///< bytes
     std::uint64_t used = 0;   ///< by all workers
+    /// Bytes to take() for each context that the plug-in makes on a device, because a driver does not say what one will
+    /// need: `context_memory` of the configuration. 0: contexts are not counted.
+    std::uint64_t per_context = 0;
   };
   virtual ~DeviceMemory() = default;
   DeviceMemory(const DeviceMemory&) = delete;
@@ -146,6 +149,15 @@ class Backend {
 template <class... Apis>
 inline constexpr std::array<std::uint16_t, sizeof...(Apis) + 1> ids_of{Apis::id..., 0};
 
+/// What a plug-in finds when it warms up. The pointer may be kept.
+struct WarmUp {
+  std::span<std::byte> window;  ///< as Host::window()
+  std::shared_ptr<DeviceMemory>
+      device_memory;  ///< as Host::device_memory(), of which what is made early takes its part
+  /// When it is asked for, a client is there: what takes long and the client can do without is better left out.
+  std::stop_token stop;
+};
+
 /// What a plug-in says of itself. The first four fields stay where they are in every later ABI.
 struct Descriptor {
   std::uint32_t magic = plugin::magic;
@@ -161,12 +173,10 @@ struct Descriptor {
   /// lane ends and the client is told the text.
   Result<std::unique_ptr<Backend>> (*open_lane)(Host& host) = nullptr;
   /// Called once after prepare(), where the daemon keeps warm workers: makes what the next client will want and what
-  /// does not depend on the client (a device's context, the driver's knowledge of the region). `window` is as
-  /// Host::window(). It runs in a thread of its own, while the worker waits for a client and perhaps already serves it:
-  /// open_lane() and handlers may run meanwhile. When `stop` is asked for, a client is there: what takes long and the
-  /// client can do without is better left out. Its line goes to the log; an error does, too, and the worker serves all
-  /// the same. May be null.
-  Result<std::string> (*warm)(std::span<std::byte> window, const std::stop_token& stop) = nullptr;
+  /// does not depend on the client (a device's context, the driver's knowledge of the region). It runs in a thread of
+  /// its own, while the worker waits for a client and perhaps already serves it: open_lane() and handlers may run
+  /// meanwhile. Its line goes to the log; an error does, too, and the worker serves all the same. May be null.
+  Result<std::string> (*warm)(const WarmUp& with) = nullptr;
   /// Names of the variables of a client's environment that its driver reads as it starts; a null pointer ends them.
   /// They reach the worker's environment where the host's configuration does not set them: then prepare() is called
   /// when the client is there, and not before. May be null: none.

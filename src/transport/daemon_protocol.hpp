@@ -58,6 +58,7 @@ enum class Report : std::uint32_t {
   loading = 5,  ///< it loads the plug-in that the text names; before ready
   warm = 6,     ///< what its plug-ins could make before a client comes is made; the text says what
   misfit = 7,   ///< that lane is claimed by a client that wants its driver to start with other variables than it did
+  cold = 8,     ///< of what is made before a client comes something could not be, and will not; the text says why
 };
 
 /// Daemon to worker, one byte. Anything else than `serve` means the same as `stop`.
@@ -89,9 +90,10 @@ struct MemoryRequest {
 };
 struct MemoryAnswer {
   std::uint32_t magic = hello_magic;
-  std::uint32_t granted = 0;  ///< 1: what was asked for is done
-  std::uint64_t total = 0;    ///< bytes for all workers of the VM or endpoint
-  std::uint64_t used = 0;     ///< of these, taken
+  std::uint32_t granted = 0;      ///< 1: what was asked for is done
+  std::uint64_t total = 0;        ///< bytes for all workers of the VM or endpoint
+  std::uint64_t used = 0;         ///< of these, taken
+  std::uint64_t per_context = 0;  ///< bytes that the worker is to take for each context that it makes on a device
 };
 
 enum class NoteWish : std::uint32_t {

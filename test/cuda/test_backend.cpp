@@ -172,7 +172,7 @@ TEST(CudaRanges, are_found_by_any_address_in_them_and_replaced_by_those_that_ove
 // As much device memory as the test says.
 class FakeMemory final : public plugin::DeviceMemory {
  public:
-  explicit FakeMemory(std::uint64_t total) : total_(total) {}
+  explicit FakeMemory(std::uint64_t total, std::uint64_t per_context = 0) : total_(total), per_context_(per_context) {}
   bool take(std::uint64_t size) override {
     if (size > total_ - used) {
       return false;
@@ -184,11 +184,12 @@ class FakeMemory final : public plugin::DeviceMemory {
     ASSERT_LE(size, used) << "more than there was";
     used -= size;
   }
-  State state() override { return {.total = total_, .used = used}; }
+  State state() override { return {.total = total_, .used = used, .per_context = per_context_}; }
   std::uint64_t used = 0;
 
  private:
   std::uint64_t total_;
+  std::uint64_t per_context_;
 };
 
 TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
@@ -217,8 +218,13 @@ TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   EXPECT_EQ(account.settle(2, allocate), CUDA_SUCCESS);
   EXPECT_EQ(account.settle(2, allocate), CUDA_SUCCESS) << "what was never counted";
   EXPECT_EQ(memory->used, 512U);
-  account.forget(first);
-  EXPECT_EQ(memory->used, 0U);
+  EXPECT_EQ(account.forget(first,
+                           [&] {
+                             EXPECT_EQ(memory->used, 512U) << "the driver has it still";
+                             return CUDA_ERROR_ASSERT;
+                           }),
+            CUDA_ERROR_ASSERT);
+  EXPECT_EQ(memory->used, 0U) << "it is gone, whatever failed in it before";
   const auto pool = reinterpret_cast<CUmemoryPool>(memory.get());
   // Of a pool: freed memory counts as long as the pool has it, and the address may be another's before that.
   const auto spend_in_pool = [&](std::uint64_t size, std::uint64_t key) {
@@ -233,7 +239,7 @@ TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   EXPECT_EQ(memory->used, 5120U) << "the pool has it still";
   EXPECT_EQ(spend_in_pool(5120, 5), CUDA_SUCCESS);
   EXPECT_EQ(spend_in_pool(512, 6), CUDA_ERROR_OUT_OF_MEMORY);
-  account.forget(nullptr);
+  EXPECT_EQ(account.forget(nullptr, allocate), CUDA_SUCCESS);
   account.reclaim();
   EXPECT_EQ(memory->used, 10'240U) << "a pool goes with no context";
   reserved = 5120;
@@ -253,6 +259,34 @@ TEST(CudaDeviceAccount, counts_what_the_driver_has_given_and_nothing_else) {
   account.reclaim();
   EXPECT_EQ(memory->used, 0U);
   EXPECT_TRUE(destroyed);
+}
+
+TEST(CudaDeviceAccount, counts_a_context_from_its_making_to_its_end) {
+  const auto memory = std::make_shared<FakeMemory>(1000, 300);
+  DeviceAccount account(memory, [](CUmemoryPool) { return 0; });
+  const auto first = reinterpret_cast<CUcontext>(memory.get());
+  const auto second = reinterpret_cast<CUcontext>(&account);
+  const auto make = [] { return CUDA_SUCCESS; };
+  const auto spend = [&](CUcontext context, auto how) {
+    return account.spend_for_context(how, [context] { return context; });
+  };
+  EXPECT_EQ(spend(first, [] { return CUDA_ERROR_DEVICE_UNAVAILABLE; }), CUDA_ERROR_DEVICE_UNAVAILABLE);
+  EXPECT_EQ(memory->used, 0U) << "none was made";
+  EXPECT_EQ(spend(first, make), CUDA_SUCCESS);
+  EXPECT_EQ(spend(second, make), CUDA_SUCCESS);
+  EXPECT_EQ(memory->used, 600U);
+  EXPECT_EQ(account.spend(200, second, make, [] { return 1; }), CUDA_ERROR_OUT_OF_MEMORY) << "it counts as 512 bytes";
+  EXPECT_TRUE(memory->take(200));
+  EXPECT_EQ(spend(first, [] { return CUDA_ERROR_NOT_PERMITTED; }), CUDA_ERROR_OUT_OF_MEMORY)
+      << "the driver is not even asked";
+  EXPECT_EQ(account.forget(second, make), CUDA_SUCCESS);
+  EXPECT_EQ(memory->used, 500U);
+  EXPECT_TRUE(memory->take(300));  // by a worker before its lane
+  account.adopt_context(second, 300);
+  EXPECT_EQ(memory->used, 800U);
+  EXPECT_EQ(account.forget(second, make), CUDA_SUCCESS);
+  EXPECT_EQ(account.forget(second, make), CUDA_SUCCESS);
+  EXPECT_EQ(memory->used, 500U);
 }
 
 TEST(CudaDeviceAccount, counts_arrays_with_their_levels) {
@@ -305,16 +339,19 @@ class HostileCudaClient : public testing::Test {
 
   void SetUp() override {
     ASSERT_EQ(setenv("ISTHMUS_CUDA_DRIVER", ISTHMUS_TEST_STANDIN, 1), 0);
-    auto made = LocalLane::in_child([before_the_lane = before_the_lane_]() -> std::unique_ptr<Service> {
+    auto made = LocalLane::in_child([before_the_lane = before_the_lane_, limit = limit_]() -> std::unique_ptr<Service> {
       struct Lane final : Service {
-        explicit Lane(std::span<std::byte> window) : backend(make_cuda_backend(window, nullptr, notes())) {
+        Lane(std::span<std::byte> window, std::shared_ptr<plugin::DeviceMemory> memory)
+            : backend(make_cuda_backend(window, std::move(memory), notes())) {
           backend->add_to(dispatcher);
         }
         void handle(Request& request) override { dispatcher.handle(request); }
         std::unique_ptr<plugin::Backend> backend;
         marshal::Dispatcher dispatcher;
       };
-      return std::make_unique<Lane>(before_the_lane());
+      std::shared_ptr<plugin::DeviceMemory> memory = limit();
+      const auto window = before_the_lane(memory);
+      return std::make_unique<Lane>(window, std::move(memory));
     });
     ASSERT_TRUE(made) << made.error().message;
     lane_ = std::make_unique<LocalLane>(std::move(*made));
@@ -374,8 +411,18 @@ class HostileCudaClient : public testing::Test {
   /// Of the context that the client had first.
   [[nodiscard]] std::uint64_t first_number() const { return first_number_; }
 
+  /// What the limit leaves, as the client sees it.
+  std::uint64_t free_memory() {
+    const auto outcome = client().call<Query>({.question = {.subject = Subject::memory_info, .context = context}});
+    EXPECT_TRUE(outcome && outcome->status == CUDA_SUCCESS);
+    return outcome ? outcome->reply.values[0] : 0;
+  }
+
+  /// Runs in the worker: makes its limit of device memory.
+  std::shared_ptr<plugin::DeviceMemory> (*limit_)() = [] { return std::shared_ptr<plugin::DeviceMemory>(); };
   /// Runs in the worker before its lane's backend is made, and returns the backend's window.
-  std::span<std::byte> (*before_the_lane_)() = [] { return std::span<std::byte>(); };
+  using Limit = std::shared_ptr<plugin::DeviceMemory>;
+  std::span<std::byte> (*before_the_lane_)(const Limit&) = [](const Limit&) { return std::span<std::byte>(); };
 
  private:
   std::unique_ptr<LocalLane> lane_;
@@ -388,11 +435,11 @@ class HostileCudaClient : public testing::Test {
 class WarmCudaBackend : public HostileCudaClient {
  protected:
   WarmCudaBackend() {
-    before_the_lane_ = [] {
+    before_the_lane_ = [](const Limit& limit) {
       constexpr std::size_t size = 2 * SlabRegistration::arena_size + 4096;
       void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       const std::span window(static_cast<std::byte*>(memory), size);
-      const auto line = Warmth::of_process().make(window, {});
+      const auto line = Warmth::of_process().make({.window = window, .device_memory = limit, .stop = {}});
       if (!line || line->find("a context on device 0, 128 MiB of the region registered") != 0) {
         std::abort();
       }
@@ -405,6 +452,70 @@ TEST_F(WarmCudaBackend, hands_its_context_to_the_client_who_alone_holds_it_from_
   EXPECT_EQ(first_number(), 1U) << "two contexts were made";
   EXPECT_EQ(status<ReleasePrimary>({.id = context}), CUDA_SUCCESS);
   EXPECT_EQ(number_of_primary(), 2U) << "somebody else still held the first one";
+}
+
+// 100 MiB, and 30 for each context.
+class LimitedCudaBackend : public HostileCudaClient {
+ protected:
+  static constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
+  static constexpr std::uint64_t left_at_first = 70 * mebibyte - bytes;
+  LimitedCudaBackend() {
+    limit_ = []() -> Limit { return std::make_shared<FakeMemory>(100 * mebibyte, 30 * mebibyte); };
+  }
+};
+
+TEST_F(LimitedCudaBackend, counts_contexts_that_a_client_makes_until_it_destroys_them) {
+  EXPECT_EQ(free_memory(), left_at_first);
+  EXPECT_EQ(status<CreateContext>({.id = 50}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateContext>({.id = 51}), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), left_at_first - 60 * mebibyte);
+  EXPECT_EQ(status<CreateContext>({.id = 52}), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(status<DestroyContext>({.id = 50}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateContext>({.id = 51}), CUDA_ERROR_INVALID_CONTEXT) << "a name twice";
+  EXPECT_EQ(free_memory(), left_at_first - 30 * mebibyte);
+  EXPECT_EQ(status<CreateContext>({.id = 52}), CUDA_SUCCESS);
+  EXPECT_EQ(status<DestroyContext>({.id = 51}), CUDA_SUCCESS);
+  EXPECT_EQ(status<DestroyContext>({.id = 52}), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), left_at_first);
+}
+
+TEST_F(LimitedCudaBackend, counts_a_primary_context_once_also_after_a_reset) {
+  EXPECT_EQ(status<Allocate>({.context = context, .size = 60 * mebibyte}), CUDA_SUCCESS);
+  EXPECT_EQ(status<RetainPrimary>({.id = 11}), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(free_memory(), left_at_first - 60 * mebibyte) << "a second name, and nothing counts";
+  for (const std::uint32_t reset : {1U, 0U, 1U}) {
+    EXPECT_EQ(status<ReleasePrimary>({.id = context, .reset = reset}), CUDA_SUCCESS);
+    EXPECT_EQ(status<RetainPrimary>({.id = 0}), CUDA_ERROR_INVALID_CONTEXT);
+    EXPECT_NE(number_of_primary(), 0U);
+    EXPECT_EQ(free_memory(), 70 * mebibyte);
+  }
+  EXPECT_EQ(status<CreateContext>({.id = 50}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateContext>({.id = 51}), CUDA_SUCCESS);
+  EXPECT_EQ(status<ReleasePrimary>({.id = context}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateContext>({.id = 52}), CUDA_SUCCESS);
+  EXPECT_EQ(status<RetainPrimary>({.id = context}), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(status<DestroyContext>({.id = 52}), CUDA_SUCCESS);
+  EXPECT_NE(number_of_primary(), 0U) << "refused once, it is to be had later";
+}
+
+class LimitedWarmCudaBackend : public WarmCudaBackend {
+ protected:
+  static constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
+  LimitedWarmCudaBackend() {
+    limit_ = []() -> Limit { return std::make_shared<FakeMemory>(100 * mebibyte, 30 * mebibyte); };
+  }
+};
+
+TEST_F(LimitedWarmCudaBackend, counts_the_context_that_it_hands_over_once) {
+  EXPECT_EQ(first_number(), 1U) << "two contexts were made";
+  EXPECT_EQ(free_memory(), 70 * mebibyte - bytes);
+  EXPECT_EQ(status<CreateContext>({.id = 50}), CUDA_SUCCESS);
+  EXPECT_EQ(status<ReleasePrimary>({.id = context}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateContext>({.id = 51}), CUDA_SUCCESS);
+  EXPECT_EQ(status<CreateContext>({.id = 52}), CUDA_SUCCESS);
+  EXPECT_EQ(status<DestroyContext>({.id = 52}), CUDA_SUCCESS);
+  EXPECT_EQ(number_of_primary(), 5U);
+  EXPECT_EQ(free_memory(), 10 * mebibyte);
 }
 
 TEST_F(HostileCudaClient, finds_a_cold_worker_with_one_context_of_its_own) { EXPECT_EQ(first_number(), 1U); }

@@ -147,10 +147,12 @@ class NoDevice(Base):
 
 
 class Quota(Base):
-    """An endpoint whose clients have 64 MiB of device memory together."""
+    """An endpoint whose clients have 72 MiB of device memory together, 8 of them for each context."""
 
     def test_it_ends_in_the_native_error_and_is_shared(self):
-        daemon = daemon_over_standin(self, shms=[{**LOCAL, "device_memory": "64 MiB"}], ISTHMUS_STANDIN_MEMORY_MIB="256")
+        shm = {**LOCAL, "device_memory": "72 MiB", "context_memory": "8 MiB"}
+        daemon = daemon_over_standin(self, shms=[shm], ISTHMUS_STANDIN_MEMORY_MIB="256")
+        self.assertIn("shm local: device memory of 72 MiB; each context counts as 8 MiB\n", daemon.log)
         environment = self.environment(daemon)
         self.run_calls("Quota.is_all*:Quota.counts*:Quota.that*:SharedQuota.*", environment, lambda: daemon.log)
         holder = subprocess.Popen([CALLS, "--gtest_filter=Victim.holds*"], env=environment, stdout=subprocess.PIPE,

@@ -35,18 +35,21 @@ class Warm(unittest.TestCase):
         if reason:
             self.skipTest(reason)
 
-    def daemon(self, warm=1, vm=False, **settings):
-        entry = {**(ALPHA if vm else LOCAL), "warm_workers": warm}
+    def daemon(self, warm=1, vm=False, limit=None, **settings):
+        entry = {**(ALPHA if vm else LOCAL), "warm_workers": warm, **(limit or {})}
         return daemon_over_standin(self, **{"vms" if vm else "shms": [entry]},
                                    **{"ISTHMUS_STANDIN_START_MS": 100, **settings})
 
-    def client(self, daemon, devices=1, **more):
-        """Runs a client that must see so many devices; the worker that served it."""
+    def environment(self, daemon, **more):
+        return {**daemon.environment, "LD_LIBRARY_PATH": str(FRONTEND.parent), "ISTHMUS_ENDPOINT": "shm:local",
+                "ISTHMUS_LOG": "1", **more}
+
+    def client(self, daemon, devices=1, test="Environment.*", **more):
+        """Runs a client that must see so many devices; what the log says of it."""
         begun = len(daemon.log)
-        environment = {**daemon.environment, "LD_LIBRARY_PATH": str(FRONTEND.parent), "ISTHMUS_ENDPOINT": "shm:local",
-                       "ISTHMUS_LOG": "1", "ISTHMUS_TEST_DEVICES": str(devices), **more}
-        result = subprocess.run([CALLS, "--gtest_filter=Environment.*"], env=environment, capture_output=True,
-                                text=True, timeout=30)
+        environment = self.environment(daemon, ISTHMUS_TEST_DEVICES=str(devices), **more)
+        result = subprocess.run([CALLS, f"--gtest_filter={test}"], env=environment, capture_output=True, text=True,
+                                timeout=30)
         self.assertEqual(result.returncode, 0, f"{result.stdout}\n{result.stderr}\n{daemon.log}")
         daemon.wait_for("lane of client .* ended", since=begun)
         return daemon.log[begun:]
@@ -87,9 +90,8 @@ class Warm(unittest.TestCase):
     def test_a_client_of_whose_variables_its_worker_dies_is_told(self):
         daemon = self.daemon()
         daemon.wait_for(WARM)
-        environment = {**daemon.environment, "LD_LIBRARY_PATH": str(FRONTEND.parent), "ISTHMUS_ENDPOINT": "shm:local",
-                       "ISTHMUS_LOG": "1", "CUDA_VISIBLE_DEVICES": "abort", "ISTHMUS_TEST_DEVICES": "1",
-                       "CUDA_DEVICE_ORDER": "\x80", "CUDA_FORCE_JIT": "1" * 2000}
+        environment = self.environment(daemon, CUDA_VISIBLE_DEVICES="abort", ISTHMUS_TEST_DEVICES="1",
+                                       CUDA_DEVICE_ORDER="\x80", CUDA_FORCE_JIT="1" * 2000)
         result = subprocess.run([CALLS, "--gtest_filter=Environment.*"], env=environment, capture_output=True, text=True,
                                 timeout=10)
         self.assertEqual(result.returncode, 1)
@@ -137,6 +139,24 @@ class Warm(unittest.TestCase):
                                         + r".* worker \d+ ended" * 5)
                 self.assertGreater(time.monotonic() - begun, 0.3)  # 10, 20, 40, 80, 160 ms
                 self.assertEqual(daemon.stop(), 0)
+
+    def test_what_they_hold_counts_and_what_does_not_fit_stays_cold(self):
+        daemon = self.daemon(1, limit={"device_memory": "60 MiB", "context_memory": "20 MiB"})
+        daemon.wait_for(WARM)
+        holder = subprocess.Popen([CALLS, "--gtest_filter=Victim.holds*"], env=self.environment(daemon),
+                                  stdout=subprocess.PIPE, text=True)
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        self.assertTrue(any(line.startswith("running") for line in holder.stdout))
+        cold = daemon.wait_for(r"warning worker (\d+) stays cold: plug-in cuda: a context counts as 20 MiB, and of "
+                               r"device_memory 60 MiB 60 MiB are taken; enlarge device_memory, or lower warm_workers")[1]
+        log = self.client(daemon, test="QuotaThatIsUsedUp.*")
+        self.assertIn(f"is served by worker {cold}, which is cold", log)
+        self.assertEqual(daemon.log.count(f"worker {cold} stays cold"), 1)
+        holder.kill()
+        daemon.wait_for(f"lane of client {holder.pid} ended")
+        self.client(daemon, test="QuotaOfWarmWorkers.*")
 
     def test_no_worker_outlives_the_daemon(self):
         for end in (Daemon.stop, Daemon.kill):

@@ -61,6 +61,7 @@ group = "root"
 lanes = 64
 warm_workers = 64
 device_memory = "8 GiB"
+context_memory = "100 MiB"
 huge_pages = true
 plugins = ["opencl", "/opt/mine.so"]
 environment = ["A=1", "B="]
@@ -106,7 +107,9 @@ environment = ["C=x=y"]
   EXPECT_EQ(config->vms[1].warm_workers, 0U);
   EXPECT_TRUE(config->vms[0].huge_pages);
   EXPECT_EQ(config->vms[0].device_memory, std::uint64_t{8} << 30U);
+  EXPECT_EQ(config->vms[0].context_memory, std::uint64_t{100} << 20U);
   EXPECT_EQ(config->vms[1].device_memory, 0U);
+  EXPECT_EQ(config->vms[1].context_memory, 0U);
   EXPECT_FALSE(config->vms[1].huge_pages);
   EXPECT_EQ(config->vms[1].region_size, std::uint64_t{8} << 20U);
   EXPECT_EQ(config->vms[1].access.owner, 107U);
@@ -192,6 +195,31 @@ TEST(Config, what_is_needed_is_asked_for) {
   expect_complaint("[[vm]]\nname = \"a\"\nregion_size = 8388608\n", "d.toml:1: ", "[[vm]] needs path");
   expect_complaint("[[vm]]\nname = \"a\"\npath = \"/a\"\n", "d.toml:1: ", "[[vm]] needs region_size");
   expect_complaint("runtime_dir = \"/r\"\n[[shm]]\nregion_size = 8388608\n", "d.toml:2: ", "[[shm]] needs name");
+}
+
+TEST(Config, contexts_count_in_device_memory_unless_they_are_told_not_to) {
+  const auto context_memory = [](const std::string& lines) {
+    const auto config = parse_config(vm_with(lines), "d.toml");
+    EXPECT_TRUE(config) << config.error().message;
+    return config ? config->vms.front().context_memory : UINT64_MAX;
+  };
+  EXPECT_EQ(context_memory("device_memory = \"542 MiB\"\n"), std::uint64_t{526} << 20U);
+  EXPECT_EQ(context_memory("device_memory = \"16 MiB\"\ncontext_memory = 0\n"), 0U);
+  EXPECT_EQ(context_memory("device_memory = \"46 MiB\"\nwarm_workers = 3\ncontext_memory = \"10 MiB\"\n"),
+            std::uint64_t{10} << 20U);
+}
+
+TEST(Config, contexts_that_never_fit_into_device_memory_are_errors) {
+  expect_complaint(vm_with("context_memory = \"1 MiB\"\n"), "d.toml:5: ", "device_memory, which is not set");
+  expect_complaint(vm_with("device_memory = \"1 GiB\"\ncontext_memory = true\n"),
+                   "d.toml:6: ", "context_memory must be a number of bytes");
+  expect_complaint(vm_with("device_memory = \"541 MiB\"\n"), "d.toml:5: ",
+                   "device_memory 541 MiB has no room for a context, 526 MiB (context_memory's default), and 16 MiB "
+                   "for a program; enlarge it, or set context_memory");
+  expect_complaint(vm_with("device_memory = \"45 MiB\"\nwarm_workers = 3\ncontext_memory = \"10 MiB\"\n"), "d.toml:7: ",
+                   "no room for the contexts of 3 warm_workers, 10 MiB each (context_memory), and 16 MiB");
+  expect_complaint(vm_with("device_memory = \"1 GiB\"\nwarm_workers = 16\ncontext_memory = 9223372036854775807\n"),
+                   "d.toml:7: ", "no room for the contexts of 16 warm_workers");
 }
 
 TEST(Config, a_region_size_out_of_range_names_the_limit) {

@@ -10,7 +10,7 @@ namespace isthmus::host {
 namespace {
 
 TEST(DeviceMemoryAccount, IsSharedAndGetsBackWhatItsHoldersHad) {
-  DeviceMemoryAccount account(100);
+  DeviceMemoryAccount account(100, 0);
   const std::array<char, 2> holders{};
   const void* const first = holders.data();
   const void* const second = holders.data() + 1;

@@ -48,11 +48,12 @@ class DeviceMemoryDeskTest : public testing::Test {
   bool grants(MemoryWish want, std::uint64_t bytes) {
     const auto answer = say(MemoryRequest{.want = want, .bytes = bytes});
     EXPECT_TRUE(answer);
-    EXPECT_TRUE(!answer || (answer->total == account->total() && answer->used == account->used()));
+    EXPECT_TRUE(!answer ||
+                (answer->total == account->total() && answer->used == account->used() && answer->per_context == 300U));
     return answer && answer->granted == 1;
   }
 
-  std::shared_ptr<DeviceMemoryAccount> account = std::make_shared<DeviceMemoryAccount>(1000);
+  std::shared_ptr<DeviceMemoryAccount> account = std::make_shared<DeviceMemoryAccount>(1000, 300);
   std::unique_ptr<EventLoop> loop;
   UniqueFd worker;
   std::unique_ptr<DeviceMemoryDesk> desk;

@@ -84,14 +84,14 @@ isthmus::Result<std::string> prepare() {
   return "ready";
 }
 
-isthmus::Result<std::string> warm(std::span<std::byte> window, const std::stop_token& /*stop*/) {
+isthmus::Result<std::string> warm(const isthmus::plugin::WarmUp& with) {
   if (odd == "melts") {
     std::abort();
   }
   if (odd == "throws") {
     throw std::runtime_error("no heating");
   }
-  return "warms a window of " + std::to_string(window.size()) + " bytes";
+  return "warms a window of " + std::to_string(with.window.size()) + " bytes";
 }
 
 isthmus::Result<std::unique_ptr<Backend>> open_lane(Host& host) {

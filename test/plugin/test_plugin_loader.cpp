@@ -32,7 +32,7 @@ TEST(PluginLoaderTest, EachMismatchNamesBothSidesAndTheWayOut) {
   auto descriptor = good();
   descriptor.abi = plugin::abi + 1;
   EXPECT_EQ(refusal(descriptor),
-            "it was built for plug-in ABI 4, this worker has ABI 3; rebuild it against this "
+            "it was built for plug-in ABI 5, this worker has ABI 4; rebuild it against this "
             "release of Isthmus");
   descriptor = good();
   descriptor.magic = 0;

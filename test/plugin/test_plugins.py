@@ -86,7 +86,7 @@ class Plugins(unittest.TestCase):
         for vm in (False, True):
             with self.subTest(vm=vm):
                 daemon = self.daemon("future", vm=vm)
-                daemon.wait_for(r"plug-in future: it was built for plug-in ABI 99, this worker has ABI 3; rebuild it")
+                daemon.wait_for(r"plug-in future: it was built for plug-in ABI 99, this worker has ABI 4; rebuild it")
 
     def test_what_is_wrong_with_a_plugin_is_told_at_once_without_a_client(self):
         for kind, says in {

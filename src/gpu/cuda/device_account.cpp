@@ -51,6 +51,17 @@ void DeviceAccount::note(std::uint64_t key, const Entry& entry) {
   }
 }
 
+// Nothing else has that address: contexts are the driver's objects, and allocations lie elsewhere.
+void DeviceAccount::note_context(CUcontext context, std::uint64_t bytes) {
+  note(reinterpret_cast<std::uintptr_t>(context), {.context = context, .bytes = bytes, .pool = std::nullopt});
+}
+
+void DeviceAccount::adopt_context(CUcontext context, std::uint64_t bytes) {
+  if (limit_ != nullptr) {
+    note_context(context, bytes);
+  }
+}
+
 std::optional<DeviceAccount::Entry> DeviceAccount::take_out(std::uint64_t key) {
   if (limit_ == nullptr) {
     return std::nullopt;
@@ -126,22 +137,18 @@ void DeviceAccount::retire(CUmemoryPool pool, std::function<void()> destroy) {
   reclaim();
 }
 
-void DeviceAccount::forget(CUcontext context) {
+std::uint64_t DeviceAccount::take_out_all_of(CUcontext context) {
   if (limit_ == nullptr) {
-    return;
+    return 0;
   }
   std::uint64_t bytes = 0;
-  {
-    const std::scoped_lock lock(mutex_);
-    std::erase_if(entries_, [&](const auto& entry) {
-      const bool is_its = entry.second.context == context && !entry.second.pool;  // pools are the devices'
-      bytes += is_its ? entry.second.bytes : 0;
-      return is_its;
-    });
-  }
-  if (bytes != 0) {
-    limit_->give(bytes);
-  }
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(entries_, [&](const auto& entry) {
+    const bool is_its = entry.second.context == context && !entry.second.pool;  // pools are the devices'
+    bytes += is_its ? entry.second.bytes : 0;
+    return is_its;
+  });
+  return bytes;
 }
 
 void DeviceAccount::limit(std::uint64_t& free, std::uint64_t& total) {

@@ -33,13 +33,24 @@ class DeviceAccount {
   /// null. CUDA_ERROR_OUT_OF_MEMORY where the limit is reached.
   template <class Allocate, class Key>
   [[nodiscard]] CUresult spend(std::uint64_t bytes, CUcontext context, Allocate allocate, Key key) {
-    return spend_for({.context = context, .bytes = counted_as(bytes), .pool = std::nullopt}, allocate, key);
+    const Entry entry{.context = context, .bytes = counted_as(bytes), .pool = std::nullopt};
+    return spend_for(entry.bytes, allocate, [&] { note(key(), entry); });
   }
   /// The same from a pool.
   template <class Allocate, class Key>
   [[nodiscard]] CUresult spend_in_pool(std::uint64_t bytes, CUmemoryPool pool, Allocate allocate, Key key) {
-    return spend_for({.context = nullptr, .bytes = counted_as(bytes), .pool = pool}, allocate, key);
+    const Entry entry{.context = nullptr, .bytes = counted_as(bytes), .pool = pool};
+    return spend_for(entry.bytes, allocate, [&] { note(key(), entry); });
   }
+  /// Has the driver make a context: `make()` answers a CUresult, and `handle()` then names it. It counts as what the
+  /// configuration says that one takes, until forget().
+  template <class Make, class Handle>
+  [[nodiscard]] CUresult spend_for_context(Make make, Handle handle) {
+    const std::uint64_t bytes = limit_ == nullptr ? 0 : limit_->state().per_context;
+    return spend_for(bytes, make, [&] { note_context(handle(), bytes); });
+  }
+  /// The same with one that is there, and for which so many bytes were taken of the limit.
+  void adopt_context(CUcontext context, std::uint64_t bytes);
   /// Has the driver free what was spent under that key: `free()` answers a CUresult.
   template <class Free>
   [[nodiscard]] CUresult settle(std::uint64_t key, Free free) {
@@ -58,8 +69,18 @@ class DeviceAccount {
   /// Nothing is allocated from that pool any more. `destroy()` is called once it holds nothing that counts: at once, or
   /// in a later reclaim(), because nobody can ask a pool that is gone what it still holds.
   void retire(CUmemoryPool pool, std::function<void()> destroy);
-  /// The context is gone, and all that was in it.
-  void forget(CUcontext context);
+  /// Has the driver destroy a context: `destroy()` answers a CUresult, which may be that of work that failed earlier.
+  /// What the context took, and all that was in it, is given back in any case.
+  template <class Destroy>
+  CUresult forget(CUcontext context, Destroy destroy) {
+    // Known before it is gone: another thread may get the handle as soon as the driver has it back.
+    const std::uint64_t bytes = take_out_all_of(context);
+    const CUresult code = destroy();
+    if (bytes != 0) {
+      limit_->give(bytes);
+    }
+    return code;
+  }
 
   /// Whether there is a limit: then what takes memory without asking, as graphs do whenever they run, is refused.
   [[nodiscard]] bool has_limit() const noexcept { return limit_ != nullptr; }
@@ -78,26 +99,28 @@ class DeviceAccount {
     std::uint64_t freed = 0;        // bytes that the pool may still hold
     std::function<void()> destroy;  // of one that is retired
   };
-  template <class Allocate, class Key>
-  [[nodiscard]] CUresult spend_for(const Entry& entry, Allocate allocate, Key key) {
+  template <class Allocate, class Note>
+  [[nodiscard]] CUresult spend_for(std::uint64_t bytes, Allocate allocate, Note note_it) {
     if (limit_ == nullptr) {
       return allocate();
     }
-    if (!take(entry.bytes)) {
+    if (!take(bytes)) {
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
     const CUresult code = allocate();
     if (code == CUDA_SUCCESS) {
-      note(key(), entry);
+      note_it();
     } else {
-      limit_->give(entry.bytes);
+      limit_->give(bytes);
     }
     return code;
   }
   [[nodiscard]] static std::uint64_t counted_as(std::uint64_t bytes) noexcept;
   [[nodiscard]] bool take(std::uint64_t bytes);
   void note(std::uint64_t key, const Entry& entry);
+  void note_context(CUcontext context, std::uint64_t bytes);
   [[nodiscard]] std::optional<Entry> take_out(std::uint64_t key);
+  [[nodiscard]] std::uint64_t take_out_all_of(CUcontext context);
   void put_back(std::uint64_t key, const Entry& entry);
   void let_go(const Entry& entry);
 

@@ -98,7 +98,6 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   buried.arenas = slab_->forget(buried.context->handle);
   memory_.remove_if([&](const auto& range) { return range.value == buried.context->handle; });
   opened_.remove_if([&](const auto& range) { return range.value.context == buried.context->handle; });
-  account_.forget(buried.context->handle);
   return buried;
 }
 
@@ -134,13 +133,16 @@ Answer<ContextInfo> LaneBackend::handle(const RetainPrimary::Request& request, m
   if (const auto made = Warmth::of_process().take(*found)) {
     handle = made->context;
     slab_->adopt(made->arenas, handle);
-  } else if (const CUresult code = driver_->cuDevicePrimaryCtxRetain(&handle, *found); code != CUDA_SUCCESS) {
+    account_.adopt_context(handle, made->counted);
+  } else if (const CUresult code = account_.spend_for_context(
+                 [&] { return driver_->cuDevicePrimaryCtxRetain(&handle, *found); }, [&] { return handle; });
+             code != CUDA_SUCCESS) {
     let_go_of_primary(*found);
     return refuse(code);
   }
   auto kept = keep_context(request.id, handle, *found, true);
   if (!kept) {
-    std::ignore = driver_->cuDevicePrimaryCtxRelease(*found);
+    std::ignore = account_.forget(handle, [&] { return driver_->cuDevicePrimaryCtxRelease(*found); });
     let_go_of_primary(*found);
   }
   return kept;
@@ -157,13 +159,17 @@ Answer<Nothing> LaneBackend::handle(const ReleasePrimary::Request& request, mars
   }
   const Buried buried = bury_context(request.id);
   CUresult code = CUDA_ERROR_INVALID_CONTEXT;
-  if (request.reset != 0) {
-    code = driver_->cuDevicePrimaryCtxReset(*found);
-  }
-  if (buried.context != nullptr) {
-    // The retain that this lane holds goes with a reset, too.
-    const CUresult released = driver_->cuDevicePrimaryCtxRelease(*found);
-    code = request.reset != 0 ? code : released;
+  const auto reset = [&] { return driver_->cuDevicePrimaryCtxReset(*found); };
+  const auto release = [&] { return driver_->cuDevicePrimaryCtxRelease(*found); };
+  if (buried.context == nullptr) {
+    code = request.reset != 0 ? reset() : code;
+  } else {
+    code = account_.forget(buried.context->handle, [&] {
+      const CUresult done = request.reset != 0 ? reset() : CUDA_SUCCESS;
+      // The retain that this lane holds goes with a reset, too.
+      const CUresult released = release();
+      return request.reset != 0 ? done : released;
+    });
     let_go_of_primary(*found);
   }
   restore(buried.arenas);
@@ -176,12 +182,14 @@ Answer<ContextInfo> LaneBackend::handle(const CreateContext::Request& request, m
     return refuse(CUDA_ERROR_INVALID_DEVICE);
   }
   CUcontext handle = nullptr;
-  if (const CUresult code = driver_->cuCtxCreate(&handle, nullptr, request.flags, *found); code != CUDA_SUCCESS) {
+  if (const CUresult code = account_.spend_for_context(
+          [&] { return driver_->cuCtxCreate(&handle, nullptr, request.flags, *found); }, [&] { return handle; });
+      code != CUDA_SUCCESS) {
     return refuse(code);
   }
   auto kept = keep_context(request.id, handle, *found, false);
   if (!kept) {
-    std::ignore = driver_->cuCtxDestroy(handle);
+    std::ignore = account_.forget(handle, [&] { return driver_->cuCtxDestroy(handle); });
   }
   return kept;
 }
@@ -195,7 +203,8 @@ Answer<Nothing> LaneBackend::handle(const DestroyContext::Request& request, mars
   if (buried.context == nullptr) {
     return refuse(CUDA_ERROR_INVALID_CONTEXT);
   }
-  const CUresult code = driver_->cuCtxDestroy(buried.context->handle);
+  auto* const handle = buried.context->handle;
+  const CUresult code = account_.forget(handle, [&] { return driver_->cuCtxDestroy(handle); });
   restore(buried.arenas);
   return answer(code);
 }

@@ -39,9 +39,7 @@ bool suits(std::string_view variable) {
          (one_device && (variable == "CUDA_VISIBLE_DEVICES=0" || variable.starts_with("CUDA_DEVICE_ORDER=")));
 }
 
-Result<std::string> warm(std::span<std::byte> window, const std::stop_token& stop) {
-  return Warmth::of_process().make(window, stop);
-}
+Result<std::string> warm(const plugin::WarmUp& with) { return Warmth::of_process().make(with); }
 
 }  // namespace
 }  // namespace isthmus::cuda

@@ -5,11 +5,10 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <span>
-#include <stop_token>
 #include <string>
 #include <vector>
 
+#include "isthmus/plugin.hpp"
 #include "src/gpu/cuda/driver.hpp"
 
 namespace isthmus::cuda {
@@ -26,18 +25,21 @@ class Warmth {
   struct Made {
     CUcontext context = nullptr;        ///< retained once
     std::vector<std::uint64_t> arenas;  ///< registered under it, by number
+    std::uint64_t counted = 0;          ///< bytes that were taken of the limit for it
   };
 
   /// The process's.
   [[nodiscard]] static Warmth& of_process() noexcept;
 
-  /// Makes it, once; with a line for the log. Arenas are left out when `stop` is asked for. A driver without a device
-  /// is no error.
-  [[nodiscard]] Result<std::string> make(std::span<std::byte> window, const std::stop_token& stop);
+  /// Makes it, once; with a line for the log. Arenas are left out when `with.stop` is asked for. A driver without a
+  /// device is no error; a limit that has no room for the context is one.
+  [[nodiscard]] Result<std::string> make(const plugin::WarmUp& with);
   /// Hands over what was made for that device, once; nothing where there is nothing. Waits while it is being made.
   [[nodiscard]] std::optional<Made> take(CUdevice device);
 
  private:
+  [[nodiscard]] Result<Made> make_context(const Driver& driver, plugin::DeviceMemory* limit);
+
   std::mutex mutex_;  // held while it is being made
   std::optional<Made> made_;
   CUdevice device_ = 0;

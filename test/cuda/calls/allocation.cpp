@@ -4,7 +4,9 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -218,7 +220,7 @@ TEST_F(Allocation, of_several_threads_is_each_ones_own) {
   }
 }
 
-// Where the endpoint has 64 MiB, and the stand-in 256 MiB.
+// Where the endpoint has 72 MiB, 8 for each context, and the stand-in 256 MiB.
 class Quota : public Allocation {
  public:
   static CUresult array_of(CUarray* array, std::size_t bytes) {
@@ -232,10 +234,10 @@ TEST_F(Quota, is_all_that_a_program_can_have) {
   std::size_t free = 0;
   std::size_t total = 0;
   ASSERT_EQ(cuMemGetInfo(&free, &total), CUDA_SUCCESS);
-  EXPECT_EQ(total, 64 * mebibyte);
-  EXPECT_EQ(free, total);
+  EXPECT_EQ(total, 72 * mebibyte);
+  EXPECT_EQ(free, 64 * mebibyte) << "its context counts";
   ASSERT_EQ(cuDeviceTotalMem(&total, 0), CUDA_SUCCESS);
-  EXPECT_EQ(total, 64 * mebibyte);
+  EXPECT_EQ(total, 72 * mebibyte);
   const CUdeviceptr first = memory(40 * mebibyte);
   EXPECT_EQ(free_memory(), 24 * mebibyte);
   CUdeviceptr none = 0;
@@ -256,11 +258,30 @@ TEST_F(Quota, is_all_that_a_program_can_have) {
   EXPECT_EQ(free_memory(), 64 * mebibyte);
   CUcontext other = nullptr;
   ASSERT_EQ(cuCtxCreate(&other, nullptr, 0, 0), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 56 * mebibyte);
   (void)memory(30 * mebibyte);
   ASSERT_EQ(array_of(&array, 10 * mebibyte), CUDA_SUCCESS);
   ASSERT_EQ(cuCtxDestroy(other), CUDA_SUCCESS);
   ASSERT_EQ(cuCtxSetCurrent(context), CUDA_SUCCESS);
   EXPECT_EQ(free_memory(), 64 * mebibyte) << "it went with its context";
+}
+
+TEST_F(Quota, counts_contexts_until_they_are_destroyed_or_reset) {
+  std::vector<CUcontext> made(10);
+  const auto refused = std::ranges::find_if(
+      made, [](CUcontext& other) { return cuCtxCreate(&other, nullptr, 0, 0) == CUDA_ERROR_OUT_OF_MEMORY; });
+  EXPECT_EQ(refused - made.begin(), 8) << "beside the primary one";
+  for (auto one = made.begin(); one != refused; ++one) {
+    EXPECT_EQ(cuCtxDestroy(*one), CUDA_SUCCESS);
+  }
+  ASSERT_EQ(cuCtxSetCurrent(context), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 64 * mebibyte);
+  (void)memory(30 * mebibyte);
+  ASSERT_EQ(cuDevicePrimaryCtxReset(0), CUDA_SUCCESS);
+  ASSERT_EQ(cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cuDevicePrimaryCtxRelease(0), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSetCurrent(context), CUDA_SUCCESS);
+  EXPECT_EQ(free_memory(), 64 * mebibyte) << "the one after the reset";
 }
 
 TEST_F(Quota, is_all_also_behind_a_stream_that_stands) {
@@ -336,10 +357,35 @@ TEST_F(Quota, that_is_used_up_does_not_keep_memory_from_being_freed_during_a_cap
 }
 
 TEST_F(Quota, is_shared_with_others) {
-  EXPECT_EQ(free_memory(), 24 * mebibyte);
+  EXPECT_EQ(free_memory(), 16 * mebibyte) << "40 MiB are another's, and its context";
   CUdeviceptr none = 0;
-  EXPECT_EQ(cuMemAlloc(&none, 25 * mebibyte), CUDA_ERROR_OUT_OF_MEMORY);
-  EXPECT_EQ(cuMemFree(memory(24 * mebibyte)), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemAlloc(&none, 17 * mebibyte), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(cuMemFree(memory(16 * mebibyte)), CUDA_SUCCESS);
+}
+
+// Run by test_warm.py: 60 MiB, 20 for each context.
+class QuotaOfWarmWorkers : public Allocation {};
+
+TEST(QuotaThatIsUsedUp, has_no_room_for_a_context) {
+  ASSERT_EQ(cuInit(0), CUDA_SUCCESS);
+  CUcontext none = nullptr;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(cuDevicePrimaryCtxRetain(&none, 0), CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_EQ(cuCtxCreate(&none, nullptr, 0, 0), CUDA_ERROR_OUT_OF_MEMORY);
+  }
+  std::size_t total = 0;
+  EXPECT_EQ(cuDeviceTotalMem(&total, 0), CUDA_SUCCESS);
+  EXPECT_EQ(total, 60 * mebibyte);
+}
+
+TEST_F(QuotaOfWarmWorkers, counts_the_context_of_the_one_that_waits) {
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (free_memory() != 20 * mebibyte && std::chrono::steady_clock::now() < patience) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(free_memory(), 20 * mebibyte);
+  CUdeviceptr none = 0;
+  EXPECT_EQ(cuMemAlloc(&none, 21 * mebibyte), CUDA_ERROR_OUT_OF_MEMORY);
 }
 
 }  // namespace
