@@ -41,12 +41,23 @@ void* as_value(std::uint64_t number) noexcept {
 
 }  // namespace
 
-JitOptions::JitOptions(std::span<const JitOption> rows, std::uint32_t info_log, std::uint32_t error_log)
-    : info_(std::min(info_log, longest_log)), error_(std::min(error_log, longest_log)) {
-  add(CU_JIT_WALL_TIME, nullptr);  // the first: logs() knows
+JitNumbers::JitNumbers(std::span<const JitOption> rows) {
   for (const JitOption& row : rows) {
     add(static_cast<CUjit_option>(row.option), as_value(row.value));
   }
+}
+
+void JitNumbers::add(CUjit_option name, void* value) {
+  names_.push_back(name);
+  values_.push_back(value);
+}
+
+JitOptions::JitOptions(std::span<const JitOption> rows, std::uint32_t info_log, std::uint32_t error_log)
+    : JitNumbers(rows),
+      wall_time_(count()),
+      info_(std::min(info_log, longest_log)),
+      error_(std::min(error_log, longest_log)) {
+  add(CU_JIT_WALL_TIME, nullptr);
   if (!info_.empty()) {
     add(CU_JIT_INFO_LOG_BUFFER, info_.data());
     add(CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES, as_value(info_.size()));
@@ -61,17 +72,13 @@ std::vector<std::byte> JitOptions::logs(JitReply& reply) const {
   const auto length = [](const std::vector<char>& log) { return strnlen(log.data(), log.size()); };
   reply.info_log = info_.empty() ? 0 : static_cast<std::uint32_t>(length(info_));
   reply.error_log = error_.empty() ? 0 : static_cast<std::uint32_t>(length(error_));
-  std::memcpy(&reply.wall_time, static_cast<const void*>(values_.data()), sizeof reply.wall_time);
+  void* const time = value(wall_time_);
+  std::memcpy(&reply.wall_time, static_cast<const void*>(&time), sizeof reply.wall_time);
   const auto info = std::as_bytes(std::span(info_)).first(reply.info_log);
   const auto error = std::as_bytes(std::span(error_)).first(reply.error_log);
   std::vector<std::byte> both(info.begin(), info.end());
   both.insert(both.end(), error.begin(), error.end());
   return both;
-}
-
-void JitOptions::add(CUjit_option name, void* value) {
-  names_.push_back(name);
-  values_.push_back(value);
 }
 
 std::optional<std::vector<JitOption>> take_jit_options(std::span<const std::byte>& trailing, std::uint32_t count) {

@@ -72,16 +72,11 @@ Answer<AddToLink::Reply> LaneBackend::handle(const AddToLink::Request& request, 
     std::vector<std::byte> input(data->begin(), data->end());
     input.resize(input.size() + image_padding);
     const std::string name = name_in(trailing);
-    std::vector<CUjit_option> names;
-    std::vector<void*> values;
-    for (const JitOption& row : *rows) {
-      names.push_back(static_cast<CUjit_option>(row.option));
-      values.push_back(reinterpret_cast<void*>(std::uintptr_t{row.value}));  // NOLINT(performance-no-int-to-ptr)
-    }
+    JitNumbers options(*rows);
     AddToLink::Reply reply;
     reply.status =
         driver_->cuLinkAddData(link.state, static_cast<CUjitInputType>(request.type), input.data(), data->size(),
-                               name.c_str(), static_cast<unsigned>(names.size()), names.data(), values.data());
+                               name.c_str(), options.count(), options.names(), options.values());
     logs = link.options->logs(reply);
     call.reply_trailing(logs);
     return reply;
