@@ -188,8 +188,9 @@ class LaneBackend {
   [[nodiscard]] Answer<ContextInfo> keep_context(Id id, CUcontext handle, CUdevice device, bool primary);
   /// Forgets a context that is about to be destroyed, and all that is in it, and makes it current for that.
   struct Buried {
-    std::shared_ptr<ContextObject> context;  ///< null where there is none of that name
-    std::vector<std::uint64_t> arenas;       ///< of the slab, which were registered under it
+    std::shared_ptr<ContextObject> context;             ///< null where there is none of that name
+    std::vector<std::uint64_t> arenas;                  ///< of the slab, which were registered under it
+    std::unique_lock<std::shared_mutex> managed_stays;  ///< held until the driver has destroyed it
   };
   Buried bury_context(Id id);
   /// Once it is destroyed: registers these arenas under another context, whose pinned memory may lie in them.
@@ -367,6 +368,7 @@ class LaneBackend {
   gpu::ObjectTable<StreamObject> streams_;
   gpu::ObjectTable<EventObject> events_;
   gpu::ObjectTable<ModuleObject> modules_;
+  std::shared_mutex managed_stays_;  // held by those who ask where a managed variable lies, and while that may change
   gpu::ObjectTable<LinkObject> links_;
   gpu::ObjectTable<FunctionObject> functions_;
   gpu::ObjectTable<ArrayObject> arrays_;

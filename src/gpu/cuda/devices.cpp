@@ -79,7 +79,7 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   if (enter(id) != CUDA_SUCCESS) {
     return {};
   }
-  Buried buried{.context = contexts_.take(id), .arenas = {}};
+  Buried buried{.context = contexts_.take(id), .arenas = {}, .managed_stays = {}};
   if (buried.context == nullptr) {
     return {};
   }
@@ -92,7 +92,9 @@ LaneBackend::Buried LaneBackend::bury_context(Id id) {
   functions_.remove_if(is_in_it);
   modules_.remove_if(is_in_it);
   links_.remove_if(is_in_it);
-  modules_.each([](ModuleObject& module) { module.forget_managed(); });  // the driver may place them elsewhere now
+  // The driver may place them elsewhere now; until the context is gone, nobody asks where.
+  buried.managed_stays = std::unique_lock(managed_stays_);
+  modules_.each([](ModuleObject& module) { module.forget_managed(false); });
   executables_.remove_if(is_in_it);
   arrays_.remove_if(is_in_it);
   buried.arenas = slab_->forget(buried.context->handle);

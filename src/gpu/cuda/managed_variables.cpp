@@ -3,6 +3,7 @@
 #include <cstring>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,13 +40,18 @@ Answer<FindGlobal::Reply> LaneBackend::find_managed(Id context, ModuleObject& li
   }
   CUdeviceptr address = 0;
   std::size_t size = 0;
+  // What the driver says is read and written here: it must not become untrue before it is noted.
+  const std::shared_lock stays(managed_stays_);
+  const std::scoped_lock lock(library.managed_mutex);
+  if (library.unloading) {
+    return refuse(CUDA_ERROR_INVALID_HANDLE);
+  }
   if (const CUresult code = driver_->cuLibraryGetManaged(&address, &size, library.library, name.c_str());
       code != CUDA_SUCCESS) {
     return refuse(code);
   }
   const auto owner = contexts_.find(context);
   memory_.add(address, size, owner != nullptr ? owner->handle : nullptr);
-  const std::scoped_lock lock(library.managed_mutex);
   library.managed.add(address, size, {});
   return FindGlobal::Reply{.address = address, .size = size};
 }

@@ -49,9 +49,12 @@ struct ModuleObject {
   CUlibrary library = nullptr;     ///< if not null, it is one
   std::mutex managed_mutex;        ///< guards what follows, and its memory while it is read or written
   Ranges<std::monostate> managed;  ///< variables of a library that were asked for
+  bool unloading = false;          ///< no more of them are to be asked for
 
-  void forget_managed() {
+  /// Before the driver takes back what these variables lie in.
+  void forget_managed(bool unloads) {
     const std::scoped_lock lock(managed_mutex);
+    unloading = unloading || unloads;
     managed.remove_if([](const auto&) { return true; });
   }
 };

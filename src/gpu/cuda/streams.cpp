@@ -154,7 +154,7 @@ Answer<Nothing> LaneBackend::handle(const Release::Request& request, marshal::Ca
     case ObjectKind::module: {
       const auto module = modules_.take(request.id);
       if (module != nullptr) {
-        module->forget_managed();
+        module->forget_managed(true);
         functions_.remove_if([&](const FunctionObject& function) { return function.owner == module; });
       }
       return let_go(module, [&](const ModuleObject& gone) {
