@@ -93,6 +93,26 @@ void refuse_while_captured(Stream& stream) {
   check_legacy(stream);
 }
 
+void leave_captures(Context& context, const Stream* only) {
+  const std::scoped_lock lock(captures_mutex());
+  std::erase_if(captures(), [&](const std::shared_ptr<Capture>& capture) {
+    std::erase_if(capture->tips, [&](const auto& entry) {
+      Stream& stream = *entry.first;
+      const bool goes = only != nullptr ? &stream == only : &stream.context == &context;
+      if (goes) {
+        stream.capture = nullptr;
+        capture->broken = true;
+      }
+      return goes;
+    });
+    const bool ends = !capture->tips.contains(capture->origin);
+    for (const auto& [other, tips] : capture->tips) {
+      other->capture = ends ? nullptr : other->capture;
+    }
+    return ends;
+  });
+}
+
 void refuse_in_capture(Context& context) {
   const std::scoped_lock lock(captures_mutex());
   for (const auto& capture : captures()) {

@@ -73,6 +73,7 @@ std::shared_ptr<Context> current_context() {
 }
 
 void destroy(const std::shared_ptr<Context>& context) {
+  leave_captures(*context);
   context->close();
   const auto mine = [&](const auto& object) { return &*context == &*object.context; };
   const auto ours = [&](const auto& object) { return &object.context == &*context; };

@@ -100,6 +100,8 @@ Done submit(Context& context, Stream& stream, Operation operation);
 [[nodiscard]] bool captured(Stream& stream);
 /// Fails, and spoils the capture, where the stream is captured: for what cannot be recorded.
 void refuse_while_captured(Stream& stream);
+/// What is captured from streams of this context, or from that stream of it alone, is spoilt: they go.
+void leave_captures(Context& context, const Stream* only = nullptr);
 /// Fails where a stream of the context is captured.
 void refuse_in_capture(Context& context);
 /// Whether the record was one of a capture.

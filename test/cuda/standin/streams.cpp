@@ -37,7 +37,9 @@ CUresult cuStreamDestroy(CUstream stream) {
     require(stream != nullptr && stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD,
             CUDA_ERROR_INVALID_HANDLE, "a default stream");
     context.stream(stream);
-    context.forget_stream(driver().streams.take(stream));
+    const auto gone = driver().streams.take(stream);
+    leave_captures(context, &*gone);
+    context.forget_stream(gone);
   });
 }
 
