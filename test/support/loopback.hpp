@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <future>
 #include <memory>
@@ -69,7 +70,7 @@ class Loopback {
     Region region = map();
     must(claim_lane(region, 0));
     return must(LaneState::begin(std::move(region), 0, std::make_unique<TestLink>(kind_, kick_fd_.get()),
-                                 std::chrono::seconds(10)));
+                                 std::chrono::seconds(60)));
   }
   /// Another mapping of the region: the hand of a hostile client.
   [[nodiscard]] Region map() const { return must(Region::open_as_client(region_fd_.get(), size_, "loopback")); }
@@ -78,6 +79,10 @@ class Loopback {
   void kick() { static_cast<void>(eventfd_write(kick_fd_.get(), 1)); }
   /// What the daemon does on SIGTERM.
   void stop() { static_cast<void>(eventfd_write(control_fd_.get(), 1)); }
+  /// Whether the server ends before the limit.
+  [[nodiscard]] bool ends_within(std::chrono::seconds limit) const {
+    return server_.wait_for(limit) == std::future_status::ready;
+  }
   /// Waits for the server's end; once.
   [[nodiscard]] LaneEnd end() { return server_.get(); }
 

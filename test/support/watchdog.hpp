@@ -12,10 +12,11 @@
 
 namespace isthmus::test {
 
-/// Ends the program with a text when its scope is not left in time: a hang becomes a failure that says where.
+/// Ends the program with a text when its scope is not left in time: a hang becomes a failure that says where. The usual
+/// limit is far above what any test takes, on machines too that are slow or stall, and below ctest's.
 class Watchdog {
  public:
-  explicit Watchdog(std::chrono::seconds limit, std::string what)
+  explicit Watchdog(std::string what, std::chrono::seconds limit = std::chrono::seconds(240))
       : thread_([this, limit, what = std::move(what)] {
           std::unique_lock lock(mutex_);
           if (!left_.wait_for(lock, limit, [this] { return over_; })) {

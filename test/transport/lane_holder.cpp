@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
     say(endpoint.error());
     return 1;
   }
-  auto lane = isthmus::attach_ivshmem(*endpoint, {.timeout = std::chrono::seconds(10)}, args[1]);
+  auto lane = isthmus::attach_ivshmem(*endpoint, {.timeout = std::chrono::seconds(60)}, args[1]);
   if (!lane) {
     say(lane.error());
     _exit(1);  // a leak checker cannot look into a process that has changed its user

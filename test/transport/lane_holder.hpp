@@ -48,12 +48,12 @@ class LaneHolder {
   LaneHolder& operator=(LaneHolder&&) = delete;
   ~LaneHolder() { kill_and_reap(); }
 
-  /// The next line that it says, without its end; empty after 30 s or at the end of its output.
+  /// The next line that it says, without its end; empty after two minutes or at the end of its output.
   [[nodiscard]] std::string line() {
     std::string text;
     for (char c = 0;;) {
       pollfd readable{.fd = from_child_.get(), .events = POLLIN, .revents = 0};
-      if (poll(&readable, 1, 30'000) <= 0 || read(from_child_.get(), &c, 1) != 1 || c == '\n') {
+      if (poll(&readable, 1, 120'000) <= 0 || read(from_child_.get(), &c, 1) != 1 || c == '\n') {
         return text;
       }
       text.push_back(c);

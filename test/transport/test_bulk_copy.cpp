@@ -114,7 +114,7 @@ class BulkCopyTest : public testing::TestWithParam<std::tuple<std::uint32_t, Cop
   [[nodiscard]] BulkCopy engine() const {
     return BulkCopy({.threads = std::get<0>(GetParam()), .stores = std::get<1>(GetParam())});
   }
-  Watchdog watchdog_{60s, "bulk copy test"};
+  Watchdog watchdog_{"bulk copy test"};
 };
 
 TEST_P(BulkCopyTest, OddSizesAndAlignmentsAreCopiedWhole) {
@@ -445,7 +445,7 @@ TEST(CopyCrewTest, AForkInTheMiddleOfACopyHarmsNobody) {
   if (!children_may_start_threads) {
     GTEST_SKIP() << "not under ThreadSanitizer";
   }
-  const Watchdog watchdog(60s, "fork in the middle of a copy");
+  const Watchdog watchdog("fork in the middle of a copy");
   static_cast<void>(random_bytes());  // a child of a process that is about to make them would wait for ever
   std::atomic<bool> over{false};
   std::atomic<bool> ok{true};
@@ -469,7 +469,7 @@ TEST(CopyCrewTest, AProcessWithHelpersExits) {
   static_cast<void>(random_bytes());
   const pid_t child = fork();
   if (child == 0) {
-    alarm(60);  // a hang ends with a signal
+    alarm(240);  // a hang ends with a signal
     std::exit(copy_succeeds(BulkCopy(), 8 * mib) ? 0 : 1);
   }
   int status = -1;
@@ -544,7 +544,7 @@ class ChannelPeer final : public ChunkPeer {
 };
 
 TEST(ReserveCopyTest, ALargeCopyGoesThroughTheReserveWhenEveryFrameIsInUse) {
-  const Watchdog watchdog(60s, "copy through the reserve");
+  const Watchdog watchdog("copy through the reserve");
   CollectService service(10 * mib);
   Loopback host(service);
   const auto lane = host.attach();

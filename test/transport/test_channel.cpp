@@ -18,12 +18,12 @@
 namespace isthmus::test::channel_tests {
 namespace {
 
-// Echoes the whole body; opcode 2 sleeps first, opcode 3 is left unanswered, opcode 4 counts.
+// Echoes the whole body; opcode 2 waits until it may, opcode 3 is left unanswered, opcode 4 counts.
 class EchoService final : public Service {
  public:
   void handle(Request& request) override {
     if (request.opcode() == 2) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      may_answer.wait(false);
     }
     if (request.opcode() == 4) {
       counted.fetch_add(1);
@@ -33,6 +33,7 @@ class EchoService final : public Service {
     }
   }
   std::atomic<int> counted{0};
+  std::atomic<bool> may_answer{false};
 };
 
 std::vector<std::byte> pattern(std::size_t size, unsigned seed = 1) {
@@ -123,6 +124,8 @@ TEST_P(ChannelTest, ALateReplyToACallThatWasGivenUpIsDropped) {
   Channel& channel = *must(lane->channel());
   const auto deadline = Channel::Clock::now() + std::chrono::milliseconds(30);
   const auto late = channel.call({.api = 1, .opcode = 2, .fixed = {}, .trailing = {}}, {}, deadline);
+  service_.may_answer = true;
+  service_.may_answer.notify_all();
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, Errc::timed_out);
   std::array<std::byte, 3> reply{};

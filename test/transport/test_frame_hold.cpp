@@ -67,7 +67,7 @@ class FrameHoldTest : public testing::TestWithParam<LoopbackKind> {
     return lane_handle_.slab_statistics().bytes_held;
   }
 
-  const Watchdog watchdog_{55s, "a test of frames that a service holds"};
+  const Watchdog watchdog_{"a test of frames that a service holds"};
   HoldingService service_;
   Loopback host_{service_, GetParam()};
   std::shared_ptr<LaneState> lane_ = host_.attach();

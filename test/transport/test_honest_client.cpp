@@ -88,7 +88,7 @@ Message message(std::uint16_t opcode, std::span<const std::byte> trailing = {}) 
 }
 
 bool soon(const auto& done) {
-  for (const auto deadline = Clock::now() + 10s; !done(); std::this_thread::sleep_for(1ms)) {
+  for (const auto deadline = Clock::now() + 30s; !done(); std::this_thread::sleep_for(1ms)) {
     if (Clock::now() >= deadline) {
       return false;
     }
@@ -98,7 +98,7 @@ bool soon(const auto& done) {
 
 class HonestClientTest : public testing::TestWithParam<LoopbackKind> {
  protected:
-  const Watchdog watchdog_{55s, "a test of honest clients"};
+  const Watchdog watchdog_{"a test of honest clients"};
   GateService service_;
   Loopback host_{service_, GetParam()};
   std::shared_ptr<LaneState> lane_ = host_.attach();
@@ -113,10 +113,10 @@ TEST_P(HonestClientTest, AFenceMayNameAPostFarBehindALongRequestThatIsBeingExecu
   must(channel.post(message(op_gate, longest)));
   service_.await_entered();
   for (std::uint32_t i = 0; i < abi::ring_slots; ++i) {
-    must(channel.post(message(op_count), Clock::now() + 5s));
+    must(channel.post(message(op_count), Clock::now() + 30s));
   }
   std::thread other([&] {
-    const auto outcome = must(lane_->channel())->call(message(op_count), {}, Clock::now() + 10s);
+    const auto outcome = must(lane_->channel())->call(message(op_count), {}, Clock::now() + 30s);
     EXPECT_TRUE(outcome) << outcome.error().message;
   });
   std::this_thread::sleep_for(50ms);
@@ -130,14 +130,14 @@ TEST_P(HonestClientTest, AHostThatHasNotSaidYetWhatItExecutedIsNoViolation) {
   must(channel.post(message(op_gate)));
   service_.await_entered();
   for (std::uint32_t i = 0; i < abi::ring_slots - 100; ++i) {
-    must(channel.post(message(op_count), Clock::now() + 5s));
+    must(channel.post(message(op_count), Clock::now() + 30s));
   }
   std::vector<Frame> frames;
   frames.push_back(must(lane_handle_.allocate(4096)));
   const auto posted = channel.post(message(op_count), std::move(frames));
   EXPECT_TRUE(posted) << posted.error().message;
   service_.open();
-  EXPECT_TRUE(channel.call(message(op_count), {}, Clock::now() + 10s));
+  EXPECT_TRUE(channel.call(message(op_count), {}, Clock::now() + 30s));
 }
 
 TEST_P(HonestClientTest, FramesOfPostsComeBackAlsoWhenOnlyCallsFollow) {
@@ -193,7 +193,7 @@ TEST_P(HonestClientTest, CallsThatAreGivenUpByTheThousandEndInTimeOutsThatPass) 
   service_.answer_deferred();
   EXPECT_TRUE(soon([&] {
     service_.answer_deferred();
-    return channel.call(message(op_count), {}, Clock::now() + 1s).has_value();
+    return channel.call(message(op_count), {}, Clock::now() + 5s).has_value();
   }));
   EXPECT_TRUE(lane_->check());
 }
@@ -204,7 +204,7 @@ TEST_P(HonestClientTest, AServiceThatDefersAPostHarmsNobody) {
   std::ignore = must(channel.call(message(op_count)));
   service_.answer_deferred();
   for (int i = 0; i < 5; ++i) {
-    const auto outcome = channel.call(message(op_count), {}, Clock::now() + 5s);
+    const auto outcome = channel.call(message(op_count), {}, Clock::now() + 30s);
     ASSERT_TRUE(outcome) << outcome.error().message;
   }
 }
@@ -227,7 +227,7 @@ TEST_P(HonestClientTest, AReplyThatAnotherCallFoundOnItsWayMakesTheDescriptorRea
   const CallId slow = must(channel.submit(message(op_slow)));
   // Waits until its own reply has come, and so takes the other one off the ring.
   std::ignore = must(channel.call(message(op_count)));
-  EXPECT_TRUE(readable(fd, 5000));
+  EXPECT_TRUE(readable(fd, 30'000));
   drain(fd);
   EXPECT_TRUE(must(channel.poll(slow)).has_value());
 }
@@ -243,12 +243,12 @@ TEST_P(HonestClientTest, ReadableDescriptorsCostNoReplyHoweverCallsAreMixed) {
     if (round % 3 == 0) {
       std::ignore = must(channel.call(message(op_count)));
     }
-    ASSERT_TRUE(readable(fd, 5000)) << "round " << round;
+    ASSERT_TRUE(readable(fd, 30'000)) << "round " << round;
     drain(fd);
     std::erase_if(open, [&](CallId id) { return must(channel.poll(id)).has_value(); });
   }
   for (const CallId id : open) {
-    std::ignore = must(channel.wait(id, Clock::now() + 5s));
+    std::ignore = must(channel.wait(id, Clock::now() + 30s));
   }
 }
 
@@ -263,11 +263,12 @@ TEST_P(HonestClientTest, ADescriptorThatWaitsForALongCallCostsNoProcessorTime) {
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
   };
+  const auto start = Clock::now();
   const auto before = used();
   EXPECT_FALSE(readable(fd, 600));
-  EXPECT_LT(used() - before, 300ms) << "of 600 ms";
+  EXPECT_LT(used() - before, (Clock::now() - start) / 2);
   service_.answer_deferred();
-  EXPECT_TRUE(readable(fd, 5000));
+  EXPECT_TRUE(readable(fd, 30'000));
   EXPECT_TRUE(must(channel.poll(call)).has_value());
 }
 

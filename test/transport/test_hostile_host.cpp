@@ -98,9 +98,21 @@ class HandHost {
   std::thread thread_{[this] { serve(); }};
 };
 
+// Whether `act` can be done within two seconds: a machine that stalls now and then does not do so each time.
+bool is_quick(const std::function<void()>& act) {
+  for (int tries = 0; tries < 5; ++tries) {
+    const auto start = Clock::now();
+    act();
+    if (Clock::now() - start < 2s) {
+      return true;
+    }
+  }
+  return false;
+}
+
 class HostileHostTest : public testing::TestWithParam<Kernel> {
  protected:
-  [[nodiscard]] Result<std::shared_ptr<LaneState>> try_attach(std::chrono::milliseconds timeout = 5s) {
+  [[nodiscard]] Result<std::shared_ptr<LaneState>> try_attach(std::chrono::milliseconds timeout = 30s) {
     Region region = memory_.map();
     must(claim_lane(region, 0));
     return LaneState::begin(std::move(region), 0, std::make_unique<NoLink>(GetParam()), timeout);
@@ -111,27 +123,32 @@ class HostileHostTest : public testing::TestWithParam<Kernel> {
     return {.api = 1, .opcode = 1, .fixed = body, .trailing = {}};
   }
 
-  const Watchdog watchdog_{55s, "a test of hostile hosts"};
+  const Watchdog watchdog_{"a test of hostile hosts"};
   TestRegion memory_;
 };
 
 TEST_P(HostileHostTest, AHostThatNeverServesTheLaneIsWaitedForAsLongAsSaid) {
-  const auto start = Clock::now();
-  const auto lane = try_attach(100ms);
-  EXPECT_LT(Clock::now() - start, 2s);
-  ASSERT_FALSE(lane);
-  EXPECT_EQ(lane.error().code, Errc::timed_out);
+  EXPECT_TRUE(is_quick([this] {
+    memory_ = TestRegion();
+    const auto start = Clock::now();
+    const auto lane = try_attach(100ms);
+    EXPECT_GE(Clock::now() - start, 100ms);
+    ASSERT_FALSE(lane);
+    EXPECT_EQ(lane.error().code, Errc::timed_out);
+  }));
 }
 
 TEST_P(HostileHostTest, ACallThatIsNeverAnsweredEndsAtItsDeadline) {
   const HandHost host(memory_);
   const auto lane = attach();
   Channel& channel = *must(lane->channel());
-  const auto start = Clock::now();
-  const auto outcome = channel.call(message(), {}, start + 150ms);
-  EXPECT_LT(Clock::now() - start, 2s);
-  ASSERT_FALSE(outcome);
-  EXPECT_EQ(outcome.error().code, Errc::timed_out);
+  EXPECT_TRUE(is_quick([&] {
+    const auto start = Clock::now();
+    const auto outcome = channel.call(message(), {}, start + 150ms);
+    EXPECT_GE(Clock::now() - start, 150ms);
+    ASSERT_FALSE(outcome);
+    EXPECT_EQ(outcome.error().code, Errc::timed_out);
+  }));
 }
 
 TEST_P(HostileHostTest, PostsThatAreNeverTakenEndAtTheirDeadline) {
@@ -156,7 +173,7 @@ TEST_P(HostileHostTest, AnImpossibleConsumedPositionIsAViolationForEver) {
     host.block().words.request_consumed.word.store_relaxed(position);
     Result<void> outcome;
     for (std::uint32_t i = 0; i <= abi::ring_slots && outcome; ++i) {
-      outcome = channel.post(message(), Clock::now() + 1s);
+      outcome = channel.post(message(), Clock::now() + 30s);
     }
     ASSERT_FALSE(outcome) << position;
     EXPECT_EQ(outcome.error().code, Errc::protocol_violation);
@@ -187,7 +204,7 @@ TEST_P(HostileHostTest, MalformedRepliesAreViolations) {
     Channel& channel = *must(lane->channel());
     host.reply(0, bad.control, bad.header);
     std::array<std::byte, 512> reply{};
-    const auto outcome = channel.call(message(), reply, Clock::now() + 5s);
+    const auto outcome = channel.call(message(), reply, Clock::now() + 30s);
     ASSERT_FALSE(outcome);
     EXPECT_EQ(outcome.error().code, Errc::protocol_violation) << outcome.error().message;
     EXPECT_NE(outcome.error().message.find("malformed"), std::string::npos) << outcome.error().message;
@@ -203,7 +220,7 @@ TEST_P(HostileHostTest, AnAnswerToACallThatWasNotAskedIsAViolation) {
     const auto lane = attach();
     Channel& channel = *must(lane->channel());
     host.reply(0, {.slots = 1}, {.call_id = call_id});
-    const auto outcome = channel.call(message(), {}, Clock::now() + 5s);
+    const auto outcome = channel.call(message(), {}, Clock::now() + 30s);
     ASSERT_FALSE(outcome);
     EXPECT_EQ(outcome.error().code, Errc::protocol_violation) << outcome.error().message;
     EXPECT_NE(outcome.error().message.find("not asked"), std::string::npos) << outcome.error().message;
@@ -218,8 +235,8 @@ TEST_P(HostileHostTest, ASecondAnswerToTheSameCallIsAViolation) {
   const std::uint64_t head = *host.block().requests[0].words[1].load_acquire().at_most(max64);
   host.reply(0, {.slots = 1}, {.call_id = static_cast<std::uint32_t>(head)});
   host.reply(1, {.slots = 1}, {.call_id = static_cast<std::uint32_t>(head)});
-  ASSERT_TRUE(channel.wait(call, Clock::now() + 5s));
-  const auto outcome = channel.call(message(), {}, Clock::now() + 5s);
+  ASSERT_TRUE(channel.wait(call, Clock::now() + 30s));
+  const auto outcome = channel.call(message(), {}, Clock::now() + 30s);
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, Errc::protocol_violation);
 }
@@ -268,11 +285,11 @@ TEST_P(HostileHostTest, AChannelThatTheHostRefusesIsAnErrorAtOnce) {
   HandHost host(memory_);
   host.answer_to_open = word(abi::ChannelState::refused);
   const auto lane = attach();
-  const auto start = Clock::now();
-  const auto channel = lane->channel();
-  EXPECT_LT(Clock::now() - start, 2s);
-  ASSERT_FALSE(channel);
-  EXPECT_EQ(channel.error().code, Errc::exhausted);
+  EXPECT_TRUE(is_quick([&] {
+    const auto channel = lane->channel();
+    ASSERT_FALSE(channel);
+    EXPECT_EQ(channel.error().code, Errc::exhausted);
+  }));
 }
 
 TEST_P(HostileHostTest, AChannelThatTheHostNeverOpensIsAnErrorAfterAWhile) {
@@ -297,11 +314,13 @@ TEST_P(HostileHostTest, AHostWithoutASignOfLifeIsTakenForDeadWhereNothingElseTel
     GTEST_SKIP() << "on one kernel the link knows";
   }
   const HandHost host(memory_);
+  const auto start = Clock::now();
   const auto lane = attach();
   Channel& channel = *must(lane->channel());
-  const auto start = Clock::now();
   const auto outcome = channel.call(message());
-  EXPECT_LT(Clock::now() - start, 8s);
+  const auto took = Clock::now() - start;
+  EXPECT_GE(took, 5s);
+  EXPECT_LT(took, 60s);
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, Errc::peer_died);
   EXPECT_NE(outcome.error().message.find("no sign of life"), std::string::npos) << outcome.error().message;
@@ -310,7 +329,7 @@ TEST_P(HostileHostTest, AHostWithoutASignOfLifeIsTakenForDeadWhereNothingElseTel
 TEST_P(HostileHostTest, GarbageInEverythingThatTheHostWritesGivesErrorsOnly) {
   Random random(static_cast<std::uint64_t>(GetParam()) + 5);
   int errors = 0;
-  for (const auto until = Clock::now() + 1500ms; Clock::now() < until;) {
+  for (const auto until = Clock::now() + 1500ms; Clock::now() < until || errors <= 10;) {  // the watchdog ends it
     TestRegion memory;
     std::swap(memory, memory_);
     HandHost host(memory_);
@@ -358,7 +377,6 @@ TEST_P(HostileHostTest, GarbageInEverythingThatTheHostWritesGivesErrorsOnly) {
     over = true;
     hand.join();
   }
-  EXPECT_GT(errors, 10);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, HostileHostTest, testing::Values(Kernel::shared, Kernel::apart),

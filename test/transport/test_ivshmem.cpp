@@ -41,7 +41,7 @@ Result<IvshmemDevice> open_endpoint(const FakePci& pci, const std::string& uri) 
 }
 
 Result<std::shared_ptr<LaneState>> attach(const FakePci& pci, const std::string& uri = "ivshmem:auto",
-                                          std::chrono::milliseconds timeout = 10s) {
+                                          std::chrono::milliseconds timeout = 60s) {
   return attach_ivshmem(must(Endpoint::parse(uri)), {.timeout = timeout}, pci.folder());
 }
 
@@ -52,6 +52,9 @@ void expect_error(const Error& error, Errc code, std::initializer_list<std::stri
     EXPECT_NE(error.message.find(word), std::string::npos) << error.message << " lacks " << word;
   }
 }
+
+// What is said at once waits for nothing: neither for the minute that attach() may take, nor for a part of it.
+constexpr auto at_once = 20s;
 
 bool says(const std::string& line, const std::string& start) { return line.starts_with(start); }
 
@@ -215,7 +218,7 @@ class IvshmemLaneTest : public testing::Test {
     require(pwrite(memory_.get(), &state, sizeof state, static_cast<off_t>(at)) == sizeof state, "pwrite");
   }
 
-  Watchdog watchdog_{55s, "a test of ivshmem lanes"};
+  Watchdog watchdog_{"a test of ivshmem lanes"};
   FakePci pci_;
   UniqueFd memory_ = pci_.add_region(slot_4, spec("vm"));
   AnsweringService service_;
@@ -234,7 +237,7 @@ TEST_F(IvshmemLaneTest, AClientAttachesCallsAndDetaches) {
 TEST_F(IvshmemLaneTest, WithoutADaemonTheErrorComesAtOnce) {
   const auto start = Clock::now();
   const auto lane = attach(pci_);
-  EXPECT_LT(Clock::now() - start, 1s);
+  EXPECT_LT(Clock::now() - start, at_once);
   ASSERT_FALSE(lane);
   expect_error(lane.error(), Errc::peer_died, {"vm", "isthmusd", "start it"});
   EXPECT_EQ(claim_of(0), static_cast<std::uint32_t>(abi::ClaimState::free));
@@ -267,7 +270,7 @@ TEST_F(IvshmemLaneTest, WhenAllLanesAreTakenTheNextClientGetsAnErrorUntilOneIsFr
   EXPECT_NE(first->index(), second->index());
   const auto start = Clock::now();
   const auto third = attach(pci_);
-  EXPECT_LT(Clock::now() - start, 1s);
+  EXPECT_LT(Clock::now() - start, at_once);
   ASSERT_FALSE(third);
   expect_error(third.error(), Errc::exhausted, {"vm", "all 2 lanes"});
   first.reset();
@@ -379,13 +382,13 @@ TEST_F(IvshmemLaneTest, AClaimWordOfGarbageIsNeitherTakenNorWaitedFor) {
   EXPECT_EQ(lane->index(), 1);
   const auto start = Clock::now();
   EXPECT_EQ(attach(pci_).error().code, Errc::exhausted);
-  EXPECT_LT(Clock::now() - start, 1s);
+  EXPECT_LT(Clock::now() - start, at_once);
 }
 
 // Clients come and go on few lanes while somebody looks for dead ones all the time: no lane has two owners, and none
 // that lives is taken for dead.
 TEST(IvshmemClaimTest, ALaneThatChangesHandsIsNeverTakenForDead) {
-  const Watchdog watchdog(55s, "a test of claims");
+  const Watchdog watchdog("a test of claims");
   constexpr std::uint32_t lanes = 3;
   const FakePci pci;
   const UniqueFd memory = pci.add_region(slot_4, spec("vm", lanes));
@@ -435,13 +438,14 @@ TEST(IvshmemClaimTest, ALaneThatChangesHandsIsNeverTakenForDead) {
       std::this_thread::yield();
     }
   });
-  std::this_thread::sleep_for(2s);
+  for (const auto until = Clock::now() + 2s; Clock::now() < until || claims.load() <= 100;) {  // the watchdog ends it
+    std::this_thread::sleep_for(1ms);
+  }
   over = true;
   for (std::thread& thread : threads) {
     thread.join();
   }
   EXPECT_EQ(taken_away.load(), 0) << "of " << claims.load() << " claims";
-  EXPECT_GT(claims.load(), 100);
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ Result<Reply> call(LocalLane& local, std::uint16_t opcode) {
 class LocalLaneTest : public testing::Test {
  protected:
   // Against a hang; not a Watchdog, because ThreadSanitizer starts no threads in children of programs that have some.
-  void SetUp() override { alarm(50); }
+  void SetUp() override { alarm(240); }
   void TearDown() override { alarm(0); }
 
   CountingService service_;

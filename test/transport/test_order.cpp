@@ -43,6 +43,7 @@ class OrderService final : public Service {
         next_.store(value + 1);
         break;
       case op_block:
+        blocks.store(true);
         while (!released.load()) {
           std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
@@ -61,6 +62,7 @@ class OrderService final : public Service {
 
   [[nodiscard]] std::uint64_t steps() const { return next_.load(); }
   std::atomic<std::uint64_t> disorder{0};
+  std::atomic<bool> blocks{false};
   std::atomic<bool> released{false};
 
  private:
@@ -78,7 +80,7 @@ constexpr std::uint64_t hand_overs = 250'000;  // for each of four thread counts
 class OrderTest : public testing::TestWithParam<unsigned> {};
 
 TEST_P(OrderTest, PostsOfThreadsThatPassABatonAreExecutedInTurn) {
-  const Watchdog watchdog(std::chrono::seconds(120), "order");
+  const Watchdog watchdog("order", std::chrono::seconds(600));  // the longest of all tests
   const unsigned threads = GetParam();
   OrderService service(5000);
   Loopback host(service);
@@ -110,7 +112,7 @@ TEST_P(OrderTest, PostsOfThreadsThatPassABatonAreExecutedInTurn) {
 INSTANTIATE_TEST_SUITE_P(Threads, OrderTest, testing::Values(2U, 3U, 4U, 8U), testing::PrintToStringParamName());
 
 TEST(OrderAcrossChannels, AnObjectThatOneThreadMadeByPostCanBeUsedAtOnceByAnother) {
-  const Watchdog watchdog(std::chrono::seconds(120), "order");
+  const Watchdog watchdog("order");
   OrderService service(50);
   Loopback host(service);
   const auto lane = host.attach();
@@ -136,7 +138,7 @@ TEST(OrderAcrossChannels, AnObjectThatOneThreadMadeByPostCanBeUsedAtOnceByAnothe
 }
 
 TEST(OrderAcrossChannels, NobodyWaitsForAThreadThatIsBlockedInACall) {
-  const Watchdog watchdog(std::chrono::seconds(60), "order");
+  const Watchdog watchdog("order");
   OrderService service(0);
   Loopback host(service);
   const auto lane = host.attach();
@@ -145,7 +147,9 @@ TEST(OrderAcrossChannels, NobodyWaitsForAThreadThatIsBlockedInACall) {
     Channel& channel = *must(lane->channel());
     std::ignore = must(channel.call({.api = 1, .opcode = op_block, .fixed = bytes(zero), .trailing = {}}));
   });
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  while (!service.blocks.load()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   Channel& channel = *must(lane->channel());
   for (std::uint64_t i = 0; i < 1000; ++i) {
     must(channel.post({.api = 1, .opcode = op_create, .fixed = bytes(i), .trailing = {}}));
@@ -155,7 +159,7 @@ TEST(OrderAcrossChannels, NobodyWaitsForAThreadThatIsBlockedInACall) {
 }
 
 TEST(OrderAcrossChannels, ItHoldsAlsoWhereThreadsEndAndOthersGetTheirChannels) {
-  const Watchdog watchdog(std::chrono::seconds(60), "order");
+  const Watchdog watchdog("order");
   OrderService service(20);
   Loopback host(service);
   const auto lane = host.attach();
@@ -210,7 +214,7 @@ TEST(OrderAcrossChannels, AFenceOutsideTheLaneEndsIt) {
 }
 
 TEST(OrderAcrossChannels, TwoFencesInACircleHoldUpNothingButTheirLane) {
-  const Watchdog watchdog(std::chrono::seconds(30), "order");
+  const Watchdog watchdog("order");
   OrderService service(0);
   Loopback host(service);
   const auto lane = host.attach();

@@ -32,7 +32,7 @@ class RetireListTest : public testing::Test {
     return slab_.free(offset, bytes) == Freed::not_allocated && slab_.statistics().bytes_held != 0;
   }
 
-  Watchdog watchdog_{60s, "retire list test"};
+  Watchdog watchdog_{"retire list test"};
   TestRegion memory_{16 * mib};
   Region region_ = memory_.map();
   SharedWord<std::uint64_t> retired_{};

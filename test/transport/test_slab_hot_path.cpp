@@ -69,7 +69,7 @@ class SlabHotPathTest : public testing::Test {
     }
   }
 
-  Watchdog watchdog_{60s, "slab test"};
+  Watchdog watchdog_{"slab test"};
   TestRegion memory_{32 * mib, 2};
   Region region_ = memory_.map();
   Slab slab_{region_, abi::owner_tag(0, 7)};
