@@ -67,7 +67,7 @@ ChildProcess::Exit wait_for(ChildProcess& child) {
     exit = child.reap().value();
     (*loop)->stop();
   }));
-  (*loop)->call_after(std::chrono::seconds(20), [&] { (*loop)->stop(); });
+  (*loop)->call_after(std::chrono::seconds(60), [&] { (*loop)->stop(); });
   EXPECT_TRUE((*loop)->run());
   EXPECT_TRUE(exit);
   return exit.value_or(ChildProcess::Exit{true, 0});
