@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "test/cudart/registered.hpp"
+#include "test/support/gate.hpp"
 
 namespace isthmus::test {
 namespace {
@@ -160,6 +161,8 @@ TEST_F(CudartMemory, orders_streams_by_events) {
   auto* memory = device_memory<int>(2);
   const Program& with = program();
   EXPECT_EQ(cudaMemset(memory, 0, 8), cudaSuccess);
+  Gate gate;
+  EXPECT_EQ(cudaLaunchHostFunc(slow, Gate::pass, gate.ticket()), cudaSuccess);
   EXPECT_EQ(launch(&with.spin, slow, 20000LL, memory + 1), cudaSuccess);
   EXPECT_EQ(launch(&with.write_to, slow, memory, 3), cudaSuccess);
   EXPECT_EQ(cudaStreamQuery(slow), cudaErrorNotReady);
@@ -168,6 +171,7 @@ TEST_F(CudartMemory, orders_streams_by_events) {
   EXPECT_EQ(cudaStreamWaitEvent(next, done, 0), cudaSuccess);
   EXPECT_EQ(launch(&with.scale_and_add, next, memory, 10, 1, 1), cudaSuccess);
   EXPECT_EQ(cudaEventRecord(end, next), cudaSuccess);
+  gate.open();
   EXPECT_EQ(cudaEventSynchronize(end), cudaSuccess);
   EXPECT_EQ(fetch(memory, 1).front(), 31);
   float milliseconds = -1;

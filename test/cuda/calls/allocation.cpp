@@ -88,12 +88,15 @@ TEST_F(Allocation, waits_for_work_that_may_use_it_and_for_no_other) {
   const CUdeviceptr done = memory(4);
   const CUdeviceptr used = memory(mebibyte);
   ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+  Gate gate;
+  hold(in, gate);
   ASSERT_EQ(launch(kernel("spin"), in, 100'000LL, done), CUDA_SUCCESS);
   const CUdeviceptr unused = memory(mebibyte);
   ASSERT_EQ(cuMemFree(unused), CUDA_SUCCESS);
   EXPECT_EQ(memory(mebibyte), unused) << "nothing can have used it";
   EXPECT_EQ(cuStreamQuery(in), CUDA_ERROR_NOT_READY) << "nobody has waited";
   ASSERT_EQ(cuMemsetD8Async(used, 7, mebibyte, in), CUDA_SUCCESS);
+  gate.open();
   ASSERT_EQ(cuMemFree(used), CUDA_SUCCESS);
   EXPECT_EQ(cuStreamQuery(in), CUDA_SUCCESS) << "what is freed is in use no more";
 }

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <vector>
 
+#include "test/support/gate.hpp"
+
 namespace isthmus::test {
 
 /// As much of PTX as names kernels and a variable of test/cuda/programs/bodies.cpp. With a GPU's driver these kernels
@@ -61,6 +63,10 @@ class Cuda : public testing::Test {
   static CUresult launch(CUfunction function, CUstream in, P... values) {
     std::array<void*, sizeof...(P) + 1> parameters{static_cast<void*>(&values)...};
     return cuLaunchKernel(function, 1, 1, 1, 32, 1, 1, 0, in, parameters.data(), nullptr);
+  }
+  /// Keeps a stream busy until the gate is open.
+  static void hold(CUstream in, const Gate& gate) {
+    EXPECT_EQ(cuLaunchHostFunc(in, Gate::pass, gate.ticket()), CUDA_SUCCESS);
   }
   /// Keeps a stream busy for a while.
   void dawdle(CUstream in, long long milliseconds) const {

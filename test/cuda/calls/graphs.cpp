@@ -85,7 +85,8 @@ TEST_F(Graphs, are_not_spoilt_by_memory_that_is_given_up_meanwhile) {
   alignas(4096) static std::array<int, 2048> registered{};
   ASSERT_EQ(cuMemHostRegister(registered.data(), sizeof registered, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamBeginCapture(in, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
-  dawdle(other, 20);
+  Gate gate;
+  hold(other, gate);
   ASSERT_EQ(cuMemcpyDtoHAsync(given_up, cell, 4, other), CUDA_SUCCESS);
   ASSERT_EQ(cuMemFreeHost(given_up), CUDA_SUCCESS);
   EXPECT_EQ(cuMemFreeHost(given_up), CUDA_ERROR_INVALID_VALUE);
@@ -93,6 +94,7 @@ TEST_F(Graphs, are_not_spoilt_by_memory_that_is_given_up_meanwhile) {
   EXPECT_NE(next, given_up);
   *next = 1;
   EXPECT_EQ(cuMemHostUnregister(registered.data()), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  gate.open();
   ASSERT_EQ(cuStreamSynchronize(other), CUDA_SUCCESS);
   EXPECT_EQ(*next, 1);
   ASSERT_EQ(launch(kernel("scale_and_add"), in, cell, 10, 2, 1), CUDA_SUCCESS);

@@ -41,10 +41,12 @@ TEST_F(Memory, that_is_pinned_is_copied_when_its_turn_comes) {
   const CUdeviceptr there = memory(count * 4);
   CUstream in = stream();
   std::ranges::fill(std::span(here, count), 1);
-  dawdle(in, 30);
+  Gate gate;
+  hold(in, gate);
   ASSERT_EQ(cuMemcpyHtoDAsync(there, here, count * 4, in), CUDA_SUCCESS);
   std::ranges::fill(std::span(here, count), 2);  // before the copy reads it, if nothing has copied it ahead
   ASSERT_EQ(cuStreamQuery(in), CUDA_ERROR_NOT_READY);
+  gate.open();
   ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
   EXPECT_EQ(read<int>(there, count), std::vector<int>(count, 2));
   ASSERT_EQ(cuMemsetD32Async(there, 5, count, in), CUDA_SUCCESS);
@@ -263,10 +265,12 @@ TEST_F(Memory, that_is_registered_is_the_programs_and_the_gpus) {
   EXPECT_EQ(values, numbers(count)) << "it is what it was";
   EXPECT_EQ(cuMemHostRegister(&values[500], 4, 0), CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
   CUstream in = stream();
-  dawdle(in, 20);
+  Gate gate;
+  hold(in, gate);
   ASSERT_EQ(cuMemcpyHtoDAsync(there, &values[3000], 40'000, in), CUDA_SUCCESS);
   EXPECT_EQ(cuStreamQuery(in), CUDA_ERROR_NOT_READY);
   values[3001] = -1;  // before the copy reads it
+  gate.open();
   ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
   EXPECT_EQ(read<int>(there, 3), (std::vector<int>{3000, -1, 3002}));
   ASSERT_EQ(cuMemsetD32(there, 8, count), CUDA_SUCCESS);

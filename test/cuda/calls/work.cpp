@@ -255,7 +255,9 @@ TEST_F(Work, of_a_stream_is_posted_while_it_is_busy) {
   ASSERT_EQ(cuEventCreate(&event, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuEventCreate(&begun, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuEventRecord(begun, busy), CUDA_SUCCESS);
-  dawdle(busy, 100);
+  Gate gate;
+  hold(busy, gate);
+  dawdle(busy, 20);
   CUstream second = stream();
   ASSERT_EQ(cuMemsetD32Async(cell, 1, 1, busy), CUDA_SUCCESS);
   for (int i = 2; i < 5; ++i) {
@@ -267,12 +269,13 @@ TEST_F(Work, of_a_stream_is_posted_while_it_is_busy) {
   // None of these has waited for the kernel.
   EXPECT_EQ(cuEventQuery(event), CUDA_ERROR_NOT_READY);
   EXPECT_EQ(cuStreamQuery(second), CUDA_ERROR_NOT_READY);
+  gate.open();
   ASSERT_EQ(cuStreamSynchronize(second), CUDA_SUCCESS);
   EXPECT_EQ(*here, 1234);
   EXPECT_EQ(cuEventQuery(event), CUDA_SUCCESS);
   float milliseconds = 0;
   ASSERT_EQ(cuEventElapsedTime(&milliseconds, begun, event), CUDA_SUCCESS);
-  EXPECT_GE(milliseconds, 90);
+  EXPECT_GE(milliseconds, 19);
   EXPECT_EQ(cuStreamDestroy(second), CUDA_SUCCESS);
   EXPECT_EQ(cuEventDestroy(event), CUDA_SUCCESS);
 }
@@ -382,7 +385,8 @@ TEST_F(Work, runs_the_programs_functions_in_its_order) {
   int* const here = pinned<int>(1);
   Note first{&order, -1, CUDA_SUCCESS};
   Note second{&order, -1, CUDA_SUCCESS};
-  dawdle(in, 20);
+  Gate gate;
+  hold(in, gate);
   ASSERT_EQ(cuLaunchHostFunc(in, take_number, &first), CUDA_SUCCESS);
   EXPECT_EQ(order.load(), 0);
   ASSERT_EQ(cuMemsetD32Async(cell, 9, 1, in), CUDA_SUCCESS);
@@ -396,6 +400,7 @@ TEST_F(Work, runs_the_programs_functions_in_its_order) {
                 },
                 &second, 0),
             CUDA_SUCCESS);
+  gate.open();
   ASSERT_EQ(cuStreamSynchronize(in), CUDA_SUCCESS);
   EXPECT_EQ(first.seen, 0);
   EXPECT_EQ(second.seen, 1);
@@ -406,10 +411,12 @@ TEST_F(Work, runs_the_programs_functions_in_its_order) {
 TEST_F(Work, of_the_threads_own_stream_waits_for_nobody_else) {
   const CUdeviceptr cell = memory(4);
   CUstream busy = stream();
-  dawdle(busy, 50);
+  Gate gate;
+  hold(busy, gate);
   ASSERT_EQ(launch(kernel("write_to"), CU_STREAM_PER_THREAD, cell, 5), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(CU_STREAM_PER_THREAD), CUDA_SUCCESS);
   EXPECT_EQ(cuStreamQuery(busy), CUDA_ERROR_NOT_READY);
+  gate.open();
   EXPECT_EQ(read<int>(cell, 1)[0], 5);
 }
 
