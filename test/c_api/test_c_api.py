@@ -9,7 +9,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from isthmus_host import Daemon
+from isthmus_host import PATIENCE, Daemon
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,8 +28,9 @@ def sanitized():
 class CApi(unittest.TestCase):
     def run_case(self, name):
         with Daemon(BUILD, shms=[{"name": "local", "region_size": "32 MiB"}]) as daemon:
-            result = subprocess.run([PROBE, name, "shm:local"], capture_output=True, text=True, timeout=55,
-                                    env=daemon.environment)
+            children = f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children"
+            result = subprocess.run([PROBE, name, "shm:local"], capture_output=True, text=True, timeout=2 * PATIENCE,
+                                    env={**daemon.environment, "ISTHMUS_TEST_WORKERS": children})
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr + daemon.log)
 
     def run_alone(self, name, says=""):
@@ -115,7 +116,7 @@ class CApi(unittest.TestCase):
             self.assertEqual(probe.stdout.readline(), "attached\n")
             for pid in daemon.worker_pids():
                 os.kill(pid, signal.SIGKILL)
-            _, errors = probe.communicate(timeout=50)
+            _, errors = probe.communicate(timeout=PATIENCE)
             self.assertEqual(probe.returncode, 0, errors)
 
     def test_the_library_exports_what_the_header_declares_and_nothing_else(self):
