@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from isthmus_host import Daemon, folder_with
+from isthmus_host import PATIENCE, Daemon, folder_with
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
 PROGRAMS = BUILD / "test/cuda/cuda_programs"
@@ -86,5 +86,5 @@ def daemon_over_standin(test, *, vms=(), shms=(), **settings):
     return daemon.start()
 
 
-def run(program, environment, timeout=60):
+def run(program, environment, timeout=PATIENCE):
     return subprocess.run([PROGRAMS, program], env=environment, capture_output=True, text=True, timeout=timeout)

@@ -10,11 +10,11 @@ import unittest
 from pathlib import Path
 
 from cuda_host import BUILD, FRONTEND, MUTANT, PLUGIN, STANDIN, daemon_over_standin, missing
-from isthmus_host import Daemon
+from isthmus_host import PATIENCE, Daemon
 
 CALLS = BUILD / "test/cuda/cuda_calls"
 LOCAL = {"name": "local", "region_size": "256 MiB"}
-DEAD_AFTER = 15  # seconds within which a dead client's worker must be gone
+DEAD_AFTER = PATIENCE  # seconds within which a dead client's worker must be gone, though its kernel takes an hour
 
 
 class Base(unittest.TestCase):
@@ -28,7 +28,7 @@ class Base(unittest.TestCase):
         return {**daemon.environment, "LD_LIBRARY_PATH": str(FRONTEND.parent), "ISTHMUS_ENDPOINT": "shm:local",
                 "ISTHMUS_LOG": "1", "ISTHMUS_TEST_WORKERS": children, **more}
 
-    def run_calls(self, tests, environment, log=lambda: "", timeout=100):
+    def run_calls(self, tests, environment, log=lambda: "", timeout=2 * PATIENCE):
         """Runs tests of cuda_calls by filter, of which none may be missing or skipped; their output."""
         result = subprocess.run([CALLS, f"--gtest_filter={tests}"], env=environment, capture_output=True, text=True,
                                 timeout=timeout)
@@ -77,14 +77,14 @@ class Calls(Base):
         delay = os.environ.get("ISTHMUS_TEST_DELAY_US", "100")
         daemon = daemon_over_standin(self, shms=[LOCAL], ISTHMUS_STANDIN_CALL_DELAY_US=delay,
                                      ISTHMUS_STANDIN_DELAY_US=delay)
-        patience = 100 + int(os.environ.get("ISTHMUS_TEST_ROUNDS", "0")) // 100
+        patience = 2 * PATIENCE + int(os.environ.get("ISTHMUS_TEST_ROUNDS", "0")) // 100
         self.run_calls("*Order*", self.environment(daemon), lambda: daemon.log, timeout=patience)
 
     def test_an_order_that_does_not_hold_is_found(self):
         for mutant in ("lost_post", "lost_wait"):
             with self.subTest(mutant):
                 daemon = daemon_over_standin(self, shms=[LOCAL], ISTHMUS_STANDIN_DELAY_US="100")
-                result = subprocess.run([CALLS, "--gtest_filter=*Order*/4"], capture_output=True, text=True, timeout=100,
+                result = subprocess.run([CALLS, "--gtest_filter=*Order*/4"], capture_output=True, text=True, timeout=2 * PATIENCE,
                                         env=self.environment(daemon, LD_PRELOAD=str(MUTANT), MUTANT=mutant))
                 self.assertRegex(result.stdout, r"order\.cpp:\d+: Failure")
 
@@ -180,7 +180,7 @@ class Death(Base):
 
     def test_the_workers_death_is_an_error_and_nothing_worse(self):
         _, program = self.start("WorkersDeath.*")
-        output, _ = program.communicate(timeout=60)
+        output, _ = program.communicate(timeout=PATIENCE)
         self.assertEqual(program.returncode, 0, output)
         self.assertIn("[  PASSED  ] 1 test.", output)
 

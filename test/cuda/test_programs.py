@@ -6,6 +6,7 @@ import unittest
 
 from cuda_host import (FRONTEND, LINKED_LATER, MUTANT, OUTPUT, PLUGIN, PROGRAMS, RUNTIME, STANDIN,
                        daemon_over_standin, folder_with, missing, printing, run)
+from isthmus_host import PATIENCE
 
 LOCAL = {"name": "local", "region_size": "64 MiB"}
 
@@ -73,7 +74,8 @@ class ThroughTheWorker(Cuda):
     def test_a_program_of_ptx_alone_is_linked_as_it_starts(self):
         self.needs(LINKED_LATER)
         daemon = self.host()
-        result = subprocess.run([LINKED_LATER], env=self.environment(daemon), capture_output=True, text=True, timeout=60)
+        result = subprocess.run([LINKED_LATER], env=self.environment(daemon), capture_output=True, text=True,
+                                timeout=PATIENCE)
         self.assertEqual((result.returncode, result.stdout), (0, "linked later: 42, cudaSuccess\n"),
                          f"{result.stderr}\n{daemon.log}")
 
@@ -105,7 +107,7 @@ class ThroughTheWorker(Cuda):
                 # Many more by hand: CUDA_PROGRAMS_ROUNDS=1000000.
                 rounds = os.environ.get("CUDA_PROGRAMS_ROUNDS", "400")
                 result = run("order", self.environment(daemon, CUDA_PROGRAMS_THREADS=str(threads),
-                                                       CUDA_PROGRAMS_ROUNDS=rounds), timeout=100 + int(rounds))
+                                                       CUDA_PROGRAMS_ROUNDS=rounds), timeout=2 * PATIENCE + int(rounds))
                 self.assertEqual((result.returncode, result.stdout),
                                  (0, f"order: {rounds} launches of {threads} threads in order\n"),
                                  f"{result.stderr}\n{daemon.log}")

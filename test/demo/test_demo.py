@@ -19,7 +19,7 @@ class Demo(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.results = Path(folder.name) / "below" / "demo.json"
         ended = subprocess.run([RUN_DEMO, "--quick", "--build", BUILD, "--json", self.results, *arguments],
-                               capture_output=True, text=True, timeout=220)
+                               capture_output=True, text=True, timeout=800)
         self.said = f"{ended.stdout}\n{ended.stderr}"
         return ended
 

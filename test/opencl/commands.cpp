@@ -45,7 +45,7 @@ struct Heard {
   }
   bool wait_for(std::size_t count) {
     std::unique_lock lock(mutex);
-    return changed.wait_for(lock, std::chrono::seconds(20), [&] { return statuses.size() >= count; });
+    return changed.wait_for(lock, std::chrono::seconds(120), [&] { return statuses.size() >= count; });
   }
 };
 

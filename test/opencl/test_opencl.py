@@ -8,7 +8,7 @@ import time
 import unittest
 from pathlib import Path
 
-from isthmus_host import Daemon, folder_with
+from isthmus_host import PATIENCE, Daemon, folder_with
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
 HERE = Path(__file__).resolve().parent
@@ -38,7 +38,7 @@ class OpenCl(unittest.TestCase):
         return {**daemon.environment, "OCL_ICD_VENDORS": str(BUILD / "guest/opencl"), "ISTHMUS_ENDPOINT": "shm:local",
                 "ISTHMUS_LOG": "1", "ISTHMUS_TEST_WORKERS": children, **more}
 
-    def run_program(self, *command, timeout=100, daemon=None, **more):
+    def run_program(self, *command, timeout=2 * PATIENCE, daemon=None, **more):
         daemon = daemon or self.host()
         said_before = len(daemon.log)
         result = subprocess.run([str(word) for word in command], env=self.environment(daemon, **more),
@@ -100,12 +100,12 @@ class Programs(OpenCl):
     def test_without_the_plugin_there_is_no_platform_and_one_line_says_what_to_do(self):
         with Daemon(BUILD, shms=[{"name": "local", "region_size": "16 MiB"}]) as daemon:
             result = subprocess.run([self.needs("clinfo"), "-l"], env=self.environment(daemon), capture_output=True,
-                                    text=True, timeout=30)
+                                    text=True, timeout=PATIENCE)
             self.assertNotIn("Platform #0", result.stdout)
             self.assertIn('ask for plugins = ["opencl"] in isthmusd.toml', result.stderr)
 
     def test_without_a_daemon_there_is_no_platform_and_one_line_says_why(self):
-        result = subprocess.run([self.needs("clinfo"), "-l"], capture_output=True, text=True, timeout=30,
+        result = subprocess.run([self.needs("clinfo"), "-l"], capture_output=True, text=True, timeout=PATIENCE,
                                 env={**os.environ, "OCL_ICD_VENDORS": str(BUILD / "guest/opencl"),
                                      "ISTHMUS_ENDPOINT": "shm:nobody", "ISTHMUS_RUNTIME_DIR": "/nonexistent",
                                      "ISTHMUS_LOG": "1"})
@@ -170,7 +170,7 @@ class Death(OpenCl):
 
     def test_the_workers_death_is_an_error_and_nothing_worse(self):
         daemon, program = self.start("WorkersDeath.*")
-        output, _ = program.communicate(timeout=60)
+        output, _ = program.communicate(timeout=PATIENCE)
         self.assertEqual(program.returncode, 0, output)
         self.assertIn("[  PASSED  ] 1 test.", output)
         for killed in re.findall(r"is served by worker (\d+)", daemon.log):  # the next worker would remove it
@@ -182,7 +182,7 @@ class Death(OpenCl):
         self.assertTrue(any(line.startswith("running") for line in program.stdout))
         worker = int(daemon.wait_for(r"is served by worker (\d+)").group(1))
         program.kill()
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE
         while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         self.assertFalse(Path(f"/proc/{worker}").exists(), f"the worker still runs\n{daemon.log}")

@@ -7,7 +7,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from isthmus_host import Daemon
+from isthmus_host import PATIENCE, Daemon
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
 POCL = Path("/etc/OpenCL/vendors/pocl.icd")
@@ -72,7 +72,7 @@ class Takeover(unittest.TestCase):
 
     def take_over(self, test):
         program = self.run_calls(f"Takeover.{test}")
-        output, _ = program.communicate(timeout=60)
+        output, _ = program.communicate(timeout=PATIENCE)
         self.assertEqual(program.returncode, 0, f"{output}\n{self.daemon.log}")
         self.assertIn("[  PASSED  ] 1 test.", output)
         self.assertIsNone(self.daemon.process.poll(), self.daemon.log)

@@ -22,7 +22,7 @@ SAYS = {
 
 
 def run(*command, **options):
-    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=200, **options)
+    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600, **options)
     if result.returncode != 0:
         raise AssertionError(f"{command} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
     return result.stdout

@@ -76,7 +76,7 @@ class TwoEnds(unittest.TestCase):
             commands = re.sub("^    ", "", block, flags=re.MULTILINE)
             commands = commands.replace("<<END\n", f'<<END\nruntime_dir = "{folder}/run"\n')
             commands = commands.replace("sleep 1\n", f"until [ -S {folder}/run/local.sock ]; do sleep 0.02; done\n")
-            said = run("timeout", "10", "bash", "-ec", f"trap 'kill %1' EXIT\n{commands}", cwd=folder,
+            said = run("timeout", "120", "bash", "-ec", f"trap 'kill %1' EXIT\n{commands}", cwd=folder,
                        env={**os.environ, "ISTHMUS_RUNTIME_DIR": f"{folder}/run"})
         self.assertRegex(said, r"rtt_p50_us [0-9.]+")
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
+# Seconds for what has to come but is no test of time: a machine that is slow, or stalls, fails none.
+PATIENCE = 120
+
 
 def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -28,6 +31,16 @@ def folder_with(test, *files):
         shutil.copy(file, folder / file.name)
         (folder / file.name).chmod(0o755)
     return folder
+
+
+def in_time(test, seconds, attempt, tries=5):
+    """attempt(), which returns how many seconds it took, takes less than these. A machine that stalls now and then does
+    not do so each time: what takes too long is tried again."""
+    took = attempt()
+    while took >= seconds and tries > 1:
+        tries -= 1
+        took = min(took, attempt())
+    test.assertLess(took, seconds)
 
 
 class DaemonError(Exception):
@@ -101,7 +114,7 @@ class Daemon:
         self._reader.start()
         return self
 
-    def start(self, timeout=20):
+    def start(self, timeout=PATIENCE):
         self.launch()
         self.wait_for("isthmusd serves", timeout)
         return self
@@ -114,7 +127,7 @@ class Daemon:
         with self._changed:
             self._changed.notify_all()
 
-    def wait_for(self, pattern, timeout=5, since=0):
+    def wait_for(self, pattern, timeout=PATIENCE, since=0):
         """Waits until a line of the log, from character `since` on, matches; returns the match."""
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -132,7 +145,7 @@ class Daemon:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
-    def stop(self, timeout=10):
+    def stop(self, timeout=PATIENCE):
         """SIGTERM; returns the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -146,7 +159,7 @@ class Daemon:
         return status
 
     def _close_log(self):
-        self._reader.join(5)
+        self._reader.join(PATIENCE)
         self.process.stderr.close()
 
     def kill(self):
