@@ -11,6 +11,7 @@ import time
 import unittest
 from pathlib import Path
 
+from isthmus_host import PATIENCE, in_time
 from isthmus_vm import Region, Vm, VmDied, VmError, VmTimeout
 
 RUN_IN_VM = Path(__file__).resolve().parent / "run_in_vm"
@@ -39,7 +40,7 @@ def qemus_of(pid):
             for child in (task / "children").read_text().split() if is_qemu(child)]
 
 
-def wait_until(condition, seconds=5.0):
+def wait_until(condition, seconds=PATIENCE):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -124,13 +125,13 @@ class OneGuest(unittest.TestCase):
 
     def commands_run_side_by_side(self, vm):
         first = vm.spawn("echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo went; exit 4")
-        first.wait_for_line("^ready$", timeout=10)
+        first.wait_for_line("^ready$", timeout=PATIENCE)
         self.assertIsNone(first.status)
         self.assertEqual(vm.run("touch /tmp/go").status, 0)
-        first.wait_for_line("^went$", timeout=10)
-        self.assertEqual(first.wait(10).status, 4)
+        first.wait_for_line("^went$", timeout=PATIENCE)
+        self.assertEqual(first.wait(PATIENCE).status, 4)
         with self.assertRaisesRegex(VmError, "ended with status 4 and printed no line with 'more'"):
-            first.wait_for_line("more", timeout=10)
+            first.wait_for_line("more", timeout=PATIENCE)
 
     def a_command_out_of_time_is_killed(self, vm):
         with self.assertRaisesRegex(VmTimeout, "'sleep 1234 | cat' has not ended after 0.5 s"):
@@ -142,75 +143,94 @@ class OneGuest(unittest.TestCase):
         self.assertEqual(result.output.split()[0], hashlib.sha256(b"abc").hexdigest())
 
     def an_extra_serial_port_reaches_the_host(self, vm):
-        vm.ports["bench"].settimeout(10)
+        vm.ports["bench"].settimeout(PATIENCE)
         echo = vm.spawn("exec head -c 5 < /dev/virtio-ports/bench")
         vm.ports["bench"].sendall(b"hello")
-        self.assertEqual(echo.wait(10).stdout, "hello")
+        self.assertEqual(echo.wait(PATIENCE).stdout, "hello")
         self.assertEqual(vm.run("printf back > /dev/virtio-ports/bench").status, 0)
         self.assertEqual(vm.ports["bench"].recv(4), b"back")
 
     def the_guests_clock_keeps_the_hosts_pace(self, vm):
         # What a guest measures is worth nothing where its kernel misjudged the frequency of the TSC.
-        def guest_seconds():
-            return float(vm.run("cat /proc/uptime").stdout.split()[0])
+        def look():
+            """The host's clock before the guest's, the guest's, and the host's after it: the closest of some looks."""
+            looks = []
+            for _ in range(5):
+                before = time.monotonic()
+                guest = float(vm.run("cat /proc/uptime").stdout.split()[0])
+                looks.append((before, guest, time.monotonic()))
+            return min(looks, key=lambda look: look[2] - look[0])
 
-        first_guest, first_host = guest_seconds(), time.monotonic()
+        first = look()
         time.sleep(3)
-        elapsed_guest, elapsed_host = guest_seconds() - first_guest, time.monotonic() - first_host
-        self.assertAlmostEqual(elapsed_guest / elapsed_host, 1, delta=0.05)
+        last = look()
+        elapsed = last[1] - first[1]
+        self.assertGreater(elapsed, 0.95 * (last[0] - first[2]))
+        self.assertLess(elapsed, 1.05 * (last[2] - first[0]))
         self.assertEqual(vm.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource").stdout,
                          "tsc\n" if vm.accel == "tcg" else "kvm-clock\n")
 
     def a_paused_machine_goes_on(self, vm):
         counting = vm.spawn("i=0; while true; do echo $i; i=$((i + 1)); sleep 0.05; done")
-        counting.wait_for_line("^5$", timeout=10)
+        counting.wait_for_line("^5$", timeout=PATIENCE)
         vm.pause()
-        time.sleep(0.2)
-        before = counting.output
-        time.sleep(0.5)
-        self.assertEqual(counting.output, before)
+
+        def stands_still():  # once what was under way has arrived
+            before = counting.output
+            time.sleep(0.5)
+            return counting.output == before
+
+        self.assertTrue(wait_until(stands_still))
         vm.resume()
-        last = int(before.split()[-1])
-        counting.wait_for_line(f"^{last + 3}$", timeout=10)
+        last = int(counting.output.split()[-1])
+        counting.wait_for_line(f"^{last + 3}$", timeout=PATIENCE)
 
 
 class Life(unittest.TestCase):
     def test_a_region_that_qemu_refuses_is_reported_in_its_words(self):
         file = RegionFile(self, 3 * MIB)
-        began = time.monotonic()
-        with self.assertRaisesRegex(VmError, "QEMU (ended|was killed)"):
-            Vm(regions=[Region(file.path, file.size)]).start()
-        self.assertLess(time.monotonic() - began, 5)
+
+        def attempt():
+            began = time.monotonic()
+            with self.assertRaisesRegex(VmError, "QEMU (ended|was killed)"):
+                Vm(regions=[Region(file.path, file.size)]).start()
+            return time.monotonic() - began
+
+        in_time(self, 5, attempt)
 
     def test_a_guest_that_was_reset_takes_commands_again(self):
         with Vm() as vm:
             lost = vm.spawn("echo started; sleep 1000")
-            lost.wait_for_line("started", timeout=10)
+            lost.wait_for_line("started", timeout=PATIENCE)
             vm.run("touch /tmp/mark")
-            vm.reset(timeout=30)
+            vm.reset(timeout=PATIENCE)
             self.assertEqual(vm.boots, 2)
             with self.assertRaisesRegex(VmDied, "the guest was reset"):
-                lost.wait(1)
+                lost.wait(PATIENCE)
             self.assertEqual(vm.run("test -e /tmp/mark").status, 1)
             with self.assertRaisesRegex(VmDied, "the guest was reset"):
-                vm.run("reboot -f", timeout=10)  # by itself
-            vm.wait_boot(3, timeout=30)
+                vm.run("reboot -f", timeout=PATIENCE)  # by itself
+            vm.wait_boot(3, timeout=PATIENCE)
             self.assertEqual(vm.run("echo again").output, "again\n")
-            self.the_death_of_qemu_ends_what_waits_within_a_second(vm)
+            self.the_death_of_qemu_ends_what_waits_at_once(vm)
 
     def test_a_guest_that_does_not_come_up_is_reported_with_its_console(self):
         # An init that is not the agent, and idles: a kernel's panic would burn a processor until the time is up.
-        with self.assertRaisesRegex(VmTimeout, r"(?s)has not come up after 8 s.*console:.*no agent here.*stand at "):
-            Vm(kernel_args='rdinit=/bin/sh -- -c "echo no agent here; exec sleep 1000"').start(timeout=8)
+        for seconds in (8, 40, 200):  # a slow machine's kernel needs more to come so far
+            with self.assertRaisesRegex(VmTimeout, rf"(?s)has not come up after {seconds} s.*console:.*stand at ") as late:
+                Vm(kernel_args='rdinit=/bin/sh -- -c "echo no agent here; exec sleep 1000"').start(timeout=seconds)
+            if "no agent here" in str(late.exception):
+                return
+        self.fail(str(late.exception))
 
-    def the_death_of_qemu_ends_what_waits_within_a_second(self, vm):
+    def the_death_of_qemu_ends_what_waits_at_once(self, vm):
         running = vm.spawn("sleep 1000")
         killer = threading.Timer(0.3, os.kill, (vm.pid, signal.SIGKILL))
         killer.start()
         began = time.monotonic()
         with self.assertRaisesRegex(VmDied, "QEMU was killed by SIGKILL"):
-            running.wait(20)
-        self.assertLess(time.monotonic() - began, 1.3)
+            running.wait(PATIENCE)
+        self.assertLess(time.monotonic() - began, PATIENCE / 4)  # not when the patience is over
         with self.assertRaisesRegex(VmDied, "QEMU was killed by SIGKILL"):
             vm.run("true")
 
@@ -227,16 +247,21 @@ class CommandLine(unittest.TestCase):
         self.addCleanup(process.kill)
         return process
 
-    def start_and_wait_until_it_runs(self, *arguments):
-        process = self.start(*arguments, "--", "sh", "-c", "echo running; sleep 1000")
-        self.assertEqual(process.stdout.readline(), "running\n")
+    def start_and_wait_until_it_runs(self, *timeouts):
+        """With the first of these limits that leaves it the time to come up, for a machine that is slow."""
+        for timeout in timeouts:
+            process = self.start("--timeout", str(timeout), "--", "sh", "-c", "echo running; sleep 1000")
+            said = process.stdout.readline()
+            if said:
+                break
+        self.assertEqual(said, "running\n")
         self.qemus = qemus_of(process.pid)
         self.assertEqual(len(self.qemus), 1)
         return process
 
     def start_and_wait_until_it_boots(self):
         process = self.start("--", "sleep", "1000")
-        self.assertTrue(wait_until(lambda: qemus_of(process.pid), 20))
+        self.assertTrue(wait_until(lambda: qemus_of(process.pid)))
         self.qemus = qemus_of(process.pid)
         return process
 
@@ -246,8 +271,8 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(list(self.temporary.iterdir()), [])
 
     def test_it_passes_on_output_and_exit_status(self):
-        process = self.start("--timeout", "30", "--", "sh", "-c", "echo out; echo err >&2; exit 9")
-        out, err = process.communicate(timeout=50)
+        process = self.start("--timeout", str(PATIENCE), "--", "sh", "-c", "echo out; echo err >&2; exit 9")
+        out, err = process.communicate(timeout=2 * PATIENCE)
         self.assertEqual((process.returncode, out), (9, "out\n"), err)
         lines = err.splitlines()
         self.assertRegex(lines[0], r"^vm: booting Linux \S+cloud-amd64 \((tcg|kvm), 2 CPUs")
@@ -255,8 +280,8 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(lines[2:], ["err"])
 
     def test_its_timeout_leaves_nothing_behind(self):
-        process = self.start_and_wait_until_it_runs("--timeout", "12")
-        _, err = process.communicate(timeout=30)
+        process = self.start_and_wait_until_it_runs(12, 60, 200)
+        _, err = process.communicate(timeout=2 * PATIENCE)
         self.assertEqual(process.returncode, 124, err)
         self.assertIn("has not ended after", err.splitlines()[-1])
         self.assert_nothing_left()
@@ -264,24 +289,24 @@ class CommandLine(unittest.TestCase):
     def test_an_interrupt_leaves_nothing_behind(self):
         process = self.start_and_wait_until_it_boots()
         process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(10), 130)
+        self.assertEqual(process.wait(PATIENCE), 130)
         self.assert_nothing_left()
 
     def test_a_termination_leaves_nothing_behind(self):
-        process = self.start_and_wait_until_it_runs()
+        process = self.start_and_wait_until_it_runs(PATIENCE)
         process.terminate()
-        self.assertEqual(process.wait(10), 143)
+        self.assertEqual(process.wait(PATIENCE), 143)
         self.assert_nothing_left()
 
     def test_its_sigkill_leaves_nothing_behind(self):
         process = self.start_and_wait_until_it_boots()
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE)
         self.assert_nothing_left()
 
     def test_a_missing_file_is_named(self):
         process = self.start("--copy", "/no/such/file:/bin/x", "--", "true")
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 125)
         self.assertEqual(err, "vm: /no/such/file: cannot be copied to /bin/x in the guest: No such file or directory; "
                               "is it built?\n")

@@ -29,6 +29,7 @@ _RUN, _SIGNAL = 1, 2
 _HELLO, _STDOUT, _STDERR, _EXIT = 1, 2, 3, 4
 
 _CONSOLE_KEPT = 64 * 1024
+_PATIENCE = 180  # seconds for a boot or a command, on a slow machine, too
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -87,13 +88,13 @@ class Command:
         with self._vm._changed:
             return self._joined(_STDOUT, _STDERR)
 
-    def wait(self, timeout=60):
+    def wait(self, timeout=_PATIENCE):
         """Its Result once it has ended. VmTimeout leaves it running; VmDied where the machine ended or was reset."""
         self._vm._wait(lambda: self._status is not None, timeout, f"command '{self._short()}' has not ended", self)
         with self._vm._changed:
             return Result(self._status, self._joined(_STDOUT), self._joined(_STDERR), self._joined(_STDOUT, _STDERR))
 
-    def wait_for_line(self, pattern, timeout=60):
+    def wait_for_line(self, pattern, timeout=_PATIENCE):
         """The match of a regular expression in a whole line of output, after the last line so found."""
         compiled = re.compile(pattern)
         found = []
@@ -184,7 +185,7 @@ class Vm:
 
     # --- life ---
 
-    def start(self, timeout=60):
+    def start(self, timeout=_PATIENCE):
         """Boots; returns once the guest takes commands."""
         try:
             kernel = fetch_kernel(self._progress)
@@ -231,7 +232,7 @@ class Vm:
         self._process.kill()
         self.wait_end(10)
 
-    def wait_end(self, timeout=60):
+    def wait_end(self, timeout=_PATIENCE):
         """QEMU's exit status (negative: signal), once it ended by itself or was killed."""
         try:
             return self._process.wait(timeout)
@@ -247,14 +248,14 @@ class Vm:
         self._process.send_signal(signal.SIGCONT)
         self._paused = False
 
-    def reset(self, timeout=60):
+    def reset(self, timeout=_PATIENCE):
         """The machine's reset button; returns once the guest takes commands again. Running commands are lost."""
         with self._changed:
             before = self._boots
         self.qmp("system_reset")
         self.wait_boot(before + 1, timeout)
 
-    def wait_boot(self, number, timeout=60):
+    def wait_boot(self, number, timeout=_PATIENCE):
         """Returns once the guest has come up `number` times; for guests that reset themselves."""
         self._wait(lambda: self._boots >= number and self._session is not None, timeout,
                    f"the guest has not come up {number} times")
@@ -291,7 +292,7 @@ class Vm:
 
     # --- commands ---
 
-    def run(self, command, timeout=60, live=None):
+    def run(self, command, timeout=_PATIENCE, live=None):
         """Runs a command to its end and gives its Result. Where it takes longer, it is killed and VmTimeout raised."""
         running = self.spawn(command, live)
         try:
@@ -315,7 +316,7 @@ class Vm:
         self._send(job, _RUN, text.encode())
         return running
 
-    def qmp(self, command, timeout=10, **arguments):
+    def qmp(self, command, timeout=_PATIENCE, **arguments):
         """QEMU's answer to a command of its control protocol."""
         with self._changed:
             number = self._qmp_next
