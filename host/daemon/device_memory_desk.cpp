@@ -13,9 +13,13 @@
 namespace isthmus::host {
 
 DeviceMemoryDesk::DeviceMemoryDesk(EventLoop& loop, std::shared_ptr<DeviceMemoryAccount> account, UniqueFd socket,
-                                   std::function<void(std::string_view)> broken)
-    : loop_(&loop), account_(std::move(account)), socket_(std::move(socket)), broken_(std::move(broken)) {
-  if (auto added = loop_->add(socket_.get(), EPOLLIN, [this](std::uint32_t) { answer(); })) {
+                                   std::function<void(std::string_view)> broken, std::chrono::milliseconds patience)
+    : loop_(&loop),
+      account_(std::move(account)),
+      socket_(std::move(socket)),
+      broken_(std::move(broken)),
+      patience_(patience) {
+  if (auto added = loop_->add(socket_.get(), EPOLLIN, [this](std::uint32_t) { hear(); })) {
     token_ = *added;
   } else {
     socket_.reset();  // the worker is told that there is no memory
@@ -28,6 +32,7 @@ DeviceMemoryDesk::~DeviceMemoryDesk() {
 }
 
 void DeviceMemoryDesk::close() {
+  stop_waiting();
   if (token_) {
     loop_->remove(*std::exchange(token_, std::nullopt));
   }
@@ -38,7 +43,7 @@ void DeviceMemoryDesk::turn_away(std::string_view why) {
   broken_(why);
 }
 
-void DeviceMemoryDesk::answer() {
+void DeviceMemoryDesk::hear() {
   wire::MemoryRequest request;
   const ssize_t got = recv(socket_.get(), &request, sizeof request, MSG_DONTWAIT | MSG_TRUNC);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -52,12 +57,20 @@ void DeviceMemoryDesk::answer() {
     turn_away("it sent a malformed request for device memory");
     return;
   }
+  if (patience_token_) {
+    turn_away("it asked for device memory before it had its last answer");
+    return;
+  }
   bool granted = true;
   switch (request.want) {
     case wire::MemoryWish::ask:
       break;
     case wire::MemoryWish::take:
       granted = account_->take(this, request.bytes);
+      if (!granted && account_->will_have(this, request.bytes)) {
+        wait_for(request.bytes);
+        return;
+      }
       break;
     case wire::MemoryWish::give:
       granted = account_->give(this, request.bytes);
@@ -70,12 +83,40 @@ void DeviceMemoryDesk::answer() {
     turn_away("it gave back device memory that it did not have");
     return;
   }
-  const wire::MemoryAnswer answer{.granted = granted ? 1U : 0U,
-                                  .total = account_->total(),
-                                  .used = account_->used(),
-                                  .per_context = account_->per_context()};
+  answer(granted);
+}
+
+void DeviceMemoryDesk::wait_for(std::uint64_t bytes) {
+  wanted_ = bytes;
+  account_->wait(this, [this] { look_again(); });
+  patience_token_ = loop_->call_after(patience_, [this] {
+    stop_waiting();
+    answer(false);
+  });
+}
+
+void DeviceMemoryDesk::look_again() {
+  const bool granted = account_->take(this, wanted_);
+  if (granted || !account_->will_have(this, wanted_)) {
+    stop_waiting();
+    answer(granted);
+  }
+}
+
+void DeviceMemoryDesk::stop_waiting() {
+  account_->stop_waiting(this);
+  if (patience_token_) {
+    loop_->remove(*std::exchange(patience_token_, std::nullopt));
+  }
+}
+
+void DeviceMemoryDesk::answer(bool granted) {
+  const wire::MemoryAnswer message{.granted = granted ? 1U : 0U,
+                                   .total = account_->total(),
+                                   .used = account_->used(),
+                                   .per_context = account_->per_context()};
   // Who does not take its answers gets no more of them, and waits for ever.
-  std::ignore = send(socket_.get(), &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
+  std::ignore = send(socket_.get(), &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 }  // namespace isthmus::host

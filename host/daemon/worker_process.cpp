@@ -17,6 +17,8 @@
 
 namespace isthmus::host {
 
+static_assert(DeviceMemoryDesk::usual_patience > WorkerProcess::grace);
+
 namespace {
 
 const char* kind_of(const WorkerSpec& spec) {
@@ -142,6 +144,7 @@ void WorkerProcess::stop() {
     return;
   }
   tell(wire::Order::stop);
+  leaves();
   grace_token_ = loop_->call_after(grace, [this] {
     log::warn("worker {}: not gone {} s after it was told to; killing it", pid_, grace.count());
     std::ignore = child_.kill(SIGKILL);
@@ -152,7 +155,14 @@ void WorkerProcess::kill(std::string reason) {
   killed_ = true;
   orderly_ = false;
   last_word_ = std::move(reason);
+  leaves();
   std::ignore = child_.kill(SIGKILL);
+}
+
+void WorkerProcess::leaves() {
+  if (desk_ != nullptr) {
+    desk_->worker_leaves();
+  }
 }
 
 void WorkerProcess::read_reports() {
@@ -204,6 +214,7 @@ void WorkerProcess::read_reports() {
         }
         break;
       case wire::Report::ended:
+        leaves();
         if (!killed_) {
           orderly_ = report.orderly != 0;
           last_word_ = copy_text(report.text);

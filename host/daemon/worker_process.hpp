@@ -91,6 +91,7 @@ class WorkerProcess {
 
   void watch();
   void tell(wire::Order order);
+  void leaves();
   void read_reports();
   void on_exit();
 

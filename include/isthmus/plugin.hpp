@@ -58,7 +58,7 @@ class DeviceMemory {
   DeviceMemory& operator=(DeviceMemory&&) = delete;
 
   /// To be asked before a device is. False: there is not so much left, and the client gets what a device without
-  /// memory says.
+  /// memory says. Waits, a few seconds at most, for what another worker has that is just ending.
   [[nodiscard]] virtual bool take(std::uint64_t bytes) = 0;
   /// Gives back what take() has granted. A worker that gives back more is killed.
   virtual void give(std::uint64_t bytes) = 0;

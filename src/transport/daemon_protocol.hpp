@@ -78,7 +78,7 @@ struct WorkerReport {
 
 enum class MemoryWish : std::uint32_t {
   ask = 1,   ///< how much there is
-  take = 2,  ///< so many bytes of device memory
+  take = 2,  ///< so many bytes of device memory; answered late where a worker has them that is about to end
   give = 3,  ///< so many back
 };
 

@@ -41,6 +41,9 @@ class DeviceMemoryDeskTest : public testing::Test {
     EXPECT_EQ(send(worker.get(), &message, bytes, MSG_NOSIGNAL), static_cast<ssize_t>(bytes));
     loop->call_after(std::chrono::milliseconds(1), [this] { loop->stop(); });
     EXPECT_TRUE(loop->run());
+    return answer();
+  }
+  std::optional<MemoryAnswer> answer() const {
     MemoryAnswer answer;
     const ssize_t got = recv(worker.get(), &answer, sizeof answer, MSG_DONTWAIT);
     return got == static_cast<ssize_t>(sizeof answer) ? std::optional(answer) : std::nullopt;
@@ -95,6 +98,75 @@ TEST_F(DeviceMemoryDeskTest, LetsAWorkerGoThatHangsUp) {
   loop->call_after(std::chrono::milliseconds(1), [this] { loop->stop(); });
   EXPECT_TRUE(loop->run());
   EXPECT_EQ(broken, "") << "its end is seen elsewhere";
+}
+
+TEST_F(DeviceMemoryDeskTest, WaitsForWhatAWorkerHasThatIsAboutToGo) {
+  const int leaving = 0;
+  const int staying = 0;
+  EXPECT_TRUE(account->take(&leaving, 600));
+  EXPECT_TRUE(account->take(&staying, 300));
+  EXPECT_FALSE(grants(MemoryWish::take, 101)) << "nobody goes";
+  account->leaves(&leaving);
+  EXPECT_FALSE(grants(MemoryWish::take, 701)) << "that will not do";
+  EXPECT_FALSE(say(MemoryRequest{.want = MemoryWish::take, .bytes = 700})) << "not answered yet";
+  EXPECT_TRUE(account->give(&leaving, 1));
+  EXPECT_FALSE(answer());
+  account->forget(&leaving);
+  const auto granted = answer();
+  EXPECT_TRUE(granted && granted->granted == 1);
+  EXPECT_EQ(account->used(), 1000U);
+  EXPECT_TRUE(grants(MemoryWish::give, 700)) << "and what it says is heard again";
+  EXPECT_EQ(broken, "");
+}
+
+TEST_F(DeviceMemoryDeskTest, DoesNotWaitForWhatSomebodyElseWasGiven) {
+  const int leaving = 0;
+  const int other = 0;
+  EXPECT_TRUE(account->take(&leaving, 600));
+  account->leaves(&leaving);
+  EXPECT_FALSE(say(MemoryRequest{.want = MemoryWish::take, .bytes = 700})) << "not answered yet";
+  EXPECT_TRUE(account->take(&other, 400));
+  account->forget(&leaving);
+  const auto refused = answer();
+  EXPECT_TRUE(refused && refused->granted == 0);
+  EXPECT_EQ(account->used(), 400U);
+}
+
+TEST_F(DeviceMemoryDeskTest, WaitsForAWhileAndNotForItself) {
+  const int leaving = 0;
+  EXPECT_TRUE(account->take(&leaving, 600));
+  account->leaves(&leaving);
+  std::array<int, 2> pair{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()), 0);
+  worker.reset(pair[0]);
+  desk = std::make_unique<DeviceMemoryDesk>(
+      *loop, account, UniqueFd(pair[1]), [this](std::string_view why) { broken = why; }, std::chrono::milliseconds(1));
+  std::optional<MemoryAnswer> refused = say(MemoryRequest{.want = MemoryWish::take, .bytes = 500});
+  const auto look = loop->call_every(std::chrono::milliseconds(1), [&] {
+    refused = refused ? refused : answer();
+    if (refused) {
+      loop->stop();
+    }
+  });
+  EXPECT_TRUE(loop->run());
+  loop->remove(look);
+  EXPECT_TRUE(refused && refused->granted == 0);
+  account->forget(&leaving);
+  EXPECT_FALSE(answer()) << "it is told once";
+  EXPECT_TRUE(grants(MemoryWish::take, 600));
+  desk->worker_leaves();
+  EXPECT_FALSE(grants(MemoryWish::take, 500)) << "it will not go before it has its answer";
+}
+
+TEST_F(DeviceMemoryDeskTest, ForgetsAWorkerThatGoesOrAsksOnWhileItWaits) {
+  const int leaving = 0;
+  EXPECT_TRUE(account->take(&leaving, 600));
+  account->leaves(&leaving);
+  EXPECT_FALSE(say(MemoryRequest{.want = MemoryWish::take, .bytes = 500})) << "not answered yet";
+  EXPECT_FALSE(say(MemoryRequest{.want = MemoryWish::ask}));
+  EXPECT_NE(broken, "");
+  account->forget(&leaving);
+  EXPECT_EQ(account->used(), 0U) << "nobody waits any more";
 }
 
 }  // namespace
