@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -93,7 +94,9 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, con
   }
   std::unique_ptr<WorkerProcess> worker(
       new WorkerProcess(loop, std::move(*child), std::move(control->ours), std::move(events)));
-  worker->watch();
+  if (auto watched = worker->watch(); !watched) {
+    return std::unexpected(std::move(watched.error()));
+  }
   const auto broken = [self = worker.get()](std::string_view why) { self->kill(std::string(why)); };
   if (memory->ours) {
     worker->desk_ = std::make_unique<DeviceMemoryDesk>(loop, spec.device_memory, std::move(memory->ours), broken);
@@ -119,18 +122,36 @@ WorkerProcess::~WorkerProcess() {
   }
 }
 
-void WorkerProcess::watch() {
-  if (auto added = loop_->add(control_.get(), EPOLLIN, [this](std::uint32_t) { read_reports(); })) {
-    control_token_ = *added;
+Result<void> WorkerProcess::watch() {
+  auto control = loop_->add(control_.get(), EPOLLIN, [this](std::uint32_t) { read_reports(); });
+  if (!control) {
+    return std::unexpected(std::move(control.error()));
   }
-  if (auto added = loop_->add(child_.pidfd(), EPOLLIN, [this](std::uint32_t) { on_exit(); })) {
-    exit_token_ = *added;
+  control_token_ = *control;
+  auto exit = loop_->add(child_.pidfd(), EPOLLIN, [this](std::uint32_t) { on_exit(); });
+  if (!exit) {
+    return std::unexpected(std::move(exit.error()));
   }
+  exit_token_ = *exit;
   start_token_ = loop_->call_after(start_patience, [this] {
     start_token_.reset();
     kill(text("it was not ready after ", start_patience.count(), " s", loading_.empty() ? "" : " in which it loaded ",
               loading_));
   });
+  return {};
+}
+
+bool WorkerProcess::may_log() {
+  constexpr std::uint64_t most_lines = 100;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - minute_ >= std::chrono::minutes(1)) {
+    minute_ = now;
+    lines_ = 0;
+  }
+  if (++lines_ == most_lines + 1) {
+    log::warn("worker {}: more than {} lines in a minute; the rest of that minute's is left out", pid_, most_lines);
+  }
+  return lines_ <= most_lines;
 }
 
 void WorkerProcess::tell(wire::Order order) {
@@ -199,11 +220,15 @@ void WorkerProcess::read_reports() {
         break;
       case wire::Report::warm:
         warmth_ = ", which is warm";
-        log::info("worker {} is warm: {}", pid_, copy_text(report.text));
+        if (may_log()) {
+          log::info("worker {} is warm: {}", pid_, copy_text(report.text));
+        }
         break;
       case wire::Report::cold:
         warmth_ = ", which is cold";
-        log::warn("worker {} stays cold: {}", pid_, copy_text(report.text));
+        if (may_log()) {
+          log::warn("worker {} stays cold: {}", pid_, copy_text(report.text));
+        }
         break;
       case wire::Report::taken:
         events_.taken(report.lane);
@@ -221,7 +246,9 @@ void WorkerProcess::read_reports() {
         }
         break;
       case wire::Report::note:
-        log::info("worker {}: {}", pid_, copy_text(report.text));
+        if (may_log()) {
+          log::info("worker {}: {}", pid_, copy_text(report.text));
+        }
         break;
       default:
         kill("it sent an unknown report");

@@ -89,7 +89,10 @@ class WorkerProcess {
  private:
   WorkerProcess(EventLoop& loop, ChildProcess child, UniqueFd control, Events events);
 
-  void watch();
+  [[nodiscard]] Result<void> watch();
+  /// Counts a line of the worker's that is to be logged, and says whether it may be. Who took a worker over must not
+  /// fill the log.
+  [[nodiscard]] bool may_log();
   void tell(wire::Order order);
   void leaves();
   void read_reports();
@@ -111,6 +114,8 @@ class WorkerProcess {
   bool orderly_ = false;
   bool killed_ = false;
   std::string_view warmth_ = ", which warms up";
+  std::chrono::steady_clock::time_point minute_;  // the lines of the minute from then on
+  std::uint64_t lines_ = 0;
 };
 
 }  // namespace isthmus::host

@@ -121,7 +121,7 @@ class Host {
   [[nodiscard]] virtual std::shared_ptr<DeviceMemory> device_memory() const noexcept = 0;
   /// What the VM's workers leave for each other; null where the daemon keeps none. May be kept.
   [[nodiscard]] virtual std::shared_ptr<Notes> notes() const noexcept = 0;
-  /// A line for the daemon's log, of which the first 499 bytes count.
+  /// A line for the daemon's log, of which the first 499 bytes count; 100 lines a minute.
   virtual void log(std::string_view line) const noexcept = 0;
 
  protected:

@@ -43,6 +43,11 @@ class OddBackend final : public Backend {
     if (odd == "usurper") {  // what the worker serves itself
       dispatcher.offer<isthmus::probe::ProbeApi>();
     }
+    if (odd == "babbler") {
+      for (int i = 0; i < 150; ++i) {
+        host_->log("babble");
+      }
+    }
     if (odd == "witness") {
       const auto window = host_->window();
       const bool inside = host_->resolve(isthmus::Reference::make(0, window.size() - 8, 8)).has_value();

@@ -65,6 +65,14 @@ class Plugins(unittest.TestCase):
         daemon.wait_for(rf"witness: window of {16 << 20} bytes, resolves its end 1, its header 0, upcalls 0")
         daemon.wait_for(r"witness: the lane is over")
 
+    def test_a_worker_that_says_too_much_does_not_fill_the_log(self):
+        daemon = self.daemon("babbler")
+        self.assertEqual(probe(daemon).returncode, 0)
+        daemon.wait_for(r"more than 100 lines in a minute")
+        self.assertEqual(daemon.stop(), 0)
+        # What the worker itself had to say counts as well.
+        self.assertTrue(90 <= daemon.log.count("babble\n") <= 100, daemon.log)
+
     def test_a_plugin_gets_a_cache_directory_and_the_configured_environment_and_nothing_else(self):
         daemon = self.daemon("witness", vm=True, environment=["OCL_ICD_FILENAMES=libpocl.so.2"])
         seen = daemon.wait_for(r"plug-in witness: uid (\d+) writes its cache 1 (.*)")
