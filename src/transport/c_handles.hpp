@@ -56,7 +56,7 @@ class CHandles {
     }
     Slot& slot = at(*index);
     std::construct_at(slot.value(), std::move(value));
-    // H1: whoever finds the handle's generation here sees the value
+    // G1: whoever finds the handle's generation here sees the value
     const std::uint32_t generation = slot.generation.load(std::memory_order_relaxed) + 1;
     slot.generation.store(generation, std::memory_order_release);
     return std::uintptr_t{generation} << 32 | std::uintptr_t{*index} << handle_kind_bits | kind_bits;
@@ -65,7 +65,7 @@ class CHandles {
   /// What the handle stands for, until take(); null for a handle that is none of ours, or was given back.
   [[nodiscard]] T* find(std::uintptr_t handle) const noexcept {
     Slot* const slot = slot_of(handle);
-    if (slot == nullptr || slot->generation.load(std::memory_order_acquire) != generation_of(handle)) {  // H1
+    if (slot == nullptr || slot->generation.load(std::memory_order_acquire) != generation_of(handle)) {  // G1
       return nullptr;
     }
     return slot->value();

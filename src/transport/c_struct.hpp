@@ -18,33 +18,24 @@ namespace isthmus::c {
 inline constexpr std::uint32_t longest_struct = 4096;
 
 /// Where each struct ended when it was new. Never to be changed.
-template <class T>
-inline constexpr std::uint32_t first_size = 0;
-template <>
-inline constexpr std::uint32_t first_size<isthmus_attach_options> = 8;
-template <>
-inline constexpr std::uint32_t first_size<isthmus_message> = 40;
-template <>
-inline constexpr std::uint32_t first_size<isthmus_reply> = 16;
-template <>
-inline constexpr std::uint32_t first_size<isthmus_channel_counts> = 40;
-template <>
-inline constexpr std::uint32_t first_size<isthmus_slab_counts> = 64;
-template <>
-inline constexpr std::uint32_t first_size<isthmus_service> = 24;
-template <>
-inline constexpr std::uint32_t first_size<isthmus_answer> = 40;
-template <>
-inline constexpr std::uint32_t first_size<isthmus_local_options> = 24;
+consteval std::uint32_t first_size(const isthmus_attach_options* /*of*/) { return 8; }
+consteval std::uint32_t first_size(const isthmus_message* /*of*/) { return 40; }
+consteval std::uint32_t first_size(const isthmus_reply* /*of*/) { return 16; }
+consteval std::uint32_t first_size(const isthmus_channel_counts* /*of*/) { return 40; }
+consteval std::uint32_t first_size(const isthmus_slab_counts* /*of*/) { return 64; }
+consteval std::uint32_t first_size(const isthmus_service* /*of*/) { return 24; }
+consteval std::uint32_t first_size(const isthmus_answer* /*of*/) { return 40; }
+consteval std::uint32_t first_size(const isthmus_local_options* /*of*/) { return 24; }
 
 template <class T>
 isthmus_result check_size(const T* given, std::string_view name) {
-  static_assert(first_size<T> != 0 && first_size<T> <= sizeof(T) && offsetof(T, struct_size) == 0);
+  constexpr std::uint32_t shortest = first_size(static_cast<const T*>(nullptr));
+  static_assert(shortest <= sizeof(T) && offsetof(T, struct_size) == 0);
   if (given == nullptr) {
     return invalid(text(name, ": NULL"));
   }
-  if (given->struct_size < first_size<T> || given->struct_size > longest_struct) {
-    return invalid(text(name, ": struct_size ", given->struct_size, "; set it to sizeof, from ", first_size<T>, " to ",
+  if (given->struct_size < shortest || given->struct_size > longest_struct) {
+    return invalid(text(name, ": struct_size ", given->struct_size, "; set it to sizeof, from ", shortest, " to ",
                         longest_struct));
   }
   return ISTHMUS_OK;
