@@ -129,7 +129,7 @@ typedef struct isthmus_message {
   uint16_t api;    /**< which API the opcode belongs to */
   uint16_t opcode; /**< which of its messages this is */
   const void* fixed;
-  size_t fixed_size; /**< at most 65,535 */
+  size_t fixed_size;
   const void* trailing;
   size_t trailing_size;
 } isthmus_message;
@@ -207,7 +207,7 @@ ISTHMUS_API isthmus_result isthmus_lane_slab_counts(isthmus_lane* lane, isthmus_
  * and post of the lane that had returned before it was made, on whatever thread.
  *
  * Errors of all of these: INVALID_ARGUMENT (a handle or struct; the message's body is too long), WRONG_THREAD, CLOSED,
- * PEER_DIED, PROTOCOL_VIOLATION; of those that send: EXHAUSTED (1024 calls are in flight), TIMED_OUT (no room in the
+ * PEER_DIED, PROTOCOL_VIOLATION; of those that send: EXHAUSTED (1023 calls are in flight), TIMED_OUT (no room in the
  * ring).
  */
 

@@ -212,9 +212,10 @@ void LocalLane::Impl::end() {
   if (over) {
     return;
   }
+  const bool attached = lane.has_value();
   lane.reset();
-  // A frame that somebody still holds keeps the lane claimed.
-  if (!state.expired() || !control->ended(patience)) {
+  // A worker whose lane nobody took waits for that; and a frame that somebody still holds keeps the lane claimed.
+  if (!attached || !state.expired() || !control->ended(patience)) {
     control->tell_to_end();
   }
   if (child >= 0) {

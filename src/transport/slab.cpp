@@ -39,6 +39,12 @@ struct LastUsed {
 // Set while thread-locals are destroyed: what still frees then does without a cache.
 constinit thread_local bool thread_is_ending = false;
 
+// From calloc: pages of it that are never needed are never touched.
+std::uint8_t* allocate_marks(std::size_t count) {
+  void* const marks = std::calloc(count, 1);
+  return marks != nullptr ? static_cast<std::uint8_t*>(marks) : throw std::bad_alloc();
+}
+
 }  // namespace
 
 // The caches of one thread, which it gives back when it ends.
@@ -94,8 +100,7 @@ Slab::Slab(const Region& region, std::uint64_t owner)
       id_(next_slab_id()),
       process_(ProcessMark::current()),
       magazine_capacity_(BlockCache::capacities(region.size())),
-      // From calloc: pages of it that are never needed are never touched.
-      marks_(static_cast<std::uint8_t*>(std::calloc(region.size() / unit_size, 1))),
+      marks_(allocate_marks(region.size() / unit_size)),
       life_(std::make_shared<Life>()),
       cut_(region.geometry().extent_count),
       run_lengths_(region.geometry().extent_count) {
