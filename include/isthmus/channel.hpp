@@ -92,7 +92,8 @@ class Channel {
   /// Gives a call up; its reply will be dropped, and its buffer is free at once. True if the host may still execute it:
   /// hand frames that it names to keep(). Errors: invalid_argument (unknown id), and the lane's.
   [[nodiscard]] Result<bool> cancel(CallId id);
-  /// Keeps a frame until every call that was given up so far is answered; only then its memory is used again.
+  /// Keeps a frame until every call that was given up so far is answered; only then its memory is used again. In
+  /// another thread than the channel's, which cannot tell when that is: until the lane ends.
   void keep(Frame frame);
 
   /// A descriptor for somebody else's epoll loop, owned by the channel: readable once a reply has come since poll()
@@ -100,6 +101,7 @@ class Channel {
   /// lane, by the first call. Errors: exhausted, and those of poll().
   [[nodiscard]] Result<int> completion_fd();
 
+  /// The channel's thread only; it has no way to refuse another.
   [[nodiscard]] ChannelStatistics statistics() const noexcept;
 
  private:

@@ -119,7 +119,7 @@ typedef struct isthmus_reference {
 
 typedef struct isthmus_attach_options {
   uint32_t struct_size;
-  uint32_t timeout_ms; /**< how long a worker may take to answer; 0: 2000 */
+  uint32_t timeout_ms; /**< how long daemon and worker may each take to answer; 0: 2000; a day at most counts */
 } isthmus_attach_options;
 
 /** A request: its body is `fixed` and `trailing` joined. 32,764 bytes together always fit; more travels by reference.
@@ -173,15 +173,16 @@ typedef struct isthmus_slab_counts {
  *
  * `options` may be NULL. On success `*lane` is to be given back by isthmus_lane_detach(). Any thread.
  * Errors: INVALID_ARGUMENT (bad endpoint), NOT_FOUND (no daemon, no device, or several and no name), PERMISSION_DENIED,
- * VERSION_MISMATCH, EXHAUSTED (all lanes taken), TIMED_OUT (no worker came), UNSUPPORTED, SYSTEM.
+ * VERSION_MISMATCH, EXHAUSTED (all lanes taken), TIMED_OUT (no daemon answered, or no worker came), CLOSED and
+ * PEER_DIED (the host gave the lane up), PROTOCOL_VIOLATION (the region contradicts itself), UNSUPPORTED, SYSTEM.
  */
 ISTHMUS_API isthmus_result isthmus_lane_attach(const char* endpoint, const isthmus_attach_options* options,
                                                isthmus_lane** lane) ISTHMUS_MUST_CHECK;
 
 /**
- * Gives a lane back. Its handle and those of its channels are void at once; frames stay readable until they are freed,
- * and the lane ends with the last of them. No other thread may be inside a call of this lane. NULL is not an error.
- * Errors: INVALID_ARGUMENT (given back before).
+ * Gives a lane back; one of isthmus_lane_start_local() ends with its worker. Its handle and those of its channels are
+ * void at once; frames stay readable until they are freed, and the lane ends with the last of them. No other thread may
+ * be inside a call of this lane. NULL is not an error. Errors: INVALID_ARGUMENT (given back before).
  */
 ISTHMUS_API isthmus_result isthmus_lane_detach(isthmus_lane* lane);
 
@@ -309,6 +310,8 @@ ISTHMUS_API isthmus_result isthmus_frame_reference(isthmus_frame* frame, size_t 
 
 /* ---- services --------------------------------------------------------------------------------------------------- */
 /*
+ * What follows came with version 0.2.
+ *
  * A service answers requests: those of a client in its worker, and in the client what the worker asks back (upcalls).
  *
  * Its function is called by many threads at the same time, one for each channel, in the channel's order; a request
@@ -391,7 +394,7 @@ ISTHMUS_API isthmus_result isthmus_request_resolve(isthmus_request* request, con
 
 /**
  * Answers a call, once; the bytes are copied. Does nothing for a post. Errors besides: INVALID_ARGUMENT (too long;
- * answered or deferred before), CLOSED (the lane is over).
+ * answered or deferred before).
  */
 ISTHMUS_API isthmus_result isthmus_request_reply(isthmus_request* request, const isthmus_answer* answer);
 

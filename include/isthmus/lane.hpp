@@ -36,8 +36,10 @@ class Lane {
  public:
   /// Finds the region that the endpoint names (see isthmus/endpoint.hpp), claims a lane and waits for its worker.
   ///
-  /// Errors: invalid_argument (bad URI, bad size), not_found (no daemon, no device, more than one device and no name),
-  /// permission_denied, version_mismatch, exhausted (all lanes taken), timed_out (no worker came), unsupported.
+  /// Errors: invalid_argument (bad URI, bad size, bad environment), not_found (no daemon, no device, more than one
+  /// device and no name), permission_denied, version_mismatch, exhausted (all lanes taken), timed_out (no daemon
+  /// answered, or no worker came), closed and peer_died (the host gave the lane up, and says why), protocol_violation
+  /// (the region contradicts itself), unsupported, system.
   [[nodiscard]] static Result<Lane> attach(std::string_view endpoint, const AttachOptions& options = {});
 
   Lane(Lane&&) noexcept = default;
@@ -48,7 +50,8 @@ class Lane {
 
   /// The calling thread's channel, opened at first use and given back when the thread ends. The pointer is valid in
   /// this thread while the lane lives.
-  /// Errors: exhausted (256 channels open, or no slab memory for one), wrong_thread (after fork), closed, peer_died.
+  /// Errors: exhausted (256 channels open, or no slab memory or worker thread for one more), timed_out (the worker does
+  /// not open it), wrong_thread (after fork), and those of check().
   [[nodiscard]] Result<Channel*> channel();
 
   /// Payload memory of at least 1 byte. Errors: invalid_argument (0 bytes), exhausted, wrong_thread (after fork).
@@ -65,7 +68,8 @@ class Lane {
   /// The same, with a service that the lane keeps for as long as it may be called. \pre it is not null
   [[nodiscard]] Result<void> serve_upcalls(std::unique_ptr<Service> service);
 
-  /// Whether the worker still serves this lane; the error says why not.
+  /// Whether the worker still serves this lane; the error says why not. Slow: not meant for every call. Errors:
+  /// wrong_thread (after fork), closed, peer_died, protocol_violation.
   [[nodiscard]] Result<void> check();
 
   /// For tests and other kinds of links: a handle on a lane that is attached already.

@@ -18,8 +18,9 @@ namespace isthmus {
 /// Status of a reply to a request that no service handled.
 inline constexpr std::int32_t status_unhandled = INT32_MIN;
 
-/// A request on the worker's side, valid while Service::handle runs. The body is a private copy, which the guest cannot
-/// change any more; what references name is shared memory, which it can: parse nothing there.
+/// A request on the worker's side, valid while Service::handle runs, in the thread that it runs in. The body is a
+/// private copy, which the guest cannot change any more; what references name is shared memory, which it can: parse
+/// nothing there.
 class Request {
  public:
   [[nodiscard]] virtual std::uint16_t api() const noexcept = 0;
@@ -33,7 +34,7 @@ class Request {
   [[nodiscard]] virtual std::optional<std::span<std::byte>> resolve(Reference reference) const noexcept = 0;
 
   /// Answers a call, once; the reply's body is the two pieces joined, at most abi::max_body bytes. Ignored for a post.
-  /// Errors: invalid_argument (too long; second answer), closed (the lane is over).
+  /// Errors: invalid_argument (too long; second answer).
   virtual Result<void> reply(std::int32_t status, std::span<const std::byte> fixed = {},
                              std::span<const std::byte> trailing = {}) = 0;
 
