@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <atomic>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -52,17 +53,20 @@ class OpenLanes {
   static OpenLanes& instance() {
     static constinit pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, [] {
-      lanes = new OpenLanes;
-      pthread_atfork([] { lanes->mutex_.lock(); }, [] { lanes->mutex_.unlock(); },
+      if (lanes.load(std::memory_order_acquire) != nullptr) {
+        return;  // such a child: handlers that are there twice would wait for themselves
+      }
+      lanes.store(new OpenLanes, std::memory_order_release);
+      pthread_atfork([] { known().mutex_.lock(); }, [] { known().mutex_.unlock(); },
                      [] {
-                       for (Link* link : lanes->links_) {
+                       for (Link* link : known().links_) {
                          link->forget_in_child();
                        }
-                       lanes->links_.clear();
-                       lanes->mutex_.unlock();
+                       known().links_.clear();
+                       known().mutex_.unlock();
                      });
     });
-    return *lanes;
+    return known();
   }
   void add(Link& link) {
     const std::scoped_lock lock(mutex_);
@@ -74,12 +78,14 @@ class OpenLanes {
   }
 
  private:
-  static OpenLanes* lanes;
+  static OpenLanes& known() noexcept { return *lanes.load(std::memory_order_acquire); }
+
+  static std::atomic<OpenLanes*> lanes;
 
   std::mutex mutex_;
   std::vector<Link*> links_;
 };
-constinit OpenLanes* OpenLanes::lanes = nullptr;
+constinit std::atomic<OpenLanes*> OpenLanes::lanes{nullptr};
 
 // The channels of one thread, which go back when it ends.
 class ThreadChannels {

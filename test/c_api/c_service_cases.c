@@ -32,7 +32,7 @@ enum {
 };
 enum { status_bad = 3, most_kept = 8 };
 
-/* What the service has; its handlers run on one thread here, because each client below has one channel. */
+/* What the service has. Only one channel of each client below asks for what changes it. */
 struct device {
   isthmus_pending_call* kept[most_kept];
   uint32_t kept_count;
@@ -261,6 +261,23 @@ static isthmus_reply ask(uint16_t opcode, const void* fixed, size_t fixed_size, 
   return reply;
 }
 
+/* Channels of their own, whose requests the service handles at the same time. */
+static void* reverse_often(void* unused) {
+  isthmus_channel* mine = NULL;
+  (void)unused;
+  OK(isthmus_lane_channel(lane, &mine));
+  for (uint32_t i = 0; i < 200; ++i) {
+    isthmus_message message = ask_of(op_reverse, NULL, 0);
+    isthmus_reply reply = {.struct_size = sizeof reply};
+    char buffer[sizeof(size_t) + sizeof i];
+    message.trailing = &i;
+    message.trailing_size = sizeof i;
+    OK(isthmus_channel_call(mine, &message, buffer, sizeof buffer, ISTHMUS_FOREVER, &reply));
+    CHECK(reply.size == sizeof buffer && buffer[sizeof buffer - 1] == *(const char*)&i);
+  }
+  return NULL;
+}
+
 static uint64_t taken(void) {
   isthmus_slab_counts counts = {.struct_size = sizeof counts};
   OK(isthmus_lane_slab_counts(lane, &counts));
@@ -281,6 +298,13 @@ void service(void) {
   memcpy(&said, buffer, sizeof said);
   CHECK(said == 5 && memcmp(buffer + sizeof said, "olleh", 5) == 0);
   CHECK(ask(op_ask + 1, NULL, 0, NULL, 0).status == ISTHMUS_UNHANDLED);
+  pthread_t clients[4];
+  for (int i = 0; i < 4; ++i) {
+    CHECK(pthread_create(&clients[i], NULL, reverse_often, NULL) == 0);
+  }
+  for (int i = 0; i < 4; ++i) {
+    CHECK(pthread_join(clients[i], NULL) == 0);
+  }
 
   /* Payload by reference; one that lies elsewhere is the service's to refuse. */
   isthmus_frame* frame = NULL;
