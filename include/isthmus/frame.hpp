@@ -12,8 +12,8 @@ namespace isthmus {
 class LaneState;
 
 /// One allocation in the slab: payload memory that both sides see. Move-only; the memory is given back when the frame
-/// is destroyed, which must not happen before the host is done with it (a call that named it has returned). It keeps its
-/// lane attached. In a child after fork it can be read, and gives nothing back. One thread at a time.
+/// is destroyed, which must not happen before the host is done with it (a call that named it has returned). It keeps
+/// its lane attached. In a child after fork it can be read, and gives nothing back. One thread at a time.
 class Frame {
  public:
   /// No memory: size() is 0, and the reference names nothing.

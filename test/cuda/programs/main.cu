@@ -13,13 +13,26 @@ struct Program {
 };
 
 const Program programs[] = {
-    {"vector_add", run_vector_add}, {"matrix", run_matrix},     {"parameters", run_parameters},
-    {"errors", run_errors},         {"streams", run_streams},   {"threads", run_threads},
-    {"callbacks", run_callbacks},   {"order", run_order},       {"mapped", run_mapped},
-    {"registered", run_registered}, {"rows", run_rows},         {"by_address", run_by_address},
-    {"managed", run_managed},       {"ordinary", run_ordinary}, {"symbols", run_symbols},
-    {"graphs", run_graphs},         {"printing", run_printing}, {"assertion", run_assertion},
-    {"graph_nodes", run_graph_nodes}, {"managed_variable", run_managed_variable},
+    {"vector_add", run_vector_add},
+    {"matrix", run_matrix},
+    {"parameters", run_parameters},
+    {"errors", run_errors},
+    {"streams", run_streams},
+    {"threads", run_threads},
+    {"callbacks", run_callbacks},
+    {"order", run_order},
+    {"mapped", run_mapped},
+    {"registered", run_registered},
+    {"rows", run_rows},
+    {"by_address", run_by_address},
+    {"managed", run_managed},
+    {"ordinary", run_ordinary},
+    {"symbols", run_symbols},
+    {"graphs", run_graphs},
+    {"printing", run_printing},
+    {"assertion", run_assertion},
+    {"graph_nodes", run_graph_nodes},
+    {"managed_variable", run_managed_variable},
 };
 
 }  // namespace

@@ -149,7 +149,8 @@ int run_managed_variable() {
   EXPECT(last[0] == 1 && last[1] == 2 && last[2] == 3 && last[3] == 40);
   cudaPointerAttributes attributes{};
   CHECK(cudaPointerGetAttributes(&attributes, both));
-  EXPECT(attributes.type == cudaMemoryTypeManaged && attributes.hostPointer == both && attributes.devicePointer == both);
+  EXPECT(attributes.type == cudaMemoryTypeManaged && attributes.hostPointer == both &&
+         attributes.devicePointer == both);
   CHECK(cudaFree(device));
   std::printf("managed_variable: host and device change one variable\n");
   return 0;
