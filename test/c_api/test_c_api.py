@@ -34,7 +34,7 @@ class CApi(unittest.TestCase):
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr + daemon.log)
 
     def run_alone(self, name, says=""):
-        result = subprocess.run([PROBE, name], capture_output=True, text=True, timeout=55)
+        result = subprocess.run([PROBE, name], capture_output=True, text=True, timeout=2 * PATIENCE)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertEqual(result.stdout, says)
 
@@ -68,7 +68,7 @@ class CApi(unittest.TestCase):
                     waiting[-1].connect(path)
             except BlockingIOError:
                 pass
-            result = subprocess.run([PROBE, "no_connection", "shm:local"], capture_output=True, text=True, timeout=55,
+            result = subprocess.run([PROBE, "no_connection", "shm:local"], capture_output=True, text=True, timeout=2 * PATIENCE,
                                     env={**os.environ, "ISTHMUS_RUNTIME_DIR": folder})
             for one in waiting:
                 one.close()

@@ -29,7 +29,7 @@ def client(daemon, program=CLIENT, *arguments):
 
 
 def probe(daemon):
-    return client(daemon, PROBE, "ping", "-e", "shm:local", "-n", "10")
+    return client(daemon, PROBE, "ping", "-e", "shm:local", "-n", "10", "--timeout", str(1000 * PATIENCE))
 
 
 class Plugins(unittest.TestCase):

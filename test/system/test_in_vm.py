@@ -19,6 +19,8 @@ PROGRAMS = [f"{BUILD}/guest/probe/isthmus-probe:/bin/isthmus-probe",
 ALPHA = {"name": "alpha", "region_size": "32 MiB", "lanes": 4}
 BETA = {"name": "beta", "region_size": "16 MiB", "lanes": 1}
 
+PATIENT = f" --timeout {1000 * PATIENCE}"  # with the start of a worker
+
 ABI_OFFSET = 8  # of the version word in abi::RegionHeader
 
 
@@ -60,6 +62,8 @@ class InVm(unittest.TestCase):
         return self.daemon.wait_for(pattern, since=self.seen if since is None else since)
 
     def works(self, command="isthmus-probe ping -n 500"):
+        if command.startswith("isthmus-probe"):
+            command += PATIENT
         result = self.vm.run(command, timeout=PATIENCE)
         self.assertEqual(result.status, 0, result.output)
         return result.stdout
@@ -82,7 +86,7 @@ class InVm(unittest.TestCase):
 
     def hold(self, endpoint=""):
         """A client that calls until the part has ended, or somebody ends it."""
-        holder = self.vm.spawn(f"isthmus-probe hold --interval 20 {endpoint}")
+        holder = self.vm.spawn(f"isthmus-probe hold --interval 20 {endpoint}{PATIENT}")
         holder.wait_for_line("call 3$", timeout=PATIENCE)
         return holder
 

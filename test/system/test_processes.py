@@ -20,6 +20,7 @@ from isthmus_host import PATIENCE, Daemon, in_time
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
 PROBE = BUILD / "guest/probe/isthmus-probe"
 ISTHMUSD = BUILD / "host/daemon/isthmusd"
+PATIENT = ("--timeout", str(1000 * PATIENCE))  # with the start of a worker
 
 LOCAL = {"name": "local", "region_size": "16 MiB"}
 ALPHA = {"name": "alpha", "region_size": "16 MiB", "lanes": 4}
@@ -35,14 +36,15 @@ FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
 
 
 def probe(daemon, *arguments):
-    return subprocess.run([PROBE, *arguments], env=daemon.environment, capture_output=True, text=True, timeout=PATIENCE)
+    return subprocess.run([PROBE, *arguments, *PATIENT], env=daemon.environment, capture_output=True, text=True,
+                          timeout=PATIENCE)
 
 
 class Holder:
     """isthmus-probe hold: a client that calls every few milliseconds."""
 
     def __init__(self, test, daemon, endpoint="shm:local"):
-        self.process = subprocess.Popen([PROBE, "hold", "--interval", "20", "-e", endpoint], env=daemon.environment,
+        self.process = subprocess.Popen([PROBE, "hold", "--interval", "20", "-e", endpoint, *PATIENT], env=daemon.environment,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         test.addCleanup(self.end)
         self.calls = 0
