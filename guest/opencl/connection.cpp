@@ -21,7 +21,7 @@ const ProcessMark& owner() {
 
 void explain(const Error& error) { frontend::explain("isthmus-opencl", error); }
 
-constexpr std::chrono::seconds patience_for_memory{2};
+constexpr std::chrono::seconds patience_for_memory{2};  // for the next of the released buffers that are still used
 // A worker loads drivers before it takes a lane; on a busy machine that takes seconds.
 constexpr std::chrono::seconds patience_for_host{20};
 constexpr std::size_t most_devices = 1024;
@@ -126,14 +126,13 @@ Expected<std::vector<std::byte>> Connection::query(Subject subject, std::uint32_
 }
 
 Expected<Frame> Connection::allocate(std::size_t bytes) {
-  const auto deadline = std::chrono::steady_clock::now() + patience_for_memory;
   for (;;) {
     if (auto frame = lane_.allocate(bytes)) {
       return std::move(*frame);
     }
     std::unique_lock lock(mutex_);
     const std::size_t graves = graves_.size();
-    if (graves == 0 || !released_.wait_until(lock, deadline, [&] { return graves_.size() < graves; })) {
+    if (graves == 0 || !released_.wait_for(lock, patience_for_memory, [&] { return graves_.size() < graves; })) {
       return std::unexpected(CL_MEM_OBJECT_ALLOCATION_FAILURE);
     }
   }
