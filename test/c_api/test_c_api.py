@@ -68,7 +68,8 @@ class CApi(unittest.TestCase):
                     waiting[-1].connect(path)
             except BlockingIOError:
                 pass
-            result = subprocess.run([PROBE, "no_connection", "shm:local"], capture_output=True, text=True, timeout=2 * PATIENCE,
+            result = subprocess.run([PROBE, "no_connection", "shm:local"], capture_output=True, text=True,
+                                    timeout=2 * PATIENCE,
                                     env={**os.environ, "ISTHMUS_RUNTIME_DIR": folder})
             for one in waiting:
                 one.close()
