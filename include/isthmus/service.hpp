@@ -61,8 +61,8 @@ class Request {
 /// deferred is answered with status_unhandled.
 ///
 /// handle() must not wait for what a thread of the client has yet to do: other channels may stay behind a post that
-/// stands behind this request. What waits, or takes long, is deferred. Payload that a post names is the client's again
-/// when handle() returns, unless the service holds it.
+/// stands behind this request. What waits, or takes long, is deferred. One that throws ends the lane with that reason.
+/// Payload that a post names is the client's again when handle() returns, unless the service holds it.
 class Service {
  public:
   Service() = default;

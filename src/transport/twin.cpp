@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/transport/twin.hpp"
 
+#include <cxxabi.h>
+
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -235,11 +238,18 @@ bool Twin::handle(const Incoming& incoming) {
     give_up(text("protocol violation by the client: more than ", most_unanswered, " calls at a time"));
     return false;
   }
+  const auto threw = [&](std::string_view what) {
+    give_up(text("the service failed with api ", request.api(), ", opcode ", request.opcode(), ": ", what));
+    return false;
+  };
   try {
     setup_.service->handle(request);
   } catch (const std::exception& error) {
-    give_up(text("the service failed with api ", request.api(), ", opcode ", request.opcode(), ": ", error.what()));
-    return false;
+    return threw(error.what());
+  } catch (const __cxxabiv1::__forced_unwind&) {
+    throw;  // the thread ends itself, by pthread_exit()
+  } catch (...) {
+    return threw("it threw what is no std::exception");
   }
   if (request.wants_reply() && !request.settled()) {
     std::ignore = request.reply(status_unhandled, {}, {});

@@ -25,6 +25,7 @@ constexpr std::uint16_t op_count = 1;       // counts
 constexpr std::uint16_t op_slow_count = 2;  // counts, but every 500th takes a while
 constexpr std::uint16_t op_longest = 3;     // answers with the longest body there is, once the test says so
 constexpr std::uint16_t op_throw = 4;
+constexpr std::uint16_t op_throw_a_number = 5;
 
 class LivenessService final : public Service {
  public:
@@ -39,6 +40,8 @@ class LivenessService final : public Service {
       std::ignore = request.reply(0, {}, body);
     } else if (request.opcode() == op_throw) {
       throw std::runtime_error("out of luck");
+    } else if (request.opcode() == op_throw_a_number) {
+      throw 42;
     } else {
       std::ignore = request.reply(0);
     }
@@ -190,6 +193,16 @@ TEST_P(LivenessTest, AServiceThatThrowsEndsTheLaneWithItsWords) {
   const LaneEnd end = host_.end();
   EXPECT_FALSE(end.orderly);
   EXPECT_NE(end.reason.find("out of luck"), std::string::npos) << end.reason;
+}
+
+TEST_P(LivenessTest, AServiceThatThrowsWhatIsNoExceptionEndsTheLaneAndNoMore) {
+  const auto lane = host_.attach();
+  const auto outcome = must(lane->channel())->call(message(op_throw_a_number), {}, Clock::now() + 30s);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, Errc::closed);
+  const LaneEnd end = host_.end();
+  EXPECT_FALSE(end.orderly);
+  EXPECT_NE(end.reason.find("opcode 5"), std::string::npos) << end.reason;
 }
 
 // Whatever the client does to the word that the twins sleep on, the host can stop them.
