@@ -246,8 +246,10 @@ bool Twin::handle(const Incoming& incoming) {
     setup_.service->handle(request);
   } catch (const std::exception& error) {
     return threw(error.what());
+#if defined(__GLIBCXX__)
   } catch (const __cxxabiv1::__forced_unwind&) {
     throw;  // the thread ends itself, by pthread_exit()
+#endif
   } catch (...) {
     return threw("it threw what is no std::exception");
   }
