@@ -148,6 +148,11 @@ void ShmHost::on_connection() {
   if (!accepted->has_value()) {
     return;
   }
+  if (clients_.size() >= config_.max_clients + most_without_hello) {
+    refuse((*accepted)->socket.get(), wire::Welcome::busy,
+           text("all ", config_.max_clients, " places are taken, or others connect and say nothing; try again"));
+    return;
+  }
   const std::uint64_t id = next_id_++;
   Client& client = clients_[id];
   client.peer = std::move(**accepted);

@@ -34,6 +34,8 @@ class ShmHost {
   static constexpr std::size_t most_known_misfits = 64;
   /// How long a process that connected may take to say hello.
   static constexpr std::chrono::seconds hello_patience{2};
+  /// Beside max_clients; each costs two descriptors for as long as that.
+  static constexpr std::size_t most_without_hello = 64;
 
   /// `setup` and `addresses` must outlive the object. With plug-ins, and no warm workers to do so, a worker is started
   /// at once that only loads them, so that the log says now what would go wrong with the first client. Errors: those of

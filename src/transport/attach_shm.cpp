@@ -154,7 +154,13 @@ Result<Descriptors> receive_welcome(int socket, const std::string& name, std::ch
                 text("endpoint shm:", name, ": isthmusd did not answer within ", timeout.count(), " ms"));
   }
   wire::DaemonWelcome welcome;
-  DescriptorMessage received = receive_with_descriptors(socket, std::as_writable_bytes(std::span(&welcome, 1)), 0);
+  const auto receive = [&] {
+    return receive_with_descriptors(socket, std::as_writable_bytes(std::span(&welcome, 1)), 0);
+  };
+  DescriptorMessage received = receive();
+  if (received.bytes < 0 && errno == ECONNRESET) {
+    received = receive();  // it hung up with our hello unread; what it said before still comes
+  }
   if (received.bytes != static_cast<ssize_t>(sizeof welcome) || welcome.magic != wire::hello_magic) {
     return fail(Errc::version_mismatch,
                 text("endpoint shm:", name, ": whoever listens there is no isthmusd, or it ended just now"));
@@ -190,7 +196,9 @@ Result<std::shared_ptr<LaneState>> attach_shm(const Endpoint& endpoint, const At
     return std::unexpected(std::move(socket.error()));
   }
   const wire::ClientHello hello{.abi = abi::abi_version, .variables = hash_of(*environment)};
-  if (send(socket->get(), &hello, sizeof hello, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof hello)) {
+  // Where isthmusd has hung up already, it may have said why.
+  if (send(socket->get(), &hello, sizeof hello, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof hello) && errno != EPIPE &&
+      errno != ECONNRESET) {
     return fail(Errc::peer_died, text("endpoint shm:", endpoint.name, ": isthmusd hung up: ", errno_text(errno)));
   }
   auto descriptors = receive_welcome(socket->get(), endpoint.name, options.timeout);

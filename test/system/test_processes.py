@@ -491,6 +491,20 @@ class Hostility(unittest.TestCase):
         self.assertEqual(silent.recv(100), b"")
         self.assert_nobody_else_noticed()
 
+    def test_many_that_say_nothing_are_refused_at_once(self):
+        with Daemon(BUILD, shms=[{**LOCAL, "max_clients": 1}]) as daemon:
+            path = str(daemon.runtime_dir / "local.sock")
+            daemon.process.send_signal(signal.SIGSTOP)  # it accepts them later, one after another
+            silent = []
+            for _ in range(100):
+                silent.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                self.addCleanup(silent[-1].close)
+                silent[-1].connect(path)
+            daemon.process.send_signal(signal.SIGCONT)
+            silent[-1].settimeout(PATIENCE)
+            self.assertIn(b"say nothing", silent[-1].recv(4096))
+            self.assertEqual(silent[-1].recv(1), b"")  # and it hung up
+
     def test_a_client_that_sends_garbage_is_sent_away(self):
         for garbage in (b"", b"x", os.urandom(16), os.urandom(4000)):
             liar = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
