@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -76,7 +77,11 @@ int run(isthmus::Channel& channel) {
   int right = 0;
   while (!open.empty()) {
     epoll_event ready{};
-    if (epoll_wait(loop, &ready, 1, 10'000) != 1) {
+    const int count = epoll_wait(loop, &ready, 1, 10'000);
+    if (count < 0 && errno == EINTR) {
+      continue;  // the process was stopped, and goes on
+    }
+    if (count != 1) {
       return 1;
     }
     empty(ready.data.fd);
