@@ -2,7 +2,7 @@
 
 // Round trips: an Isthmus call against the hardware's limit and against other ways to another process.
 //     rtt/RIVAL            56 bytes each way
-//     rtt/behind_N_posts   N posts and a call, against the call alone
+//     behind_posts/N       N posts and a call, against the call alone
 //     rtt_1k/RIVAL         1 KiB there, inside the message; 56 bytes back
 //     rtt_64k/RIVAL        64 KiB there, copied once into a frame; an acknowledgement back
 
@@ -107,7 +107,7 @@ void register_benchmarks() {
   add_call("rtt/ring_alone", Size::slot, ring_call);
   add("rtt/ring_on_one_thread", compare_with_what_is_executed);
   for (const std::uint32_t posts : {1U, 4U, 16U}) {
-    add("rtt/behind_" + std::to_string(posts) + "_posts", [=](State& state) { compare_behind_posts(state, posts); });
+    add("behind_posts/" + std::to_string(posts), [=](State& state) { compare_behind_posts(state, posts); });
   }
   for (const Rival& rival : call_rivals()) {
     add_context("version " + rival.name, rival.version);

@@ -160,6 +160,8 @@ def make_table(measurements):
     table.add_group("call, 56 bytes each way", "rtt")
     table.add_group("call, 1 KiB in the message", "rtt_1k")
     table.add_group("call, 64 KiB by reference", "rtt_64k")
+    for posts in (1, 4, 16):
+        table.add_pair(f"call behind posts, {posts}", f"behind_posts/{posts}", "call alone")
     for batch in (1, 16, 256):
         table.add_group(f"stream, 56 bytes, batches of {batch}", f"stream/batch:{batch}", rate_text)
     if best := table.usable("stream/best_batch"):
