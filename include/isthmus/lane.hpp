@@ -59,7 +59,8 @@ class Lane {
 
   /// Maps the pages of a frame of this lane a second time, in the place of whatever is mapped from `at` on, as many
   /// bytes as the frame has. `at` and the frame's address must be multiples of the page size; unmapping them is the
-  /// caller's. After an error nothing is changed. Errors: invalid_argument, wrong_thread (after fork), system.
+  /// caller's. Errors: invalid_argument and wrong_thread (after fork), after which nothing is
+  /// changed; system, after which nothing may be mapped there any more.
   [[nodiscard]] Result<void> map_again(const Frame& frame, std::byte* at);
 
   /// Answers the host's upcalls from now on, in a thread of the library's. `service` must outlive the lane and every

@@ -219,7 +219,7 @@ Result<void> LaneState::check() {
                                          ": used in a child after fork, which owns nothing of its parent's; attach "
                                          "anew there"));
   }
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(end_mutex_);
   if (!why_) {
     if (auto host = link_->check_host(); !host) {
       why_ = host.error();
@@ -243,7 +243,7 @@ Result<void> LaneState::check() {
 }
 
 void LaneState::poison(Error reason) noexcept {
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(end_mutex_);
   if (!why_) {
     why_ = std::move(reason);
   }

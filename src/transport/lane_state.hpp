@@ -102,8 +102,14 @@ class LaneState final : public CallerLane, public std::enable_shared_from_this<L
   alignas(abi::writer_separation) std::atomic<std::uint64_t> last_post_{0};
 
   alignas(abi::writer_separation) std::atomic<bool> over_{false};
-  std::mutex mutex_;  // guards what follows
+  // Apart from the other one, which is held while a channel opens: who looks after the host meanwhile waits for
+  // nothing.
+  std::mutex end_mutex_;  // guards the next three; the last lock that a thread takes
   std::optional<Error> why_;
+  std::uint64_t last_heartbeat_ = 0;
+  Clock::time_point last_heartbeat_seen_;
+
+  std::mutex mutex_;  // guards what follows
   std::array<std::unique_ptr<Channel>, abi::max_channels> channels_;
   std::array<std::uint64_t, abi::max_channels> blocks_{};  // offset of a channel's block, 0: none
   std::array<std::uint64_t, abi::max_channels> starts_{};  // where the request positions of the next owner start
@@ -112,8 +118,6 @@ class LaneState final : public CallerLane, public std::enable_shared_from_this<L
   std::shared_ptr<CompletionWaiter> completion_waiter_;
   std::unique_ptr<Service> upcall_service_;  // where the lane owns it
   std::unique_ptr<Twin> upcall_twin_;
-  std::uint64_t last_heartbeat_ = 0;
-  Clock::time_point last_heartbeat_seen_;
 };
 
 /// The ways to a claimed lane, one for each kind of endpoint.

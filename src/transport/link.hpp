@@ -19,7 +19,8 @@ class Link {
   /// Wakes the worker's lane thread after a change of claim or directory. May do nothing where that thread polls.
   virtual void kick() noexcept = 0;
 
-  /// An error when the host is known to be gone. Called now and then by those who wait, not on the hot path.
+  /// An error when the host is known to be gone. Called now and then by those who wait, not on the hot path. Any
+  /// thread.
   [[nodiscard]] virtual Result<void> check_host() = 0;
 
   /// Whether both sides run on one kernel, so that a futex in the region wakes the other.
