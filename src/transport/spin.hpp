@@ -96,14 +96,14 @@ class Spinner {
       return ready();
     }
     bool found = ready();
-    for (const Clock::time_point start = Clock::now(); !found;) {
-      for (int i = 0; i < polls_per_clock && !found; ++i) {
-        spin_pause();
-        found = ready();
-      }
-      if (Clock::now() - start >= budget_) {
-        break;
-      }
+    if (!found) {
+      const Clock::time_point start = Clock::now();
+      do {
+        for (int i = 0; i < polls_per_clock && !found; ++i) {
+          spin_pause();
+          found = ready();
+        }
+      } while (!found && Clock::now() - start < budget_);
     }
     end();
     return found;
