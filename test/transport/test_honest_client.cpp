@@ -21,6 +21,7 @@
 #include "isthmus/lane.hpp"
 #include "src/transport/caller.hpp"
 #include "test/support/loopback.hpp"
+#include "test/support/soon.hpp"
 #include "test/support/watchdog.hpp"
 
 namespace isthmus::test::honest_client_tests {
@@ -85,15 +86,6 @@ class GateService final : public Service {
 
 Message message(std::uint16_t opcode, std::span<const std::byte> trailing = {}) {
   return {.api = 1, .opcode = opcode, .fixed = {}, .trailing = trailing};
-}
-
-bool soon(const auto& done) {
-  for (const auto deadline = Clock::now() + 30s; !done(); std::this_thread::sleep_for(1ms)) {
-    if (Clock::now() >= deadline) {
-      return false;
-    }
-  }
-  return true;
 }
 
 class HonestClientTest : public testing::TestWithParam<LoopbackKind> {

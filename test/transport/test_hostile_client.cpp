@@ -22,6 +22,7 @@
 #include "src/transport/ring_producer.hpp"
 #include "test/support/loopback.hpp"
 #include "test/support/random.hpp"
+#include "test/support/soon.hpp"
 #include "test/support/watchdog.hpp"
 
 namespace isthmus::test::hostile_client_tests {
@@ -106,12 +107,7 @@ class Hand {
   }
   template <class Done>
   static bool wait(const Done& done, std::chrono::milliseconds limit = 20s) {
-    for (const auto deadline = Clock::now() + limit; !done(); std::this_thread::sleep_for(50us)) {
-      if (Clock::now() >= deadline) {
-        return false;
-      }
-    }
-    return true;
+    return soon(done, limit, 50us);
   }
 
  private:

@@ -13,6 +13,7 @@
 
 #include "isthmus/abi.hpp"
 #include "test/support/loopback.hpp"
+#include "test/support/soon.hpp"
 #include "test/support/watchdog.hpp"
 
 namespace isthmus::test::liveness_tests {
@@ -51,16 +52,6 @@ class LivenessService final : public Service {
 };
 
 Message message(std::uint16_t opcode) { return {.api = 1, .opcode = opcode, .fixed = {}, .trailing = {}}; }
-
-template <class Done>
-bool soon(const Done& done, std::chrono::milliseconds limit = 30s) {
-  for (const auto deadline = Clock::now() + limit; !done(); std::this_thread::sleep_for(1ms)) {
-    if (Clock::now() >= deadline) {
-      return false;
-    }
-  }
-  return true;
-}
 
 class LivenessTest : public testing::TestWithParam<LoopbackKind> {
  protected:
