@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 
 from cuda_host import BUILD, FRONTEND, PLUGIN, STANDIN, daemon_over_standin, missing
-from isthmus_host import PATIENCE, Daemon
+from isthmus_host import PATIENCE, Daemon, wait_until
 
 CALLS = BUILD / "test/cuda/cuda_calls"
 MELTS = BUILD / "test/plugin/isthmus-melts.so"
@@ -22,14 +22,6 @@ SLOWER = (500, 3000, 15000)
 
 def lives(pid):
     return Path(f"/proc/{pid}").exists()
-
-
-def wait_until(done, seconds=PATIENCE):
-    until = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {seconds} s")
-        time.sleep(0.01)
 
 
 class Warm(unittest.TestCase):
@@ -91,7 +83,7 @@ class Warm(unittest.TestCase):
         log = self.client(daemon, devices=2, CUDA_VISIBLE_DEVICES="2,0")
         self.assertRegex(log, rf"is served by worker {warm}, which is warm\n(.*\n)*"
                               r".* is served by worker \d+ instead, whose drivers start with the client's variables")
-        wait_until(lambda: not lives(warm))
+        self.assertTrue(wait_until(lambda: not lives(warm)))
         daemon.wait_for(f"(?s){WARM}.*{WARM}")
         log = self.client(daemon, devices=2, CUDA_VISIBLE_DEVICES="2,0")  # known by now: the warm one stays
         self.assertNotRegex(log, "instead|which is warm")
@@ -182,7 +174,7 @@ class Warm(unittest.TestCase):
                 workers = daemon.worker_pids()
                 self.assertEqual(len(workers), 3)
                 end(daemon)
-                wait_until(lambda: not any(map(lives, workers)))
+                self.assertTrue(wait_until(lambda: not any(map(lives, workers))))
 
     def test_a_vm_keeps_as_many_of_which_one_waits(self):
         daemon = self.daemon(3, vm=True)

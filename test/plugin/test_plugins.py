@@ -7,7 +7,7 @@ import time
 import unittest
 from pathlib import Path
 
-from isthmus_host import PATIENCE, Daemon
+from isthmus_host import PATIENCE, PROBE_PATIENCE, Daemon
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
 PROBE = BUILD / "guest/probe/isthmus-probe"
@@ -29,7 +29,7 @@ def client(daemon, program=CLIENT, *arguments):
 
 
 def probe(daemon):
-    return client(daemon, PROBE, "ping", "-e", "shm:local", "-n", "10", "--timeout", str(1000 * PATIENCE))
+    return client(daemon, PROBE, "ping", "-e", "shm:local", "-n", "10", *PROBE_PATIENCE)
 
 
 class Plugins(unittest.TestCase):

@@ -16,6 +16,8 @@ PR_SET_PDEATHSIG = 1
 
 # Seconds for what has to come but is no test of time: a machine that is slow, or stalls, fails none.
 PATIENCE = 120
+# The same for isthmus-probe, whose own limit is a client's that does not wait for the start of a worker.
+PROBE_PATIENCE = ("--timeout", str(1000 * PATIENCE))
 
 
 def _die_with_parent():
@@ -41,6 +43,25 @@ def in_time(test, seconds, attempt, tries=5):
         tries -= 1
         took = min(took, attempt())
     test.assertLess(took, seconds)
+
+
+def beyond(control, act):
+    """How many seconds longer act() takes than control(), which does what act() cannot do without; and its result."""
+    began = time.monotonic()
+    control()
+    between = time.monotonic()
+    result = act()
+    return (time.monotonic() - between) - (between - began), result
+
+
+def wait_until(condition, seconds=PATIENCE):
+    """Whether the condition holds within so many seconds; returns as soon as it does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 class DaemonError(Exception):

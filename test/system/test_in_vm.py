@@ -9,7 +9,7 @@ import time
 import unittest
 from pathlib import Path
 
-from isthmus_host import PATIENCE, Daemon, in_time
+from isthmus_host import PATIENCE, PROBE_PATIENCE, Daemon, beyond, in_time
 from isthmus_vm import Region, Vm
 
 BUILD = Path(os.environ["ISTHMUS_BUILD_DIR"])
@@ -18,8 +18,6 @@ PROGRAMS = [f"{BUILD}/guest/probe/isthmus-probe:/bin/isthmus-probe",
 
 ALPHA = {"name": "alpha", "region_size": "32 MiB", "lanes": 4}
 BETA = {"name": "beta", "region_size": "16 MiB", "lanes": 1}
-
-PATIENT = f" --timeout {1000 * PATIENCE}"  # with the start of a worker
 
 ABI_OFFSET = 8  # of the version word in abi::RegionHeader
 
@@ -63,7 +61,7 @@ class InVm(unittest.TestCase):
 
     def works(self, command="isthmus-probe ping -n 500"):
         if command.startswith("isthmus-probe"):
-            command += PATIENT
+            command += f" {' '.join(PROBE_PATIENCE)}"
         result = self.vm.run(command, timeout=PATIENCE)
         self.assertEqual(result.status, 0, result.output)
         return result.stdout
@@ -71,11 +69,8 @@ class InVm(unittest.TestCase):
     def refused(self, command, *words, within=1.0):
         """One clear line, a status that is not 0, in time: so many seconds more than what looks for nobody."""
         def attempt():
-            began = time.monotonic()
-            self.vm.run("isthmus-probe info -e tcp:host", timeout=PATIENCE)
-            looked = time.monotonic()
-            result = self.vm.run(command, timeout=PATIENCE)
-            took = (time.monotonic() - looked) - (looked - began)
+            took, result = beyond(lambda: self.vm.run("isthmus-probe info -e tcp:host", timeout=PATIENCE),
+                                  lambda: self.vm.run(command, timeout=PATIENCE))
             self.assertEqual(result.status, 1, result.output)
             self.assertEqual(len(result.output.strip().splitlines()), 1, result.output)
             for word in words:
@@ -86,7 +81,7 @@ class InVm(unittest.TestCase):
 
     def hold(self, endpoint=""):
         """A client that calls until the part has ended, or somebody ends it."""
-        holder = self.vm.spawn(f"isthmus-probe hold --interval 20 {endpoint}{PATIENT}")
+        holder = self.vm.spawn(f"isthmus-probe hold --interval 20 {endpoint} {' '.join(PROBE_PATIENCE)}")
         holder.wait_for_line("call 3$", timeout=PATIENCE)
         return holder
 

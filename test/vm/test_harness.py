@@ -11,7 +11,7 @@ import time
 import unittest
 from pathlib import Path
 
-from isthmus_host import PATIENCE, in_time
+from isthmus_host import PATIENCE, in_time, wait_until
 from isthmus_vm import Region, Vm, VmDied, VmError, VmTimeout
 
 RUN_IN_VM = Path(__file__).resolve().parent / "run_in_vm"
@@ -38,15 +38,6 @@ def qemus_of(pid):
     """The process's children that have become QEMU."""
     return [int(child) for task in Path(f"/proc/{pid}/task").iterdir()
             for child in (task / "children").read_text().split() if is_qemu(child)]
-
-
-def wait_until(condition, seconds=PATIENCE):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 class RegionFile:
