@@ -461,15 +461,18 @@ TEST_F(WarmCudaBackend, hands_its_context_to_the_client_who_alone_holds_it_from_
   EXPECT_EQ(number_of_primary(), 2U) << "somebody else still held the first one";
 }
 
-// 100 MiB, and 30 for each context.
-class LimitedCudaBackend : public HostileCudaClient {
+// With a limit: 100 MiB, and 30 for each context.
+template <class Base>
+class Limited : public Base {
  protected:
   static constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
-  static constexpr std::uint64_t left_at_first = 70 * mebibyte - bytes;
-  LimitedCudaBackend() {
-    limit_ = []() -> Limit { return std::make_shared<FakeMemory>(100 * mebibyte, 30 * mebibyte); };
+  static constexpr std::uint64_t left_at_first = 70 * mebibyte - Base::bytes;
+  Limited() {
+    this->limit_ = []() -> Base::Limit { return std::make_shared<FakeMemory>(100 * mebibyte, 30 * mebibyte); };
   }
 };
+class LimitedCudaBackend : public Limited<HostileCudaClient> {};
+class LimitedWarmCudaBackend : public Limited<WarmCudaBackend> {};
 
 TEST_F(LimitedCudaBackend, counts_contexts_that_a_client_makes_until_it_destroys_them) {
   EXPECT_EQ(free_memory(), left_at_first);
@@ -505,17 +508,9 @@ TEST_F(LimitedCudaBackend, counts_a_primary_context_once_also_after_a_reset) {
   EXPECT_NE(number_of_primary(), 0U) << "refused once, it is to be had later";
 }
 
-class LimitedWarmCudaBackend : public WarmCudaBackend {
- protected:
-  static constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
-  LimitedWarmCudaBackend() {
-    limit_ = []() -> Limit { return std::make_shared<FakeMemory>(100 * mebibyte, 30 * mebibyte); };
-  }
-};
-
 TEST_F(LimitedWarmCudaBackend, counts_the_context_that_it_hands_over_once) {
   EXPECT_EQ(first_number(), 1U) << "two contexts were made";
-  EXPECT_EQ(free_memory(), 70 * mebibyte - bytes);
+  EXPECT_EQ(free_memory(), left_at_first);
   EXPECT_EQ(status<CreateContext>({.id = 50}), CUDA_SUCCESS);
   EXPECT_EQ(status<ReleasePrimary>({.id = context}), CUDA_SUCCESS);
   EXPECT_EQ(status<CreateContext>({.id = 51}), CUDA_SUCCESS);
